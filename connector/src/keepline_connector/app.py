@@ -1,0 +1,80 @@
+"""The connector's process: settings, wiring, signals. SIGTERM settles what is in flight and ends within 10 s."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import suppress
+from random import SystemRandom
+from typing import Any
+
+from keepline.adapters.firestore import FirestoreDocuments
+from keepline.adapters.system_clock import SystemClock
+from keepline.usecases.connecting import Connector
+
+from keepline_connector.cell_link import CellLink
+from keepline_connector.cells import CellPool
+from keepline_connector.health import HealthServer, health_app
+from keepline_connector.logs import set_up_logging
+from keepline_connector.settings import BadSetting, Settings, read_settings
+
+CELL_MODULE = "keepline_connector.cell"
+# Below the 10 s that Cloud Run grants between SIGTERM and SIGKILL.
+_STOP_TIMEOUT_S = 9.0
+
+log = logging.getLogger(__name__)
+
+
+def main(cell_module: str = CELL_MODULE) -> None:
+    """Run a connector until a signal. `cell_module` is what its cell processes run."""
+    set_up_logging()
+    try:
+        settings = read_settings()
+    except BadSetting as error:
+        print(f"The connector cannot start: {error}", file=sys.stderr)  # noqa: T201 - there is no logging worth the name yet
+        raise SystemExit(2) from error
+    asyncio.run(_run(settings, cell_module))
+
+
+async def _run(settings: Settings, cell_module: str) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = FirestoreDocuments(settings.project)
+    pool = CellPool(cell_module)
+
+    def open_link(account: str, slot: str) -> CellLink:
+        device = f"{account}_{slot}"
+        return CellLink(pool, device, settings.data_dir / device, settings.upstream_proxy)
+
+    connector = Connector(store, SystemClock(), SystemRandom(), open_link, settings.connector, settings.region)
+
+    def snapshot() -> dict[str, Any]:
+        return {
+            "connector": settings.connector,
+            "region": settings.region,
+            "devices": connector.devices,
+            "cells": pool.processes,
+            "last_beat_s": connector.last_beat_s,
+        }
+
+    health = HealthServer(health_app(snapshot), settings.health_port)
+    health.start()
+    await pool.warm_up()
+    running = asyncio.create_task(connector.run())
+    running.add_done_callback(lambda _: stopping.set())
+    log.info("connector %s is up, health on port %d", settings.connector, health.port)
+    try:
+        await stopping.wait()
+    finally:
+        log.info("connector %s stops", settings.connector)
+        running.cancel()
+        with suppress(asyncio.CancelledError, TimeoutError):
+            await asyncio.wait_for(running, _STOP_TIMEOUT_S)
+        await pool.stop()
+        health.stop()
+        await store.close()

@@ -1,0 +1,90 @@
+"""One device in a cell: its folder, journal, exit and the present life of its client."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from keepline.domain.link_events import Evidence, LinkEvent, MessageHeard, ReceiptHeard, SendOutcome
+
+from keepline_connector import frames
+from keepline_connector.cell.egress import Egress
+from keepline_connector.cell.journal import Journal
+from keepline_connector.cell.library import LibraryClient
+from keepline_connector.cell.store import DeviceStore
+
+Tell = Callable[[dict[str, Any]], None]
+
+log = logging.getLogger(__name__)
+
+
+class CellDevice:
+    """`tell` gets events as JSON, for the supervisor."""
+
+    def __init__(self, device: str, folder: Path, upstream: str | None, egress: Egress, tell: Tell) -> None:
+        self._device = device
+        self._folder = folder
+        self._egress = egress
+        self._tell = tell
+        self._store = DeviceStore(folder)
+        self._journal = Journal(folder / "journal.db", self._tell_numbered)
+        self._proxy = egress.open(device, upstream, self._report)
+        self._client: LibraryClient | None = None
+        self._lock = threading.Lock()
+
+    def replay(self) -> None:
+        """Tell again what was heard and is not in Firestore yet."""
+        self._journal.replay()
+
+    def connect(self) -> None:
+        """Begin a new life of the client, after ending the one before."""
+        with self._lock:
+            self._stop_client()
+            self._client = LibraryClient(self._device, self._store, self._proxy, self._hear)
+            self._client.start()
+
+    def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+        client = self._client
+        if client is None:
+            return SendOutcome("not_sent", error_code="not_connected")
+        return client.send_text(chat, text, tag)
+
+    def find_tried(self, tags: Iterable[bytes]) -> dict[bytes, str]:
+        return self._store.find_tried(tags)
+
+    def acknowledge(self, seqs: Iterable[int]) -> None:
+        self._journal.acknowledge(seqs)
+
+    def log_out(self) -> None:
+        """Unlink at WhatsApp if it can be reached, and remove the folder either way."""
+        if self._client is not None and not self._client.log_out():
+            log.warning("a device was removed here without being unlinked at WhatsApp; the phone still lists it")
+        self.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def close(self) -> None:
+        with self._lock:
+            self._egress.close(self._device)
+            self._stop_client()
+            self._journal.close()
+
+    def _stop_client(self) -> None:
+        if self._client is not None:
+            self._client.stop()
+            self._client = None
+
+    def _hear(self, event: LinkEvent) -> None:
+        if isinstance(event, (MessageHeard, ReceiptHeard)):
+            self._journal.append(frames.event_to_json(event))
+        else:
+            self._tell(frames.event_to_json(event))
+
+    def _tell_numbered(self, seq: int, event: dict[str, Any]) -> None:
+        self._tell({**event, "seq": seq})
+
+    def _report(self, kind: str, age_ms: int) -> None:
+        self._tell(frames.event_to_json(Evidence(kind, age_ms)))

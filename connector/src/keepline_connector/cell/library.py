@@ -1,0 +1,184 @@
+"""neonize behind one door: everything else in the cell sees a `LibraryClient` and link events.
+
+The workarounds for neonize 0.5.2 live here and in `store.py`, each with its reason:
+
+- Starts and stops are serialised in a process (`_LIFECYCLE`): its maps of clients are not safe for concurrent writes, and two
+  starts at once kill the process ("concurrent map writes").
+- A uuid is used once. A collected client calls `Stop(uuid)` and would kill a successor of the same name, so the finalizer is
+  detached as well.
+- No `jid=` is given (the uuid would become the bare number and collide between two devices of it): one store file per device.
+- Handlers are plain functions (methods are held weakly) and are registered before `connect` (later ones are not subscribed).
+- A handler that raises is swallowed by ctypes, so handlers only translate and hand on.
+- `send_message` and its like are called only between `start` and `stop`: an unknown uuid is a nil dereference in Go, which
+  ends the process.
+- The end of a round of QR codes raises no event; the library only calls its login-status callback, which NewClient prints.
+  The subclass hears it instead.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import logging
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from keepline.domain import link_events
+from keepline.domain.link_events import LinkEvent, SendOutcome
+from neonize._binder import ProxySettings
+from neonize.client import NewClient
+from neonize.exc import SendMessageError
+from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps
+from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message, MessageContextInfo
+from neonize.utils.jid import build_jid
+
+from keepline_connector.cell import translate
+from keepline_connector.cell.store import DeviceStore
+
+# How long a start may hold back the next one: until its first sign of life, at most this long (the map writes are over in
+# milliseconds; the sign comes after the connection has been tried).
+_START_SIGN_TIMEOUT_S = 1.5
+_STOP_TIMEOUT_S = 5.0
+
+_LIFECYCLE = threading.Lock()
+_uuids = itertools.count(1)
+
+_SERVER_ERROR = re.compile(r"server returned error (\d+)")
+# Before the socket is touched; the library says so in these words (whatsmeow, errors.go).
+_NOT_SENT = ("websocket not connected", "the store doesn't contain a device JID")
+_REFUSALS = {
+    "no LID found": "no_lid",
+    "recipient must be a user JID": "bad_recipient",
+    "unknown server": "bad_recipient",
+}
+
+log = logging.getLogger(__name__)
+
+
+class _Client(NewClient):
+    """NewClient that reports the login status instead of printing it."""
+
+    login_status: Callable[[str], None]
+
+    def _NewClient__onLoginStatus(self, uuid: int, status: int) -> None:
+        self.login_status(ctypes.string_at(status).decode(errors="replace"))
+
+
+class LibraryClient:
+    """One life of a device's client, from `start` to `stop`. `emit` gets link events from the library's threads."""
+
+    def __init__(self, device: str, store: DeviceStore, proxy: str, emit: Callable[[LinkEvent], None]) -> None:
+        self._device = device
+        self._store = store
+        self._proxy = proxy
+        self._emit = emit
+        self._sign_of_life = threading.Event()
+        self._client: _Client | None = None
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin to connect. Returns at the first sign of life, or when waiting for one would hold up the others."""
+        with _LIFECYCLE:
+            client = _Client(
+                self._store.dsn,
+                uuid=f"{self._device}#{next(_uuids)}",
+                props=DeviceProps(os="Keepline", platformType=DeviceProps.DESKTOP),
+            )
+            client._stop_finalizer.detach()
+            client.login_status = self._login_status
+            self._register(client)
+            self._client = client
+            self._thread = threading.Thread(
+                target=self._connect, args=(client,), name=f"neonize {self._device}", daemon=True
+            )
+            self._thread.start()
+            self._sign_of_life.wait(_START_SIGN_TIMEOUT_S)
+
+    def stop(self) -> None:
+        """Cut the socket and end the library's thread. No event comes afterwards."""
+        with _LIFECYCLE:
+            self._stopped = True
+            if self._client is None or self._thread is None:
+                return
+            if self._thread.is_alive():
+                self._client.stop()
+                self._thread.join(_STOP_TIMEOUT_S)
+            self._client = None
+
+    def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+        """Send one message and wait for WhatsApp's answer, 75 s at most (the library's limit)."""
+        client = self._client
+        if client is None or self._stopped:
+            return SendOutcome("not_sent", error_code="not_connected")
+        user, _, server = chat.partition("@")
+        message = Message(conversation=text, messageContextInfo=MessageContextInfo(messageSecret=tag))
+        try:
+            response = client.send_message(build_jid(user, server), message)
+        except SendMessageError as error:
+            return outcome_of(str(error))
+        return SendOutcome("sent", wa_message_id=response.ID)
+
+    def log_out(self) -> bool:
+        """Unlink the device at WhatsApp. False when that could not be done now."""
+        client = self._client
+        if client is None or not client.connected:
+            return False
+        try:
+            client.logout()
+        except Exception:
+            log.warning("the device could not be unlinked at WhatsApp", exc_info=True)
+            return False
+        return True
+
+    def _connect(self, client: _Client) -> None:
+        """The library's own thread: blocks until the client is stopped or fails to start."""
+        try:
+            client.connect(ProxySettings(proxy_address=self._proxy))
+        except Exception as error:  # noqa: BLE001 - it raises NeonizeError or whatever ctypes makes of a failure
+            cause = "login_refused" if "Reason not set" in str(error) else "unreachable"
+            self._tell(link_events.LinkFailed(cause, str(error)[:200]))
+        finally:
+            self._sign_of_life.set()
+
+    def _login_status(self, status: str) -> None:
+        if status == "timeout":
+            self._tell(link_events.PairingEnded())
+        elif status != "success":
+            self._tell(link_events.LinkFailed("unreachable", f"pairing: {status}"[:200]))
+
+    def _tell(self, event: LinkEvent) -> None:
+        self._sign_of_life.set()
+        if not self._stopped:
+            self._emit(event)
+
+    def _register(self, client: _Client) -> None:
+        client.qr(lambda _, code: self._tell(link_events.PairingCode(code.decode())))
+        for event_type, to_event in translate.TRANSLATIONS.items():
+            client.event(event_type)(self._handler(to_event))
+
+    def _handler(self, to_event: Callable[[Any, DeviceStore], LinkEvent | None]) -> Callable[[NewClient, Any], None]:
+        def handle(_: NewClient, message: Any) -> None:
+            try:
+                event = to_event(message, self._store)
+                if event is not None:
+                    self._tell(event)
+            except Exception:
+                # ctypes would swallow it without a word.
+                log.exception("an event of the WhatsApp library could not be taken")
+
+        return handle
+
+
+def outcome_of(error: str) -> SendOutcome:
+    """What the library's words for a failed send mean. Anything unknown is a doubt, and the store's row decides it."""
+    if refused := _SERVER_ERROR.search(error):
+        return SendOutcome("refused", error_code=f"wa_{refused[1]}", detail=error)
+    for words, code in _REFUSALS.items():
+        if words in error:
+            return SendOutcome("refused", error_code=code, detail=error)
+    if any(words in error for words in _NOT_SENT):
+        return SendOutcome("not_sent", error_code="not_connected", detail=error)
+    return SendOutcome("unknown", detail=error)

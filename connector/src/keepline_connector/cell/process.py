@@ -1,0 +1,123 @@
+"""The process of a cell: commands come in over a socket, events and answers go out; when the supervisor ends, so does it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import queue
+import signal
+import socket
+import threading
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from keepline_connector import frames
+from keepline_connector.cell.device import CellDevice
+from keepline_connector.cell.egress import Egress
+from keepline_connector.logs import set_up_logging
+
+# Sends block a thread for as long as WhatsApp takes; more than these wait their turn.
+_WORKERS_MAX = 64
+
+log = logging.getLogger(__name__)
+
+
+class Cell:
+    """Carries out the supervisor's commands, each in a thread of its own."""
+
+    def __init__(self, supervisor: socket.socket) -> None:
+        self._supervisor = supervisor
+        self._egress = Egress()
+        self._devices: dict[str, CellDevice] = {}
+        self._outgoing: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._workers = ThreadPoolExecutor(_WORKERS_MAX, thread_name_prefix="command")
+        self._commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "open": self._open,
+            "connect": self._connect,
+            "send_text": self._send_text,
+            "find_tried": self._find_tried,
+            "acknowledge": self._acknowledge,
+            "log_out": self._log_out,
+            "close": self._close,
+        }
+
+    def run(self) -> None:
+        """Until the supervisor's end of the socket closes."""
+        threading.Thread(target=self._write, name="writer", daemon=True).start()
+        with self._supervisor.makefile("rb") as lines:
+            for line in lines:
+                command = frames.decode(line)
+                if command["do"] == "acknowledge":
+                    self._carry_out(command)  # In order, and too small for a thread.
+                else:
+                    self._workers.submit(self._carry_out, command)
+
+    def _carry_out(self, command: dict[str, Any]) -> None:
+        try:
+            answer = self._commands[command["do"]](command)
+        except Exception as error:
+            log.exception("the command %s failed", command["do"])
+            answer = {"error": type(error).__name__}
+        self._outgoing.put({"re": command["id"], **answer})
+
+    def _write(self) -> None:
+        while True:
+            self._supervisor.sendall(frames.encode(self._outgoing.get()))
+
+    def _device(self, command: dict[str, Any]) -> CellDevice:
+        return self._devices[command["device"]]
+
+    def _open(self, command: dict[str, Any]) -> dict[str, Any]:
+        name = command["device"]
+        device = CellDevice(
+            name,
+            Path(command["folder"]),
+            command["upstream"],
+            self._egress,
+            lambda event: self._outgoing.put({"device": name, "event": event}),
+        )
+        self._devices[name] = device
+        device.replay()
+        return {}
+
+    def _connect(self, command: dict[str, Any]) -> dict[str, Any]:
+        self._device(command).connect()
+        return {}
+
+    def _acknowledge(self, command: dict[str, Any]) -> dict[str, Any]:
+        self._device(command).acknowledge(command["seqs"])
+        return {}
+
+    def _log_out(self, command: dict[str, Any]) -> dict[str, Any]:
+        self._devices.pop(command["device"]).log_out()
+        return {}
+
+    def _close(self, command: dict[str, Any]) -> dict[str, Any]:
+        device = self._devices.pop(command["device"], None)
+        if device is not None:
+            device.close()
+        return {}
+
+    def _send_text(self, command: dict[str, Any]) -> dict[str, Any]:
+        outcome = self._device(command).send_text(command["chat"], command["text"], b64decode(command["tag"]))
+        return vars(outcome)
+
+    def _find_tried(self, command: dict[str, Any]) -> dict[str, Any]:
+        found = self._device(command).find_tried([b64decode(tag) for tag in command["tags"]])
+        return {"found": {b64encode(tag).decode(): wa_message_id for tag, wa_message_id in found.items()}}
+
+
+def main() -> None:
+    """Run a cell on the inherited socket, then leave at once: the kernel cuts every socket of the process."""
+    parser = argparse.ArgumentParser(description="A cell of the Keepline connector; its supervisor starts it.")
+    parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the supervisor")
+    arguments = parser.parse_args()
+    set_up_logging()
+    # Ctrl-C in a terminal reaches the whole process group; the supervisor decides when a cell ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Cell(socket.socket(fileno=arguments.fd)).run()
+    os._exit(0)

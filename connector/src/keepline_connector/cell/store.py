@@ -1,0 +1,85 @@
+"""The WhatsApp library's own store of one device: a SQLite file that whatsmeow writes and we only read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# The store is opened by `file:%s?_foreign_keys=on`; options written into the name go first and an empty one swallows the rest.
+_DSN_OPTIONS = "?_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=5000&_foreign_keys=on&z="
+
+
+@dataclass(frozen=True)
+class OwnNumber:
+    """Who the store belongs to, as digits."""
+
+    phone: str
+    lid: str | None
+    device: int
+
+
+class DeviceStore:
+    """One file per device: with several devices in one store neonize cannot tell two of one number apart."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = folder / "whatsapp.db"
+
+    @property
+    def dsn(self) -> str:
+        """What neonize takes as its name."""
+        return f"{self._path}{_DSN_OPTIONS}"
+
+    def own_number(self) -> OwnNumber | None:
+        """The number this device is linked to, or None while it is not linked."""
+        for jid, lid in self._read("SELECT jid, lid FROM whatsmeow_device LIMIT 1", ()):
+            user, _, device = jid.partition("@")[0].partition(":")
+            return OwnNumber(user.partition(".")[0], _user(lid), int(device or 0))
+        return None
+
+    def find_tried(self, tags: Iterable[bytes]) -> dict[bytes, str]:
+        """The WhatsApp ids under which messages with these secrets were handed to the socket."""
+        found: dict[bytes, str] = {}
+        for tag in tags:
+            for (wa_message_id,) in self._read(
+                "SELECT message_id FROM whatsmeow_message_secrets WHERE key = ?", (tag,)
+            ):
+                found[tag] = wa_message_id
+        return found
+
+    def phone_of_lid(self, lid: str) -> str | None:
+        """The phone number behind a LID, where the library has learned it."""
+        for (phone,) in self._read("SELECT pn FROM whatsmeow_lid_map WHERE lid = ?", (lid,)):
+            return str(phone)
+        return None
+
+    def lid_of_phone(self, phone: str) -> str | None:
+        for (lid,) in self._read("SELECT lid FROM whatsmeow_lid_map WHERE pn = ?", (phone,)):
+            return str(lid)
+        return None
+
+    def _read(self, statement: str, values: tuple[object, ...]) -> list[tuple[str, ...]]:
+        with self._reading() as database:
+            return [] if database is None else list(database.execute(statement, values))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        try:
+            database = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=5.0)
+        except sqlite3.OperationalError:
+            yield None  # There is no file before the first connection.
+            return
+        with closing(database):
+            try:
+                database.execute("SELECT 1 FROM whatsmeow_device LIMIT 1")
+            except sqlite3.OperationalError:
+                yield None  # A kill during the very first start left a file without tables.
+                return
+            yield database
+
+
+def _user(jid: str | None) -> str | None:
+    return jid.partition("@")[0].partition(":")[0] if jid else None

@@ -1,0 +1,132 @@
+"""The library's events as link events. Pure but for looking up numbers in the device's own store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from keepline.domain import link_events
+from keepline.domain.addresses import LID_SERVER, PHONE_SERVER
+from keepline.domain.link_events import LinkEvent
+from neonize import events as neonize_events
+
+from keepline_connector.cell.store import DeviceStore
+
+# A journalled event gets its number from the journal.
+_UNNUMBERED = 0
+
+_RECEIPTS = {
+    neonize_events.ReceiptEv.DELIVERED: "delivered",
+    neonize_events.ReceiptEv.READ: "read",
+    neonize_events.ReceiptEv.PLAYED: "played",
+}
+# neonize numbers WhatsApp's ban codes 101, 102, 103, 104 and 106 from 1 to 5.
+_BAN_CODES = {1: 101, 2: 102, 3: 103, 4: 104, 5: 106}
+# The fields of a message that a person sees, with what we call them and where their words are.
+_KINDS = {
+    "imageMessage": ("image", "caption"),
+    "videoMessage": ("video", "caption"),
+    "audioMessage": ("audio", None),
+    "documentMessage": ("document", "caption"),
+    "stickerMessage": ("sticker", None),
+    "locationMessage": ("location", "name"),
+    "contactMessage": ("contact", "displayName"),
+    "reactionMessage": ("reaction", "text"),
+    "pollCreationMessage": ("poll", "name"),
+    "pollCreationMessageV3": ("poll", "name"),
+}
+
+
+def paired(event: Any, _: DeviceStore) -> LinkEvent | None:
+    if event.Status != neonize_events.PairStatusEv.SUCCESS:
+        return link_events.LinkFailed("unreachable", f"pairing: {event.Error}"[:200])
+    return link_events.Paired(event.ID.User, None, event.ID.Device)
+
+
+def connected(_: Any, store: DeviceStore) -> LinkEvent:
+    own = store.own_number()
+    return link_events.Connected(own.phone, own.lid) if own else link_events.Connected()
+
+
+def banned(event: Any, _: DeviceStore) -> LinkEvent:
+    return link_events.Banned(_BAN_CODES.get(event.Code, 0), max(0, event.Expire))
+
+
+def message(event: Any, store: DeviceStore) -> LinkEvent | None:
+    """A message, unless it carries nothing for people (keys, settings and other talk between devices)."""
+    info, source = event.Info, event.Info.MessageSource
+    found = _kind_and_text(event.Message)
+    if found is None:
+        return None
+    kind, text = found
+    # The other address of the sender, or of the recipient for a copy of what another device of ours sent.
+    other = source.RecipientAlt if source.IsFromMe else source.SenderAlt
+    phone, lid = _both(source.Sender, source.SenderAlt, store)
+    return link_events.MessageHeard(
+        seq=_UNNUMBERED,
+        wa_message_id=info.ID,
+        chat=_chat(source.Chat, None if source.IsGroup else other, store),
+        sender_phone=phone,
+        sender_lid=lid,
+        from_me=source.IsFromMe,
+        kind=kind,
+        text=text,
+        # neonize gives milliseconds here and seconds in receipts.
+        at=datetime.fromtimestamp(info.Timestamp / 1000, UTC),
+        tag=event.Message.messageContextInfo.messageSecret or None,
+    )
+
+
+def receipt(event: Any, _: DeviceStore) -> LinkEvent | None:
+    status = _RECEIPTS.get(event.Type)
+    if status is None or event.MessageSource.IsFromMe:
+        return None
+    at = datetime.fromtimestamp(event.Timestamp, UTC)
+    return link_events.ReceiptHeard(_UNNUMBERED, tuple(event.MessageIDs), status, at)
+
+
+def _kind_and_text(content: Any) -> tuple[str, str | None] | None:
+    if content.conversation:
+        return "text", content.conversation
+    if content.HasField("extendedTextMessage"):
+        return "text", content.extendedTextMessage.text
+    for name, (kind, words) in _KINDS.items():
+        if content.HasField(name):
+            return kind, (getattr(getattr(content, name), words) or None) if words else None
+    return None
+
+
+def _chat(chat: Any, other: Any, store: DeviceStore) -> str:
+    if chat.Server == LID_SERVER:
+        phone, _ = _both(chat, other, store)
+        return f"{phone}@{PHONE_SERVER}" if phone else f"{chat.User}@{LID_SERVER}"
+    return f"{chat.User}@{chat.Server}"
+
+
+def _both(jid: Any, other: Any, store: DeviceStore) -> tuple[str | None, str | None]:
+    """Phone and LID of somebody, from either address and what the store has learned."""
+    phone = next((j.User for j in (jid, other) if j is not None and j.Server == PHONE_SERVER and j.User), None)
+    lid = next((j.User for j in (jid, other) if j is not None and j.Server == LID_SERVER and j.User), None)
+    if phone is None and lid is not None:
+        phone = store.phone_of_lid(lid)
+    if lid is None and phone is not None:
+        lid = store.lid_of_phone(phone)
+    return phone, lid
+
+
+TRANSLATIONS: dict[Any, Callable[[Any, DeviceStore], LinkEvent | None]] = {
+    neonize_events.PairStatusEv: paired,
+    neonize_events.ConnectedEv: connected,
+    neonize_events.OfflineSyncCompletedEv: lambda _, __: link_events.CaughtUp(),
+    neonize_events.DisconnectedEv: lambda _, __: link_events.Disconnected(),
+    neonize_events.LoggedOutEv: lambda event, _: link_events.LoggedOut(event.Reason),
+    neonize_events.TemporaryBanEv: banned,
+    neonize_events.ClientOutdatedEv: lambda _, __: link_events.Outdated(),
+    neonize_events.StreamReplacedEv: lambda _, __: link_events.Replaced(),
+    neonize_events.ConnectFailureEv: lambda event, _: link_events.LinkFailed("login_refused", event.Message[:200]),
+    neonize_events.KeepAliveTimeoutEv: lambda _, __: link_events.Stalled(),
+    neonize_events.KeepAliveRestoredEv: lambda _, __: link_events.Resumed(),
+    neonize_events.MessageEv: message,
+    neonize_events.ReceiptEv: receipt,
+}

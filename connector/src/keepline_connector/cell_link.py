@@ -1,0 +1,113 @@
+"""The device link over a cell: what the use cases ask becomes commands, and a cell that dies is followed by another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from keepline.domain.link_events import CellLost, LinkEvent, SendOutcome
+
+from keepline_connector import frames
+from keepline_connector.cells import Cell, CellDied, CellPool
+
+# A cell that cannot open a device is tried again this often before the failure is shown.
+_OPEN_TRIES_MAX = 5
+_REOPEN_PAUSE_S = 0.2
+
+log = logging.getLogger(__name__)
+
+
+class CellLink:
+    """One device, in whichever cell holds it at the time."""
+
+    def __init__(self, pool: CellPool, device: str, folder: Path, upstream: str | None) -> None:
+        self._pool = pool
+        self._device = device
+        self._folder = folder
+        self._upstream = upstream
+        self._cell: Cell | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._opening = asyncio.Lock()
+        self._events: asyncio.Queue[LinkEvent] = asyncio.Queue()
+
+    async def events(self) -> AsyncIterator[LinkEvent]:
+        while True:
+            yield await self._events.get()
+
+    async def connect(self) -> None:
+        await self._call("connect")
+
+    async def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+        try:
+            cell = await self._open_cell()
+            return SendOutcome(**await cell.call(self._device, "send_text", chat=chat, text=text, tag=_text(tag)))
+        except (CellDied, RuntimeError) as error:
+            return SendOutcome("unknown", detail=str(error))
+
+    async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, str]:
+        if not tags:
+            return {}
+        answer = await self._call("find_tried", tags=[_text(tag) for tag in tags])
+        return {b64decode(tag): wa_message_id for tag, wa_message_id in answer["found"].items()}
+
+    async def acknowledge(self, seqs: Sequence[int]) -> None:
+        if seqs and self._cell is not None:
+            try:
+                await self._cell.call(self._device, "acknowledge", seqs=list(seqs))
+            except CellDied:
+                # The next cell tells these again, and recording them again writes the same documents.
+                log.info("an acknowledgement for %s was lost with its cell", self._device)
+
+    async def log_out(self) -> None:
+        await self._call("log_out")
+        await self._let_go()
+
+    async def close(self) -> None:
+        if self._cell is not None:
+            try:
+                await self._cell.call(self._device, "close")
+            except CellDied:
+                log.info("the cell of %s was gone before its device was closed", self._device)
+        await self._let_go()
+
+    async def _call(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """A command that may be repeated on the next cell when this one dies under it."""
+        for _ in range(_OPEN_TRIES_MAX):
+            try:
+                cell = await self._open_cell()
+                return await cell.call(self._device, do, **arguments)
+            except CellDied:
+                await asyncio.sleep(_REOPEN_PAUSE_S)
+        raise RuntimeError(f"no cell stayed alive for {do}")
+
+    async def _open_cell(self) -> Cell:
+        async with self._opening:
+            if self._cell is None or self._cell.ended.is_set():
+                cell = await self._pool.place(self._device, self._on_event)
+                folder = str(self._folder)
+                await cell.call(self._device, "open", folder=folder, upstream=self._upstream)
+                self._cell = cell
+                self._watching = asyncio.create_task(self._tell_when_lost(cell))
+            return self._cell
+
+    async def _tell_when_lost(self, cell: Cell) -> None:
+        await cell.ended.wait()
+        self._events.put_nowait(CellLost())
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        self._events.put_nowait(frames.event_from_json(event))
+
+    async def _let_go(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._cell is not None:
+            self._cell.devices.pop(self._device, None)
+            self._cell = None
+
+
+def _text(data: bytes) -> str:
+    return b64encode(data).decode()

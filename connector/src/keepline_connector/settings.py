@@ -1,0 +1,71 @@
+"""The connector's settings: environment variables, checked once at the start."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+class BadSetting(Exception):
+    """A setting is missing or wrong. The message names it and says what it should be."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a connector needs to know."""
+
+    project: str  # KEEPLINE_PROJECT: the Google Cloud project whose Firestore is used
+    connector: str  # KEEPLINE_CONNECTOR_ID: this connector's name, the same after a restart
+    region: str  # KEEPLINE_REGION: where it runs
+    data_dir: Path  # KEEPLINE_DATA_DIR: where the WhatsApp stores and journals are kept
+    health_port: int  # KEEPLINE_HEALTH_PORT: loopback port of the health page; 0 takes a free one
+    upstream_proxy: str | None  # KEEPLINE_UPSTREAM_PROXY: an HTTP proxy to reach WhatsApp through, if any
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises BadSetting for the first one that is wrong."""
+    return Settings(
+        project=_required(environment, "KEEPLINE_PROJECT"),
+        connector=_name(environment, "KEEPLINE_CONNECTOR_ID"),
+        region=_name(environment, "KEEPLINE_REGION"),
+        data_dir=Path(_required(environment, "KEEPLINE_DATA_DIR")).resolve(),
+        health_port=_port(environment, "KEEPLINE_HEALTH_PORT"),
+        upstream_proxy=_proxy(environment, "KEEPLINE_UPSTREAM_PROXY"),
+    )
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "").strip()
+    if not value:
+        raise BadSetting(f"{name} is not set.")
+    return value
+
+
+def _name(environment: Mapping[str, str], name: str) -> str:
+    value = _required(environment, name)
+    if not _NAME.fullmatch(value):
+        raise BadSetting(f"{name} must be small letters, digits and hyphens, 63 at most.")
+    return value
+
+
+def _port(environment: Mapping[str, str], name: str) -> int:
+    value = environment.get(name, "8081")
+    if not value.isdigit() or int(value) > 65535:
+        raise BadSetting(f"{name} must be a port number from 0 to 65535.")
+    return int(value)
+
+
+def _proxy(environment: Mapping[str, str], name: str) -> str | None:
+    value = environment.get(name, "").strip()
+    if not value:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme != "http" or not parts.hostname or not parts.port or parts.username:
+        raise BadSetting(f"{name} must look like http://host:port.")
+    return value

@@ -1,0 +1,1 @@
+"""Pure policy: no I/O, no clock, no randomness of its own. Everything it needs is an argument."""

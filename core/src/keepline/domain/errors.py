@@ -1,0 +1,44 @@
+"""Errors that people and programs see: a stable code, a sentence, and a hint that says what to do next.
+
+The category (the class) decides how a caller treats it; the code never changes once published.
+"""
+
+from __future__ import annotations
+
+
+class KeeplineError(Exception):
+    """Something Keepline can name. `code` is stable, `message` a sentence, `hint` the next step."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class InvalidInput(KeeplineError):
+    """The request is wrong and will be wrong again."""
+
+
+class TooLarge(KeeplineError):
+    """The request is bigger than the limit."""
+
+
+class Unauthenticated(KeeplineError):
+    """Nobody we know asks."""
+
+
+class Forbidden(KeeplineError):
+    """Known, but not allowed to do this."""
+
+
+class NotFound(KeeplineError):
+    """There is no such thing among what the caller may see."""
+
+
+class StateConflict(KeeplineError):
+    """The thing exists and its present state forbids the request."""
+
+
+class Unavailable(KeeplineError):
+    """A part we depend on did not answer. The same request may succeed later."""

@@ -1,0 +1,74 @@
+"""Names of things. Message ids carry no order on purpose: sequential ids would heat one Firestore tablet."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import b32encode
+
+from keepline.domain.errors import InvalidInput
+
+# No underscore in a session id: an account id is `<tenant>_<session>` and the last underscore divides it.
+_SESSION_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_MESSAGE_ID = re.compile(r"[mi]_[a-z2-7]{26}")
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,127}")
+_IDEMPOTENCY_KEY_LENGTH_MAX = 255
+
+
+def check_session_id(text: str) -> str:
+    """Return `text` if a session may be called that; raise InvalidInput (`bad_session_id`) if not."""
+    if not _SESSION_ID.fullmatch(text):
+        raise InvalidInput(
+            "bad_session_id",
+            "A session id is 1 to 40 characters: small letters, digits and inner hyphens.",
+            "Choose an id like 'support' or 'shop-2', or leave it out to get one made.",
+        )
+    return text
+
+
+def new_session_id(entropy: bytes) -> str:
+    """A session id of 12 characters from at least 8 random bytes."""
+    return "s" + _base32(entropy)[:11]
+
+
+def account_id(tenant: str, session_id: str) -> str:
+    """The document id of a tenant's session. A tenant can only ever form ids of its own, so others' are out of reach."""
+    if not _TENANT.fullmatch(tenant):
+        raise InvalidInput("bad_user_id", "That is not a user id.", "Use the user id of the signed-in user.")
+    return f"{tenant}_{check_session_id(session_id)}"
+
+
+def is_message_id(text: str) -> bool:
+    """Whether `text` has the form of a message id, so that it is safe in a document path."""
+    return bool(_MESSAGE_ID.fullmatch(text))
+
+
+def new_message_id(entropy: bytes) -> str:
+    """The id of an outgoing message from 16 random bytes."""
+    return "m_" + _base32(entropy)[:26]
+
+
+def message_id_for_key(account: str, idempotency_key: str) -> str:
+    """The id of the outgoing message that an Idempotency-Key names: the same key always gives the same id."""
+    if not 1 <= len(idempotency_key) <= _IDEMPOTENCY_KEY_LENGTH_MAX or not idempotency_key.isprintable():
+        raise InvalidInput(
+            "bad_idempotency_key",
+            f"An Idempotency-Key is 1 to {_IDEMPOTENCY_KEY_LENGTH_MAX} printable characters.",
+            "Use a UUID of your own for each message you mean to send.",
+        )
+    return "m_" + _digest("idempotency", account, idempotency_key)
+
+
+def inbound_message_id(account: str, chat: str, wa_message_id: str) -> str:
+    """The id of a message that WhatsApp brought: the copies of one message on several devices share it."""
+    return "i_" + _digest("inbound", account, chat, wa_message_id)
+
+
+def _digest(*parts: str) -> str:
+    # Length-prefixed, so that no two lists of parts run together into one text.
+    joined = "".join(f"{len(part)}:{part}" for part in parts)
+    return _base32(hashlib.sha256(joined.encode()).digest())[:26]
+
+
+def _base32(data: bytes) -> str:
+    return b32encode(data).decode().rstrip("=").lower()

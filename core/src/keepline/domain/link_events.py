@@ -1,0 +1,163 @@
+"""What a linked device tells us, as plain values. The connector's cells make them from the WhatsApp library's callbacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class PairingCode:
+    """WhatsApp offers a QR text to scan. It is good for about 20 s (60 s for the first of a round)."""
+
+    qr: str
+
+
+@dataclass(frozen=True)
+class PairingEnded:
+    """A round of QR codes ran out unscanned (WhatsApp closes after 160 s)."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A phone linked this device. `phone` and `lid` are digits; `device` the companion's number."""
+
+    phone: str
+    lid: str | None
+    device: int
+
+
+@dataclass(frozen=True)
+class Connected:
+    """Logged in, keys uploaded, ready to send. `phone` and `lid` are digits, where the store knows them."""
+
+    phone: str | None = None
+    lid: str | None = None
+
+
+@dataclass(frozen=True)
+class CaughtUp:
+    """The offline queue has been delivered: whatever WhatsApp kept for us while we were away is here."""
+
+
+@dataclass(frozen=True)
+class Disconnected:
+    """The socket is gone; the link is being re-made."""
+
+    cause: str = "socket_closed"
+
+
+@dataclass(frozen=True)
+class LoggedOut:
+    """The phone removed this device or WhatsApp refused its credentials. Only a person with the phone can mend it."""
+
+    code: int = 0
+
+
+@dataclass(frozen=True)
+class Banned:
+    """WhatsApp banned the number for a while. `code` is its reason, `expires_in_s` 0 when it did not say."""
+
+    code: int
+    expires_in_s: int
+
+
+@dataclass(frozen=True)
+class Outdated:
+    """WhatsApp refuses this build of the client."""
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """Another socket of the same device took over. Ours is cut and must not fight."""
+
+
+@dataclass(frozen=True)
+class LinkFailed:
+    """A connection attempt failed for a reason that may pass. `cause` is a short stable word, `detail` the library's text."""
+
+    cause: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Stalled:
+    """The socket stands but WhatsApp has stopped answering."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """WhatsApp answers again on the same socket."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Proof of life, `age_ms` old. `kind`: `frame` (bytes from WhatsApp), `tcp` (an answer of its kernel) or `login`."""
+
+    kind: str
+    age_ms: int
+
+
+@dataclass(frozen=True)
+class MessageHeard:
+    """A message that WhatsApp considers delivered to this device. `seq` numbers it in the device's journal."""
+
+    seq: int
+    wa_message_id: str
+    chat: str
+    sender_phone: str | None
+    sender_lid: str | None
+    from_me: bool
+    kind: str
+    text: str | None
+    at: datetime
+    tag: bytes | None = None
+
+
+@dataclass(frozen=True)
+class ReceiptHeard:
+    """A recipient's phone says what became of our messages. `status` is `delivered`, `read` or `played`."""
+
+    seq: int
+    wa_message_ids: tuple[str, ...]
+    status: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class CellLost:
+    """The process that held the device died; another is being started."""
+
+
+StateEvent = (
+    PairingCode
+    | PairingEnded
+    | Paired
+    | Connected
+    | CaughtUp
+    | Disconnected
+    | LoggedOut
+    | Banned
+    | Outdated
+    | Replaced
+    | LinkFailed
+    | Stalled
+    | Resumed
+    | CellLost
+)
+HeardEvent = MessageHeard | ReceiptHeard
+LinkEvent = StateEvent | HeardEvent | Evidence
+
+
+@dataclass(frozen=True)
+class SendOutcome:
+    """What became of one hand-over to the library.
+
+    `result` is `sent` (WhatsApp acknowledged, `wa_message_id` is set), `not_sent` (certainly did not leave: try again),
+    `refused` (WhatsApp or the library said no, `error_code` says why) or `unknown` (it may have left).
+    """
+
+    result: str
+    wa_message_id: str | None = None
+    error_code: str | None = None
+    detail: str = field(default="", compare=False)

@@ -1,0 +1,40 @@
+"""A linked device as the use cases see it: something that sends, answers about what it tried, and tells events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from keepline.domain.link_events import LinkEvent, SendOutcome
+
+
+class DeviceLink(Protocol):
+    """One linked device in one cell."""
+
+    def events(self) -> AsyncIterator[LinkEvent]:
+        """Everything the device tells, in order. One reader."""
+        ...
+
+    async def connect(self) -> None:
+        """Begin (or begin again) to connect or pair. Returns when a cell has taken the order; events tell how it goes."""
+        ...
+
+    async def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+        """Hand one message to WhatsApp and wait for its answer (the library gives up after 75 s). Never raises."""
+        ...
+
+    async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, str]:
+        """The WhatsApp ids under which messages with these tags were tried, from the device's own store. Needs no socket."""
+        ...
+
+    async def acknowledge(self, seqs: Sequence[int]) -> None:
+        """These heard events are durable in Firestore: the device's journal may forget them."""
+        ...
+
+    async def log_out(self) -> None:
+        """Unlink the device at WhatsApp if it can be reached, and remove what is kept of it on this machine."""
+        ...
+
+    async def close(self) -> None:
+        """Cut the socket and let go of the device, which stays linked."""
+        ...

@@ -1,0 +1,53 @@
+"""`accounts/{account}/chats/{chat}/messages/{wa_id}`: what WhatsApp brought, one document per message whoever heard it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from keepline.domain.ids import inbound_message_id
+from keepline.domain.link_events import MessageHeard
+from keepline.domain.message import MessageState
+from keepline.ports.documents import SERVER_TIME, Put, Query, Where
+
+MESSAGES = "messages"
+
+
+def heard_message(account: str, tenant: str, session_id: str, heard: MessageHeard) -> Put:
+    """The document of a message; hearing it again writes the same."""
+    # A message that the user's own phone sent is part of the chat, in the direction it went.
+    direction, state = ("out", MessageState.SENT) if heard.from_me else ("in", MessageState.DELIVERED)
+    return Put(
+        f"accounts/{account}/chats/{heard.chat}/{MESSAGES}/{heard.wa_message_id}",
+        {
+            "message_id": inbound_message_id(account, heard.chat, heard.wa_message_id),
+            "tenant": tenant,
+            "account": account,
+            "session_id": session_id,
+            "chat": heard.chat,
+            "direction": direction,
+            "kind": heard.kind,
+            "text": heard.text,
+            "state": state.value,
+            "wa_message_id": heard.wa_message_id,
+            "from": {"phone": heard.sender_phone, "lid": heard.sender_lid},
+            "times": {state.value: heard.at, "recorded": SERVER_TIME},
+            "at": heard.at,
+        },
+    )
+
+
+def message_by_id(account_tenant: str, message_id: str) -> Query:
+    where = (Where("tenant", "==", account_tenant), Where("message_id", "==", message_id))
+    return Query(MESSAGES, where, limit=1, group=True)
+
+
+def newest_in_chat(account: str, chat: str, limit: int, before: datetime | None) -> Query:
+    where = (Where("at", "<", before),) if before else ()
+    return Query(f"accounts/{account}/chats/{chat}/{MESSAGES}", where, "at", descending=True, limit=limit)
+
+
+def newest_of_account(account: str, limit: int, before: datetime | None) -> Query:
+    where = [Where("account", "==", account)]
+    if before:
+        where.append(Where("at", "<", before))
+    return Query(MESSAGES, tuple(where), "at", descending=True, limit=limit, group=True)

@@ -1,0 +1,161 @@
+"""`outbox/{message_id}`: an outgoing message, from acceptance to the last receipt. `send_authority/{account}`: who may send.
+
+Rows are not touched by a claim. The one authority document of an account names the open claims, so a claim of ten rows costs
+one write, and every claim and every settle is refused once the document has changed hands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from keepline.domain.message import MessageState
+from keepline.domain.send_queue import Outgoing
+from keepline.ports.documents import SERVER_TIME, Create, Document, Query, Update, Version, Where
+
+OUTBOX = "outbox"
+AUTHORITY = "send_authority"
+
+# One query's worth of waiting rows per group of accounts; the rest follows as these settle.
+WAITING_ROWS_MAX = 500
+DOUBT_ROWS_MAX = 100
+# How many WhatsApp ids one receipt look-up asks for (the limit of Firestore's `in`).
+RECEIPT_IDS_MAX = 30
+
+
+def row_path(message_id: str) -> str:
+    return f"{OUTBOX}/{message_id}"
+
+
+def authority_path(account: str) -> str:
+    return f"{AUTHORITY}/{account}"
+
+
+def new_row(
+    *, message_id: str, tenant: str, account: str, session_id: str, chat: str, text: str, body_hash: str
+) -> Create:
+    """Accept a message: it is durable when this write is."""
+    return Create(
+        row_path(message_id),
+        {
+            "tenant": tenant,
+            "account": account,
+            "session_id": session_id,
+            "chat": chat,
+            "kind": "text",
+            "text": text,
+            "body_hash": body_hash,
+            "state": MessageState.QUEUED.value,
+            "attempts": 0,
+            "wa_message_id": None,
+            "error_code": None,
+            "times": {"accepted": SERVER_TIME},
+        },
+    )
+
+
+def waiting_rows(accounts: tuple[str, ...]) -> Query:
+    """The queued rows of up to 30 accounts, oldest first: what a connector watches."""
+    where = (Where("account", "in", list(accounts)), Where("state", "==", MessageState.QUEUED.value))
+    return Query(OUTBOX, where, "times.accepted", limit=WAITING_ROWS_MAX)
+
+
+def queued_rows(account: str, limit: int) -> Query:
+    where = (Where("account", "==", account), Where("state", "==", MessageState.QUEUED.value))
+    return Query(OUTBOX, where, "times.accepted", limit=limit)
+
+
+def doubtful_rows(account: str) -> Query:
+    where = (Where("account", "==", account), Where("state", "==", MessageState.IN_DOUBT.value))
+    return Query(OUTBOX, where, "times.accepted", limit=DOUBT_ROWS_MAX)
+
+
+def rows_by_wa_id(account: str, wa_message_ids: list[str]) -> Query:
+    where = (Where("account", "==", account), Where("wa_message_id", "in", wa_message_ids))
+    return Query(OUTBOX, where, limit=RECEIPT_IDS_MAX)
+
+
+def to_outgoing(document: Document) -> Outgoing:
+    """A row as the send queue holds it."""
+    fields = document.fields
+    return Outgoing(
+        message_id=document.id,
+        chat=fields["chat"],
+        text=fields["text"],
+        accepted_at=fields["times"]["accepted"],
+        created=document.created,
+        version=document.version,
+        state=MessageState(fields["state"]),
+        attempts=fields["attempts"],
+        wa_message_id=fields["wa_message_id"],
+        error_code=fields["error_code"],
+        times=dict(fields["times"]),
+    )
+
+
+def settle_row(row: Outgoing) -> Update:
+    """Write what is known of a row, if nobody has changed it since."""
+    return Update(
+        row_path(row.message_id),
+        {
+            "state": row.state.value,
+            "attempts": row.attempts,
+            "wa_message_id": row.wa_message_id,
+            "error_code": row.error_code,
+            "times": dict(row.times),
+        },
+        row.version,
+    )
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Who may send for an account. `generation` fences: it rises whenever the authority changes hands."""
+
+    account: str
+    generation: int
+    connector: str
+    slot: str
+    attempt: int = 0
+    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # attempt -> ids without a settled outcome
+    version: Version | None = None
+
+    @classmethod
+    def read(cls, document: Document) -> Authority:
+        fields: Mapping[str, Any] = document.fields
+        return cls(
+            account=document.id,
+            generation=fields["generation"],
+            connector=fields["connector"],
+            slot=fields["slot"],
+            attempt=fields["attempt"],
+            claims={attempt: tuple(ids) for attempt, ids in fields["claims"].items()},
+            version=document.version,
+        )
+
+    def write(self) -> Create | Update:
+        """This state of the authority, on the condition that nobody changed it since it was read."""
+        fields = {
+            "generation": self.generation,
+            "connector": self.connector,
+            "slot": self.slot,
+            "attempt": self.attempt,
+            "claims": {attempt: list(ids) for attempt, ids in self.claims.items()},
+            "changed_at": SERVER_TIME,
+        }
+        path = authority_path(self.account)
+        return Create(path, fields) if self.version is None else Update(path, fields, self.version)
+
+    def after(self, claim: Sequence[str], release: Collection[str]) -> Authority:
+        """The authority with one more claim (if any ids are given) and without the released ids."""
+        claims = {attempt: tuple(i for i in ids if i not in release) for attempt, ids in self.claims.items()}
+        attempt = self.attempt
+        if claim:
+            attempt += 1
+            claims[str(attempt)] = tuple(claim)
+        return replace(self, attempt=attempt, claims={attempt: ids for attempt, ids in claims.items() if ids})
+
+    def message_ids(self) -> list[str]:
+        """Everything that is claimed."""
+        return [message_id for ids in self.claims.values() for message_id in ids]

@@ -1,0 +1,210 @@
+"""An in-memory document store with Firestore's rules: atomic commits, preconditions, versions, queries, watches."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from keepline.ports.clock import Clock
+from keepline.ports.documents import (
+    COMMIT_WRITES_MAX,
+    DELETE,
+    SERVER_TIME,
+    Create,
+    Delete,
+    Document,
+    Fields,
+    Put,
+    Query,
+    StoreConflict,
+    Update,
+    Version,
+    Watch,
+    Where,
+    Write,
+)
+
+_TICK = timedelta(microseconds=1)
+
+
+class MemoryDocuments:
+    """Keeps documents in a dict. One commit is one step of the event loop, so it is atomic."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._documents: dict[str, Document] = {}
+        self._last_version: Version | None = None
+        self._watches: set[_MemoryWatch] = set()
+        self.commits = 0
+        self.writes = 0
+
+    async def get(self, path: str) -> Document | None:
+        await asyncio.sleep(0)
+        return _copied(self._documents.get(path))
+
+    async def query(self, query: Query) -> list[Document]:
+        await asyncio.sleep(0)
+        return self.run_query(query)
+
+    async def commit(self, writes: Sequence[Write]) -> list[Version]:
+        await asyncio.sleep(0)
+        if len(writes) > COMMIT_WRITES_MAX:
+            raise ValueError(f"a commit of {len(writes)} writes is above the limit of {COMMIT_WRITES_MAX}")
+        version = self._next_version()
+        staged = dict(self._documents)
+        for write in writes:
+            self._apply(staged, write, version)
+        # As in Firestore, a write that changes nothing keeps the document's version.
+        for path, document in staged.items():
+            before = self._documents.get(path)
+            if before is not None and before.fields == document.fields:
+                staged[path] = before
+        self._documents = staged
+        self.commits += 1
+        self.writes += len(writes)
+        for watch in list(self._watches):
+            watch.refresh()
+        return [staged[write.path].version if write.path in staged else version for write in writes]
+
+    @asynccontextmanager
+    async def watch(self, query: Query) -> AsyncIterator[Watch]:
+        watch = _MemoryWatch(lambda: self.run_query(query))
+        self._watches.add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
+
+    def run_query(self, query: Query) -> list[Document]:
+        """The result of a query at this instant."""
+        found = [
+            document
+            for document in self._documents.values()
+            if _in_collection(document.path, query) and all(_meets(document.fields, where) for where in query.where)
+        ]
+        found.sort(key=lambda document: document.path, reverse=query.descending)
+        if query.order_by is not None:
+            ordered = query.order_by
+            found = [document for document in found if _lookup(document.fields, ordered) is not None]
+            found.sort(key=lambda document: _lookup(document.fields, ordered), reverse=query.descending)
+        return [copy.deepcopy(document) for document in found[: query.limit]]
+
+    def _next_version(self) -> Version:
+        now = self._clock.now()
+        if self._last_version is not None and now <= self._last_version:
+            now = self._last_version + _TICK
+        self._last_version = now
+        return now
+
+    def _apply(self, staged: dict[str, Document], write: Write, version: Version) -> None:
+        before = staged.get(write.path)
+        match write:
+            case Create():
+                if before is not None:
+                    raise StoreConflict(f"{write.path} exists")
+                fields = _resolved(write.fields, version)
+            case Put():
+                fields = _resolved(write.fields, version)
+            case Update():
+                _check_version(write.path, before, write.version, must_exist=True)
+                assert before is not None
+                fields = _merged(before.fields, write.fields, version)
+            case Delete():
+                _check_version(write.path, before, write.version, must_exist=write.version is not None)
+                staged.pop(write.path, None)
+                return
+        staged[write.path] = Document(write.path, fields, version, before.created if before else version)
+
+
+class _MemoryWatch:
+    """The newest result only: a slow reader skips the states in between, as with Firestore's listener."""
+
+    def __init__(self, run: Callable[[], list[Document]]) -> None:
+        self._run = run
+        self._changed = asyncio.Event()
+        self._last: list[Document] | None = None
+        self._changed.set()
+
+    def refresh(self) -> None:
+        if self._run() != self._last:
+            self._changed.set()
+
+    async def __aiter__(self) -> AsyncIterator[Sequence[Document]]:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            self._last = self._run()
+            yield self._last
+
+
+def _check_version(path: str, before: Document | None, version: Version | None, *, must_exist: bool) -> None:
+    if before is None:
+        if must_exist:
+            raise StoreConflict(f"{path} does not exist")
+    elif version is not None and before.version != version:
+        raise StoreConflict(f"{path} was changed")
+
+
+def _resolved(fields: Fields, version: datetime) -> dict[str, Any]:
+    resolved: dict[str, Any] = {}
+    for name, value in fields.items():
+        if value is SERVER_TIME:
+            resolved[name] = version
+        elif isinstance(value, Mapping):
+            resolved[name] = _resolved(value, version)
+        elif value is not DELETE:
+            resolved[name] = copy.deepcopy(value)
+    return resolved
+
+
+def _merged(before: Fields, changes: Fields, version: datetime) -> dict[str, Any]:
+    merged: dict[str, Any] = copy.deepcopy(dict(before))
+    for dotted, value in changes.items():
+        *parents, name = dotted.split(".")
+        target = merged
+        for parent in parents:
+            inner = target.get(parent)
+            if not isinstance(inner, dict):
+                inner = target[parent] = {}
+            target = inner
+        if value is DELETE:
+            target.pop(name, None)
+        else:
+            target.update(_resolved({name: value}, version))
+    return merged
+
+
+def _in_collection(path: str, query: Query) -> bool:
+    parent = path.rpartition("/")[0]
+    return parent.rpartition("/")[2] == query.collection if query.group else parent == query.collection
+
+
+def _lookup(fields: Fields, dotted: str) -> Any:
+    value: Any = fields
+    for name in dotted.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _meets(fields: Fields, where: Where) -> bool:
+    value = _lookup(fields, where.field)
+    match where.op:
+        case "==":
+            return bool(value == where.value)
+        case "in":
+            return value in where.value
+    if value is None or type(value) is not type(where.value):
+        return False
+    return bool(
+        {"<": value < where.value, "<=": value <= where.value, ">": value > where.value, ">=": value >= where.value}[
+            where.op
+        ]
+    )
+
+
+def _copied(document: Document | None) -> Document | None:
+    return copy.deepcopy(document)

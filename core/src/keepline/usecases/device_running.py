@@ -1,0 +1,176 @@
+"""Running one linked device: its events become state, pairing codes, recorded messages and receipts; its queue is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from random import Random
+
+from keepline.domain import link_events as link
+from keepline.domain.reconnect import back_off_s
+from keepline.domain.send_queue import Outgoing
+from keepline.domain.session import STARTING, TERMINAL_STATES, next_status
+from keepline.ports.clock import Clock
+from keepline.ports.device_link import DeviceLink
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
+from keepline.records import history
+from keepline.records.accounts import Account, Device
+from keepline.records.connectors import DeviceBeat
+from keepline.usecases.pairing import PairingDesk
+from keepline.usecases.recording import Recorder
+from keepline.usecases.sending import AuthorityLost, Sender, take_authority
+from keepline.usecases.status_keeping import StatusKeeper
+
+DRAIN_TIMEOUT_S = 6.0
+_STORE_RETRY_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class DeviceRunner:
+    """One device of one account in one connector, from being assigned to being let go."""
+
+    def __init__(
+        self,
+        store: DocumentStore,
+        clock: Clock,
+        random: Random,
+        device_link: DeviceLink,
+        account: Account,
+        device: Device,
+        connector: str,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._random = random
+        self._link = device_link
+        self._account = account
+        self._device = device
+        self._connector = connector
+        self._status = STARTING
+        self._failures = 0
+        self._leaving = False
+        self._try_again = asyncio.Event()
+        self._evidence: tuple[str, float] | None = None
+        self._sender: Sender | None = None
+        self._offered: list[Outgoing] = []
+        self._keeper = StatusKeeper(store, account.id, device.slot)
+        self._desk = PairingDesk(store, account.id, device.slot, account.tenant)
+        self._recorder = Recorder(store, device_link, self._heard_write)
+
+    def offer(self, rows: Iterable[Outgoing]) -> None:
+        """The present waiting rows of this account."""
+        self._offered = list(rows)
+        if self._sender is not None:
+            self._sender.offer(self._offered)
+
+    def beat(self) -> DeviceBeat:
+        """What the connector's heartbeat says of this device."""
+        queued, oldest = self._sender.queue_depth() if self._sender else (0, None)
+        if self._evidence is None:
+            return DeviceBeat(None, None, queued, oldest)
+        kind, at_s = self._evidence
+        return DeviceBeat(kind, max(0, round((self._clock.monotonic_s() - at_s) * 1000)), queued, oldest)
+
+    async def run(self) -> None:
+        """Run until cancelled; then settle what is in flight and cut the socket. Returns by itself when its authority is lost."""
+        self._keeper.show(STARTING)
+        try:
+            # What an earlier life claimed is judged from the device's own store, before its socket opens.
+            self._sender = await self._become_sender()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keeper.run())
+                tasks.create_task(self._desk.keep_shown())
+                tasks.create_task(self._desk.hear_requests(self._link.connect))
+                tasks.create_task(self._recorder.run())
+                tasks.create_task(self._hear(self._sender))
+                tasks.create_task(self._reconnect())
+                tasks.create_task(self._send(self._sender))
+                await self._link.connect()
+        except* AuthorityLost:
+            log.warning("another connector sends for %s now; this one falls silent", self._account.id)
+        finally:
+            await (self._link.log_out() if self._leaving else self._link.close())
+
+    def leave(self) -> None:
+        """The session was deleted: when `run` is cancelled, unlink the device instead of only cutting its socket."""
+        self._leaving = True
+
+    async def _become_sender(self) -> Sender:
+        while True:
+            try:
+                authority = await take_authority(self._store, self._account.id, self._connector, self._device.slot)
+                sender = Sender(self._store, self._clock, self._link, authority, self._account.tag_key)
+                await sender.settle_earlier_claims()
+            except (StoreConflict, StoreUnavailable, AuthorityLost) as error:
+                log.warning("the right to send for %s could not be taken, trying again: %s", self._account.id, error)
+                await asyncio.sleep(_STORE_RETRY_S)
+            else:
+                sender.offer(self._offered)
+                return sender
+
+    async def _send(self, sender: Sender) -> None:
+        try:
+            await sender.run()
+        except asyncio.CancelledError:
+            await sender.drain(DRAIN_TIMEOUT_S)
+            raise
+
+    async def _hear(self, sender: Sender) -> None:
+        async for event in self._link.events():
+            match event:
+                case link.Evidence(kind=kind, age_ms=age_ms):
+                    self._evidence = (kind, self._clock.monotonic_s() - age_ms / 1000)
+                case link.MessageHeard():
+                    self._recorder.heard(event)
+                case link.ReceiptHeard():
+                    sender.heard(event)
+                case _:
+                    self._follow(event, sender)
+
+    def _follow(self, event: link.StateEvent, sender: Sender) -> None:
+        """One change of the connection's state."""
+        self._status = next_status(self._status, event)
+        match event:
+            case link.PairingCode(qr=qr):
+                self._desk.offer(qr)
+            case link.Paired(phone=phone, lid=lid):
+                self._desk.offer(None)
+                self._keeper.show_number(phone, lid)
+            case link.PairingEnded():
+                self._desk.offer(None)
+                if self._desk.may_start_round():
+                    self._status = STARTING
+                    self._try_again.set()
+            case link.Connected(phone=phone, lid=lid):
+                self._failures = 0
+                self._evidence = ("login", self._clock.monotonic_s())
+                self._keeper.show_number(phone, lid)
+                sender.connected()
+            case link.CaughtUp():
+                sender.caught_up()
+            case link.Stalled():
+                sender.paused()
+            case link.Resumed():
+                sender.connected()
+            case link.LinkFailed() | link.CellLost():
+                sender.disconnected()
+                if self._status.state not in TERMINAL_STATES:
+                    self._failures += 1
+                    self._try_again.set()
+            case _:
+                sender.disconnected()
+        self._keeper.show(self._status)
+
+    async def _reconnect(self) -> None:
+        """Connect again when something asked for it; one loop, so there is never a second attempt beside the first."""
+        while True:
+            await self._try_again.wait()
+            if self._failures:
+                await asyncio.sleep(back_off_s(self._failures, self._random.random()))
+            self._try_again.clear()
+            await self._link.connect()
+
+    def _heard_write(self, heard: link.MessageHeard) -> Write:
+        return history.heard_message(self._account.id, self._account.tenant, self._account.session_id, heard)

@@ -1,0 +1,264 @@
+"""Sending for one account: claim, hand over, settle, with one commit carrying both the settles and the next claims.
+
+One task (`run`) is the only writer of the account's authority document, so preconditions fail only when the authority has
+changed hands, somebody cancelled a row, or an earlier commit of our own was applied although its answer was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from keepline.domain.link_events import ReceiptHeard, SendOutcome
+from keepline.domain.message import MessageState
+from keepline.domain.send_queue import Outgoing, Plan, SendQueue
+from keepline.domain.tag import message_tag
+from keepline.ports.clock import Clock
+from keepline.ports.device_link import DeviceLink
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
+from keepline.records import outbox
+from keepline.records.outbox import Authority
+
+IN_FLIGHT_MAX = 10
+_STORE_RETRY_S = 0.5
+_TICK_S = 1.0
+# Receipts that came before the answer to their own send; each is for a row that is in flight right now.
+_EARLY_RECEIPTS_MAX = 1_000
+
+log = logging.getLogger(__name__)
+
+
+class AuthorityLost(Exception):
+    """Somebody else may send for this account now. Whoever gets this must fall silent at once."""
+
+
+async def take_authority(store: DocumentStore, account: str, connector: str, slot: str) -> Authority:
+    """Become the one that sends for `account`. Raises StoreConflict when somebody else took it at the same moment.
+
+    The earlier holder's claims stay in the document until they are settled, so a crash in between forgets none of them.
+    """
+    document = await store.get(outbox.authority_path(account))
+    if document is None:
+        authority = Authority(account, 1, connector, slot)
+    else:
+        before = Authority.read(document)
+        authority = replace(before, generation=before.generation + 1, connector=connector, slot=slot)
+    [version] = await store.commit([authority.write()])
+    return replace(authority, version=version)
+
+
+class Sender:
+    """The sending side of one account, for as long as its authority lasts."""
+
+    def __init__(
+        self, store: DocumentStore, clock: Clock, link: DeviceLink, authority: Authority, account_key: bytes
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._link = link
+        self._authority = authority
+        self._key = account_key
+        self._queue = SendQueue(IN_FLIGHT_MAX)
+        self._wake = asyncio.Event()
+        self._connected = False
+        self._caught_up_since_s: float | None = None
+        self._hand_overs: set[asyncio.Task[None]] = set()
+        self._receipts: list[ReceiptHeard] = []  # not yet durable
+        self._early: dict[str, list[ReceiptHeard]] = {}  # by WhatsApp id, of sends whose answer is still on its way
+
+    def offer(self, rows: Iterable[Outgoing]) -> None:
+        """The present result of the outbox watch for this account."""
+        self._queue.offer(rows)
+        self._wake.set()
+
+    def connected(self) -> None:
+        self._connected = True
+        self._wake.set()
+
+    def paused(self) -> None:
+        """The socket stands but does not answer: claim nothing new until it does."""
+        self._connected = False
+
+    def caught_up(self) -> None:
+        """The receipts of the time away have been heard: from now on their absence means something."""
+        if self._caught_up_since_s is None:
+            self._caught_up_since_s = self._clock.monotonic_s()
+        self._wake.set()
+
+    def disconnected(self) -> None:
+        self._connected = False
+        self._caught_up_since_s = None
+
+    async def settle_earlier_claims(self) -> None:
+        """Decide about rows that an earlier holder had claimed. Call it before the device connects.
+
+        A row whose tag the device's store does not know was never handed to WhatsApp: it is simply still queued. A row whose
+        tag is known may have left: it is in doubt until a receipt proves it, or the wait for one is over.
+        """
+        claimed = [await self._store.get(outbox.row_path(message_id)) for message_id in self._authority.message_ids()]
+        doubted = await self._store.query(outbox.doubtful_rows(self._authority.account))
+        rows = {document.id: outbox.to_outgoing(document) for document in [*claimed, *doubted] if document is not None}
+        unsettled = [row for row in rows.values() if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT)]
+        tried = await self._link.find_tried([self._tag(row) for row in unsettled])
+        now_s = self._clock.monotonic_s()
+        for row in unsettled:
+            wa_message_id = tried.get(self._tag(row), row.wa_message_id)
+            if wa_message_id is not None:
+                row.wa_message_id = wa_message_id
+                self._queue.adopt_doubt(row, now_s)
+        self._queue.release_unknown(self._authority.message_ids())
+        while plan := self._queue.plan(now_s, may_send=False):
+            await self._commit(plan)
+
+    def heard(self, receipt: ReceiptHeard) -> None:
+        """A receipt. The device's journal may forget it once what it says is durable."""
+        self._receipts.append(receipt)
+        for wa_message_id in receipt.wa_message_ids:
+            if not self._queue.receipt(wa_message_id, MessageState(receipt.status), receipt.at):
+                self._early.setdefault(wa_message_id, []).append(receipt)
+        self._wake.set()
+
+    def queue_depth(self) -> tuple[int, datetime | None]:
+        """How many rows wait, and since when the oldest does."""
+        waiting = self._queue.waiting()
+        return len(waiting), waiting[0].accepted_at if waiting else None
+
+    async def run(self) -> None:
+        """Send until cancelled. Raises AuthorityLost."""
+        while True:
+            await self._wait()
+            await self._step()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Claim nothing more, and settle what is in flight as far as the time allows. Call it after `run` was cancelled."""
+        self._connected = False
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._queue.claimed() or self._receipts:
+                    await self._wait()
+                    await self._step()
+        except TimeoutError:
+            log.warning(
+                "stopping with claims of %s unsettled; the next holder decides about them", self._authority.account
+            )
+        finally:
+            for task in self._hand_overs:
+                task.cancel()
+
+    async def _wait(self) -> None:
+        """Until there is something to do; a tick only while time itself decides something."""
+        retry_s = self._queue.next_retry_s(self._clock.monotonic_s())
+        ticking = self._queue.has_doubts() or bool(self._early)
+        timeout_s = min(retry_s or _TICK_S, _TICK_S) if ticking or retry_s is not None else None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout_s)
+        self._wake.clear()
+
+    async def _step(self) -> None:
+        try:
+            await self._look_up_early_receipts()
+            now_s = self._clock.monotonic_s()
+            self._queue.settle_doubts(now_s, self._caught_up_since_s)
+            if plan := self._queue.plan(now_s, may_send=self._connected):
+                await self._commit(plan)
+                self._wake.set()  # There may be more than one commit holds.
+        except StoreUnavailable as error:
+            log.warning("Firestore did not answer for %s: %s", self._authority.account, error)
+            self._wake.set()
+            await asyncio.sleep(_STORE_RETRY_S)
+            return
+        await self._acknowledge_receipts()
+
+    async def _commit(self, plan: Plan) -> None:
+        """Make the plan durable and hand over what it claims. On a conflict nothing was applied: look, and plan anew."""
+        authority = self._authority
+        writes: list[Write] = [outbox.settle_row(row) for row in plan.write]
+        if plan.changes_claims:
+            authority = authority.after([row.message_id for row in plan.claim], plan.release)
+            writes.append(authority.write())
+        try:
+            versions = await self._store.commit(writes)
+        except StoreConflict:
+            await self._reconcile(plan)
+            return
+        if plan.changes_claims:
+            self._authority = replace(authority, version=versions.pop())
+        self._queue.committed(plan, authority.attempt, versions)
+        for _, rows in itertools.groupby(
+            sorted(plan.claim, key=lambda row: (row.chat, row.order)), lambda row: row.chat
+        ):
+            self._start_hand_over(list(rows))
+
+    async def _reconcile(self, plan: Plan) -> None:
+        document = await self._store.get(outbox.authority_path(self._authority.account))
+        current = Authority.read(document) if document is not None else None
+        if current is None or current.generation != self._authority.generation:
+            raise AuthorityLost(self._authority.account)
+        self._authority = current
+        self._queue.release_unknown(current.message_ids())
+        for row in (*plan.write, *plan.claim):
+            found = await self._store.get(outbox.row_path(row.message_id))
+            self._queue.refresh(row, outbox.to_outgoing(found) if found is not None else None)
+        self._wake.set()
+
+    def _start_hand_over(self, rows: list[Outgoing]) -> None:
+        task = asyncio.create_task(self._hand_over_chat(rows))
+        self._hand_overs.add(task)
+        task.add_done_callback(self._hand_overs.discard)
+
+    async def _hand_over_chat(self, rows: list[Outgoing]) -> None:
+        """One chat's claimed rows, one after another; the first that is not settled for good holds the others back."""
+        for tried, row in enumerate(rows, start=1):
+            outcome = await self._hand_over(row)
+            self._queue.outcome(row, outcome, self._clock.now(), self._clock.monotonic_s())
+            for receipt in self._early.pop(outcome.wa_message_id or "", ()):
+                self._queue.receipt(outcome.wa_message_id or "", MessageState(receipt.status), receipt.at)
+            if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT):
+                for later in rows[tried:]:
+                    self._queue.put_back(later)
+                break
+            self._wake.set()
+        self._wake.set()
+
+    async def _hand_over(self, row: Outgoing) -> SendOutcome:
+        tag = self._tag(row)
+        outcome = await self._link.send_text(row.chat, row.text, tag)
+        if outcome.result == "unknown":
+            tried = await self._link.find_tried([tag])
+            return replace(outcome, wa_message_id=tried.get(tag))
+        return outcome
+
+    async def _look_up_early_receipts(self) -> None:
+        """Receipts whose WhatsApp id no send of this process has: sent before a restart, or not by us at all.
+
+        While sends are in flight their own receipts can be early by milliseconds, so the look-up waits for those.
+        """
+        if not self._early or (self._hand_overs and len(self._early) < _EARLY_RECEIPTS_MAX):
+            return
+        ids = list(self._early)[: outbox.RECEIPT_IDS_MAX]
+        documents = await self._store.query(outbox.rows_by_wa_id(self._authority.account, ids))
+        for document in documents:
+            self._queue.recall(outbox.to_outgoing(document))
+        for wa_message_id in ids:
+            for receipt in self._early.pop(wa_message_id, ()):
+                self._queue.receipt(wa_message_id, MessageState(receipt.status), receipt.at)
+        if self._early:
+            self._wake.set()
+
+    async def _acknowledge_receipts(self) -> None:
+        done = [
+            receipt
+            for receipt in self._receipts
+            if all(wa_id not in self._early and self._queue.is_durable(wa_id) for wa_id in receipt.wa_message_ids)
+        ]
+        if done:
+            self._receipts = [receipt for receipt in self._receipts if receipt not in done]
+            await self._link.acknowledge([receipt.seq for receipt in done])
+
+    def _tag(self, row: Outgoing) -> bytes:
+        return message_tag(self._key, row.message_id)

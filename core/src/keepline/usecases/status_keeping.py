@@ -1,0 +1,59 @@
+"""Writing a session's state to Firestore when it changes: the newest state only, tried until it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from keepline.domain.session import SessionStatus
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
+from keepline.records import accounts
+
+_STORE_RETRY_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class StatusKeeper:
+    """Keeps `accounts/{account}` and its device document at the present status of one device."""
+
+    def __init__(self, store: DocumentStore, account: str, slot: str) -> None:
+        self._store = store
+        self._account = account
+        self._slot = slot
+        self._status: SessionStatus | None = None
+        self._phone: str | None = None
+        self._lid: str | None = None
+        self._wake = asyncio.Event()
+
+    def show(self, status: SessionStatus) -> None:
+        if status != self._status:
+            log.info("%s is %s (%s)", self._account, status.state.value, status.code)
+            self._status = status
+            self._wake.set()
+
+    def show_number(self, phone: str | None, lid: str | None) -> None:
+        if (phone, lid) != (self._phone, self._lid):
+            self._phone, self._lid = phone or self._phone, lid or self._lid
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Write until cancelled, or until the session's documents are gone."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._status is None:
+                continue
+            try:
+                await self._store.commit(
+                    [
+                        accounts.account_status(self._account, self._status, phone=self._phone, lid=self._lid),
+                        accounts.device_status(self._account, self._slot, self._status),
+                    ]
+                )
+            except StoreUnavailable as error:
+                log.warning("the state of %s could not be written, trying again: %s", self._account, error)
+                self._wake.set()
+                await asyncio.sleep(_STORE_RETRY_S)
+            except StoreConflict:
+                return
