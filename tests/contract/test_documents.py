@@ -184,6 +184,14 @@ async def test_a_watch_gives_the_present_result_and_every_later_one(store: Docum
         assert last[0].version == read.version
 
 
+async def test_a_watch_keeps_the_order_and_the_limit(store: DocumentStore) -> None:
+    # Only fields at the top: the real listener cannot order by one inside a map.
+    async with store.watch(Query("things", (Where("open", "==", True),), "n", limit=2)) as watch:
+        results = aiter(watch)
+        await store.commit([Create(f"things/{n}", {"open": True, "n": n}) for n in (3, 1, 2)])
+        await until(results, lambda found: [document.id for document in found] == ["1", "2"])
+
+
 async def test_a_watch_of_nothing_says_so(store: DocumentStore) -> None:
     async with store.watch(Query("things", limit=9)) as watch:
         await until(aiter(watch), lambda found: not found)

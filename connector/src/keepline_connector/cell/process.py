@@ -66,7 +66,11 @@ class Cell:
 
     def _write(self) -> None:
         while True:
-            self._supervisor.sendall(frames.encode(self._outgoing.get()))
+            frame = frames.encode(self._outgoing.get())
+            try:
+                self._supervisor.sendall(frame)
+            except OSError:
+                return  # The reader sees the same end, and ends the process.
 
     def _device(self, command: dict[str, Any]) -> CellDevice:
         return self._devices[command["device"]]
@@ -119,5 +123,10 @@ def main() -> None:
     set_up_logging()
     # Ctrl-C in a terminal reaches the whole process group; the supervisor decides when a cell ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Cell(socket.socket(fileno=arguments.fd)).run()
-    os._exit(0)
+    try:
+        Cell(socket.socket(fileno=arguments.fd)).run()
+    except OSError:
+        log.info("the supervisor is gone")
+    finally:
+        # Not sys.exit: the library's threads are not daemons, and would keep a cell without supervisor alive and sending.
+        os._exit(0)

@@ -17,6 +17,8 @@ FIRST_SLOT = "a"
 # A connector takes up to this many devices; the pool's limits proper come with the pool.
 DEVICES_PER_CONNECTOR_MAX = 200
 PAIRINGS_MAX = 1_000
+# More sessions of one tenant than this are not listed; the pool's limits stop well below it.
+ACCOUNTS_LISTED_MAX = 200
 
 
 def account_path(account: str) -> str:
@@ -156,6 +158,12 @@ def account_status(account: str, status: SessionStatus, *, phone: str | None, li
     return Update(account_path(account), fields)
 
 
+def accounts_of_tenant(tenant: str) -> Query:
+    """The sessions of a tenant, without those that are being deleted. Two equalities and no order: no index of its own."""
+    where = (Where("tenant", "==", tenant), Where("wanted", "==", True))
+    return Query(ACCOUNTS, where, limit=ACCOUNTS_LISTED_MAX)
+
+
 def devices_of_account(account: str) -> Query:
     return Query(f"{ACCOUNTS}/{account}/{DEVICES}", limit=4)
 
@@ -184,6 +192,7 @@ class Pairing:
     qr: str | None
     offered_at: datetime | None
     requested: int
+    requested_at: datetime | None
     version: Version
 
     @classmethod
@@ -195,6 +204,7 @@ class Pairing:
             qr=fields.get("qr"),
             offered_at=fields.get("offered_at"),
             requested=fields.get("requested", 0),
+            requested_at=fields.get("requested_at"),
             version=document.version,
         )
 

@@ -1,0 +1,155 @@
+"""What people are told: how old the proof of life behind a state is, and what a message's error code means in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from keepline.domain.session import SessionStatus, shown_status
+
+# A connector beats every 2 s. Three beats missed is silence; one can be late for many innocent reasons.
+CONNECTOR_SILENT_AFTER_MS = 6_000
+# WhatsApp is heard at least this often on a link that works (the keep-alive's answer included).
+EVIDENCE_AGE_MS_MAX = 15_000
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The newest sign of life from WhatsApp on a device's link."""
+
+    at: datetime
+    kind: str
+    age_ms: int
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a connector's heartbeat lets us say about a device, or about the account that its devices make up."""
+
+    silent: bool
+    proof: Proof | None
+
+
+UNHELD = Outlook(silent=True, proof=None)
+
+
+def outlook(
+    now: datetime, *, beat_at: datetime, stopping: bool, evidence_kind: str | None, evidence_age_ms: int | None
+) -> Outlook:
+    """The outlook of a device whose connector beat at `beat_at` and said then how old its evidence was."""
+    # The clocks of the store and of this machine may differ by a little; nothing is younger than now.
+    beat_age_ms = max(0, round((now - beat_at) / timedelta(milliseconds=1)))
+    silent = stopping or beat_age_ms > CONNECTOR_SILENT_AFTER_MS
+    if evidence_kind is None or evidence_age_ms is None:
+        return Outlook(silent, None)
+    age_ms = evidence_age_ms + beat_age_ms
+    return Outlook(silent, Proof(now - timedelta(milliseconds=age_ms), evidence_kind, age_ms))
+
+
+def best(outlooks: Iterable[Outlook]) -> Outlook:
+    """An account is as alive as the liveliest of its devices."""
+
+    def liveliness(one: Outlook) -> tuple[bool, bool, int]:
+        return (one.silent, one.proof is None, one.proof.age_ms if one.proof else 0)
+
+    return min(outlooks, key=liveliness, default=UNHELD)
+
+
+def told_status(status: SessionStatus, seen: Outlook) -> SessionStatus:
+    """The state that may be claimed for a session or a device with this outlook."""
+    return shown_status(
+        status,
+        evidence_age_ms=seen.proof.age_ms if seen.proof else None,
+        connector_silent=seen.silent,
+        evidence_age_ms_max=EVIDENCE_AGE_MS_MAX,
+    )
+
+
+@dataclass(frozen=True)
+class MessageError:
+    """Why a message is not where its sender wants it: a stable code, a sentence, the next step."""
+
+    code: str
+    message: str
+    hint: str
+
+
+_MESSAGE_ERRORS: dict[str, MessageError] = {
+    error.code: error
+    for error in (
+        MessageError(
+            "outcome_unknown",
+            "The connection died while this message was on its way; whether WhatsApp took it is being found out.",
+            "Nothing to do: a receipt settles it, or it is sent again.",
+        ),
+        MessageError(
+            "not_connected",
+            "The session was not connected to WhatsApp.",
+            "Nothing to do while it is queued: it goes out when the session is connected.",
+        ),
+        MessageError(
+            "not_handed_over",
+            "The connection died before this message left, time and again.",
+            "Look at the session's status, then send it again.",
+        ),
+        MessageError(
+            "wa_400",
+            "WhatsApp found the message malformed.",
+            "Look at the recipient and the text; do not just repeat it.",
+        ),
+        MessageError(
+            "wa_421",
+            "WhatsApp could not route the message, time and again.",
+            "Send it again later.",
+        ),
+        MessageError(
+            "wa_429",
+            "WhatsApp says that this number sends too much.",
+            "Pause, then send more slowly: going on like this leads to a ban.",
+        ),
+        MessageError(
+            "wa_463",
+            "WhatsApp does not let this number write first to people it has not talked to, for now.",
+            "Let the recipient write first, or wait until WhatsApp lifts the restriction.",
+        ),
+        MessageError(
+            "wa_479",
+            "WhatsApp refused the message for this recipient.",
+            "Check that the recipient can be written to from the phone.",
+        ),
+        MessageError("wa_500", "WhatsApp had an error of its own, time and again.", "Send it again later."),
+        MessageError("wa_503", "WhatsApp was not available for this message, time and again.", "Send it again later."),
+        MessageError(
+            "no_lid",
+            "WhatsApp knows no account behind this number.",
+            "Check the number and its country code.",
+        ),
+        MessageError(
+            "bad_recipient", "Messages cannot be sent to this address.", "Send to the phone number of a person."
+        ),
+        MessageError("not_on_whatsapp", "This number is not on WhatsApp.", "Check the number and its country code."),
+        MessageError(
+            "session_deleted",
+            "The session was deleted while this message was queued.",
+            "Create a session and send it from there.",
+        ),
+        MessageError(
+            "refused", "WhatsApp refused the message.", "Look at the recipient and the text; do not just repeat it."
+        ),
+        MessageError(
+            "send_failed", "The message could not be sent.", "Look at the session's status, then send it again."
+        ),
+    )
+}
+
+
+def message_error(code: str | None) -> MessageError | None:
+    """The words for an error code; a code that is not in the table keeps its name and gets a general sentence."""
+    if code is None:
+        return None
+    return _MESSAGE_ERRORS.get(code) or MessageError(
+        code,
+        f"The message was not sent ({code}).",
+        "Look at the session's status and the recipient, then decide about sending it again.",
+    )

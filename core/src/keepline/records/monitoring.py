@@ -1,0 +1,113 @@
+"""`monitoring/{event}`: what happened to sessions and connectors, one document per event however often it is told."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b32encode
+from dataclasses import dataclass
+from datetime import datetime
+
+from keepline.ports.documents import SERVER_TIME, Create, Document, Query, Update, Version, Where, Write
+from keepline.records.connectors import ConnectorBeat
+
+MONITORING = "monitoring"
+OPEN_SILENCES_MAX = 200
+
+
+def event_path(event: str) -> str:
+    return f"{MONITORING}/{event}"
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """A session's state or its reason changed. `told_as` names the telling: a repeated one names the same."""
+
+    told_as: str
+    account: str
+    session_id: str
+    tenant: str
+    at: datetime
+    state_before: str | None
+    state: str
+    code: str
+    sentence: str
+
+
+def state_changed(change: StateChange) -> Create:
+    """The event of a changed session."""
+    digest = b32encode(hashlib.sha256(change.told_as.encode()).digest()).decode().lower()[:26]
+    return Create(
+        event_path(f"{change.account}_{digest}"),
+        {
+            "kind": "session_state",
+            "at": change.at,
+            "account": change.account,
+            "session_id": change.session_id,
+            "tenant": change.tenant,
+            "from": change.state_before,
+            "to": change.state,
+            "code": change.code,
+            "sentence": change.sentence,
+            "recorded_at": SERVER_TIME,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A connector that went silent and has not been seen to come back. `beat_at` is the last beat before it."""
+
+    id: str
+    connector: str
+    beat_at: datetime
+    version: Version
+
+    @classmethod
+    def read(cls, document: Document) -> Silence:
+        fields = document.fields
+        return cls(document.id, fields["connector"], fields["beat_at"], document.version)
+
+
+def connector_silent(beat: ConnectorBeat) -> Create:
+    """The event of a connector's silence. A restarted connector counts its beats anew, so the id has the beat's time as well."""
+    began_ms = round(beat.at.timestamp() * 1000)
+    return Create(
+        event_path(f"{beat.connector}_silent_{beat.beat}_{began_ms}"),
+        {
+            "kind": "connector_silent",
+            "at": SERVER_TIME,
+            "connector": beat.connector,
+            "region": beat.region,
+            "beat": beat.beat,
+            "beat_at": beat.at,
+            "open": True,
+            "code": "connector_silent",
+            "sentence": f"The connector {beat.connector} has gone silent.",
+        },
+    )
+
+
+def connector_back(silence: Silence, beat: ConnectorBeat) -> list[Write]:
+    """The end of a silence: an event of its own, and the silence is closed in the same commit."""
+    return [
+        Update(event_path(silence.id), {"open": False, "ended_at": beat.at}, silence.version),
+        Create(
+            event_path(f"{silence.id}_back"),
+            {
+                "kind": "connector_back",
+                "at": SERVER_TIME,
+                "connector": beat.connector,
+                "region": beat.region,
+                "beat": beat.beat,
+                "beat_at": beat.at,
+                "silence": silence.id,
+                "code": "connector_back",
+                "sentence": f"The connector {beat.connector} beats again.",
+            },
+        ),
+    ]
+
+
+def open_silences() -> Query:
+    where = (Where("kind", "==", "connector_silent"), Where("open", "==", True))
+    return Query(MONITORING, where, limit=OPEN_SILENCES_MAX)
