@@ -1,0 +1,69 @@
+# `make` lists what there is. Everything runs in .venv, which the first target that needs it makes from uv.lock.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+BIN := .venv/bin
+PACKAGES := core/src/keepline functions connector/src/keepline_connector local/src/keepline_local simulator/src/simulator
+# Quick ones first: a mistake shows within seconds.
+RINGS := unit property contract simulation simulator local integration e2e
+RING_FOLDERS := $(wildcard $(RINGS:%=tests/%))
+PYTEST := $(BIN)/python -m pytest
+
+##@ Run
+.PHONY: demo
+demo: .venv/.synced  ## Run it all with the simulator in WhatsApp's place, with phones that scan by themselves
+	@$(BIN)/python -m keepline_local demo
+
+.PHONY: up
+up: .venv/.synced  ## Run it all against the real WhatsApp; what it stores survives a restart
+	@$(BIN)/python -m keepline_local up
+
+##@ Check
+.PHONY: test
+test: .venv/.synced  ## Run all tests, quick ones first, with a coverage figure
+	$(PYTEST) $(RING_FOLDERS) --cov --cov-report=term:skip-covered
+
+.PHONY: $(RINGS:%=test-%)
+$(RINGS:%=test-%): test-%: .venv/.synced
+	$(PYTEST) tests/$*
+
+.PHONY: check
+check: .venv/.synced  ## Check format, lint, types, import rules and dead code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(PACKAGES)
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+
+.PHONY: format
+format: .venv/.synced  ## Format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+##@ Environment
+.PHONY: install
+install: .venv/.synced  ## Make .venv with the locked packages (the other targets do it when it is needed)
+
+.PHONY: lock
+lock:  ## Write uv.lock anew after a change of dependencies
+	@scripts/bootstrap --lock
+
+.PHONY: clean
+clean:  ## Remove what was built and what local runs stored, all but the API key
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist
+	rm -rf .keepline/demo .keepline/up .keepline/logs .keepline/run.json
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+.PHONY: help
+help:
+	@awk 'BEGIN {FS = ":.*##"} \
+	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+	  /^[a-z0-9%-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST) \
+	  | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
+	@echo "  make test-RING    Run one ring of tests: $(RING_FOLDERS:tests/%=%)"
+
+# Anew only when what is to be installed has changed.
+.venv/.synced: uv.lock pyproject.toml $(wildcard */pyproject.toml) scripts/bootstrap
+	@scripts/bootstrap
