@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
 import pytest
+
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.system_clock import SystemClock
 from keepline.ports.documents import DocumentStore

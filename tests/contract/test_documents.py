@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 
 import pytest
+
 from keepline.ports.documents import (
     DELETE,
     SERVER_TIME,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Document

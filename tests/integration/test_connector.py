@@ -10,7 +10,6 @@ from pathlib import Path
 
 from keepline.ports.documents import Document, Query, Where
 from keepline.records import accounts
-
 from tests.integration.conftest import FRIEND, PHONE, Gateway
 
 STOP_LIMIT_S = 10.0
@@ -19,6 +18,10 @@ STOP_LIMIT_S = 10.0
 async def history(gateway: Gateway, account: str) -> list[Document]:
     query = Query("messages", (Where("account", "==", account),), "at", limit=500, group=True)
     return await gateway.store.query(query)
+
+
+async def heard(gateway: Gateway, account: str, count: int) -> bool:
+    return len(await history(gateway, account)) >= count
 
 
 def cells_of(connector: int) -> list[int]:
@@ -87,30 +90,39 @@ async def test_what_was_said_while_the_connector_was_dead_is_heard(gateway: Gate
     for n in range(5):
         gateway.whatsapp.send(FRIEND, PHONE, str(n))
     gateway.start()
-
-    async def all_heard() -> bool:
-        return len(await history(gateway, account)) == 5
-
-    await gateway.until(all_heard, "five messages")
+    await gateway.until(lambda: heard(gateway, account, 5), "five messages")
 
 
-async def test_a_killed_cell_is_replaced_and_nothing_it_heard_is_lost(gateway: Gateway) -> None:
+async def test_a_killed_cell_is_replaced_and_the_conversation_goes_on(gateway: Gateway) -> None:
     connector = gateway.start()
     account = await gateway.link()
     gateway.whatsapp.add_phone(FRIEND, "Bea")
-    for n in range(20):
+    for n in range(10):
         gateway.whatsapp.send(FRIEND, PHONE, f"in {n}")
-        if n == 10:
-            [cell] = cells_of(connector.pid)
-            os.kill(cell, signal.SIGKILL)
+    await gateway.until(lambda: heard(gateway, account, 10), "ten messages")
+    [cell] = cells_of(connector.pid)
+    os.kill(cell, signal.SIGKILL)
+    for n in range(10, 20):
+        gateway.whatsapp.send(FRIEND, PHONE, f"in {n}")
     message_id = await gateway.send(account, "after the kill")
-
-    async def all_heard() -> bool:
-        return len(await history(gateway, account)) == 20
-
-    await gateway.until(all_heard, "twenty messages")
+    await gateway.until(lambda: heard(gateway, account, 20), "twenty messages")
     await gateway.until_message(message_id, "delivered")
     assert gateway.inbox() == ["after the kill"]
+
+
+async def test_a_burst_is_heard_whole_although_the_connector_is_killed_in_the_middle(gateway: Gateway) -> None:
+    # The supervisor's death: its cells cut their sockets and write down what the library has already decrypted.
+    gateway.start()
+    account = await gateway.link()
+    gateway.whatsapp.add_phone(FRIEND, "Bea")
+    for n in range(60):
+        gateway.whatsapp.send(FRIEND, PHONE, f"in {n}")
+        if n in (20, 40):
+            gateway.kill()
+            gateway.start()
+    await gateway.until(lambda: heard(gateway, account, 60), "sixty messages")
+    texts = [document.fields["text"] for document in await history(gateway, account)]
+    assert sorted(texts) == sorted(f"in {n}" for n in range(60))
 
 
 async def test_a_dropped_socket_heals_and_the_state_tells_the_truth(gateway: Gateway) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.system_clock import SystemClock
 from keepline.usecases.connecting import Connector
-
 from keepline_connector.cell_link import CellLink
 from keepline_connector.cells import CellPool
 from keepline_connector.health import HealthServer, health_app

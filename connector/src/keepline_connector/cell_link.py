@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from keepline.domain.link_events import CellLost, LinkEvent, SendOutcome
-
 from keepline_connector import frames
 from keepline_connector.cells import Cell, CellDied, CellPool
 

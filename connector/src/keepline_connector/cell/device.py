@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from keepline.domain.link_events import Evidence, LinkEvent, MessageHeard, ReceiptHeard, SendOutcome
-
 from keepline_connector import frames
 from keepline_connector.cell.egress import Egress
+from keepline_connector.cell.folder_lock import FolderLock
 from keepline_connector.cell.journal import Journal
 from keepline_connector.cell.library import LibraryClient
 from keepline_connector.cell.store import DeviceStore
@@ -31,6 +31,7 @@ class CellDevice:
         self._egress = egress
         self._tell = tell
         self._store = DeviceStore(folder)
+        self._held = FolderLock(folder)
         self._journal = Journal(folder / "journal.db", self._tell_numbered)
         self._proxy = egress.open(device, upstream, self._report)
         self._client: LibraryClient | None = None
@@ -67,10 +68,14 @@ class CellDevice:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def close(self) -> None:
+        """Cut the socket first, then take down what was heard, then let go of the files."""
         with self._lock:
             self._egress.close(self._device)
+            if self._client is not None:
+                self._client.wait_until_quiet()
             self._stop_client()
             self._journal.close()
+            self._held.release()
 
     def _stop_client(self) -> None:
         if self._client is not None:

@@ -22,11 +22,10 @@ import itertools
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-from keepline.domain import link_events
-from keepline.domain.link_events import LinkEvent, SendOutcome
 from neonize._binder import ProxySettings
 from neonize.client import NewClient
 from neonize.exc import SendMessageError
@@ -34,6 +33,8 @@ from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DevicePr
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message, MessageContextInfo
 from neonize.utils.jid import build_jid
 
+from keepline.domain import link_events
+from keepline.domain.link_events import LinkEvent, SendOutcome
 from keepline_connector.cell import translate
 from keepline_connector.cell.store import DeviceStore
 
@@ -41,6 +42,10 @@ from keepline_connector.cell.store import DeviceStore
 # milliseconds; the sign comes after the connection has been tried).
 _START_SIGN_TIMEOUT_S = 1.5
 _STOP_TIMEOUT_S = 5.0
+# The library hands events over through a channel of 100 and forgets what is in it when it is stopped. A device whose socket
+# is cut is therefore left running until it has been quiet for a moment.
+_QUIET_S = 0.1
+_QUIET_TIMEOUT_S = 2.0
 
 _LIFECYCLE = threading.Lock()
 _uuids = itertools.count(1)
@@ -78,6 +83,7 @@ class LibraryClient:
         self._client: _Client | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
+        self._told_at_s = 0.0  # monotonic; when the library last told something
 
     def start(self) -> None:
         """Begin to connect. Returns at the first sign of life, or when waiting for one would hold up the others."""
@@ -97,8 +103,15 @@ class LibraryClient:
             self._thread.start()
             self._sign_of_life.wait(_START_SIGN_TIMEOUT_S)
 
+    def wait_until_quiet(self) -> None:
+        """Let the library tell what it has decrypted already. Call it when the socket is cut and nothing new can come."""
+        deadline_s = time.monotonic() + _QUIET_TIMEOUT_S
+        began_s = time.monotonic()
+        while (now_s := time.monotonic()) < deadline_s and now_s - max(self._told_at_s, began_s) < _QUIET_S:
+            time.sleep(_QUIET_S / 5)
+
     def stop(self) -> None:
-        """Cut the socket and end the library's thread. No event comes afterwards."""
+        """End the library's thread. No event comes afterwards."""
         with _LIFECYCLE:
             self._stopped = True
             if self._client is None or self._thread is None:
@@ -151,6 +164,7 @@ class LibraryClient:
 
     def _tell(self, event: LinkEvent) -> None:
         self._sign_of_life.set()
+        self._told_at_s = time.monotonic()
         if not self._stopped:
             self._emit(event)
 

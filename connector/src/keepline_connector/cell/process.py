@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import queue
@@ -22,6 +23,8 @@ from keepline_connector.logs import set_up_logging
 
 # Sends block a thread for as long as WhatsApp takes; more than these wait their turn.
 _WORKERS_MAX = 64
+# A cell without a supervisor must not outlive the next one's patience (folder_lock.py).
+_LEAVE_TIMEOUT_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,17 @@ class Cell:
                     self._carry_out(command)  # In order, and too small for a thread.
                 else:
                     self._workers.submit(self._carry_out, command)
+
+    def leave(self) -> None:
+        """The supervisor is gone: cut every socket, write down what was heard, and be gone within the limit."""
+        watchdog = threading.Timer(_LEAVE_TIMEOUT_S, os._exit, args=(1,))
+        watchdog.daemon = True
+        watchdog.start()
+        closing = [threading.Thread(target=device.close) for device in self._devices.values()]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
 
     def _carry_out(self, command: dict[str, Any]) -> None:
         try:
@@ -123,10 +137,11 @@ def main() -> None:
     set_up_logging()
     # Ctrl-C in a terminal reaches the whole process group; the supervisor decides when a cell ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cell = Cell(socket.socket(fileno=arguments.fd))
     try:
-        Cell(socket.socket(fileno=arguments.fd)).run()
-    except OSError:
-        log.info("the supervisor is gone")
+        with contextlib.suppress(OSError):
+            cell.run()
+        cell.leave()
     finally:
         # Not sys.exit: the library's threads are not daemons, and would keep a cell without supervisor alive and sending.
         os._exit(0)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from neonize import events as neonize_events
+
 from keepline.domain import link_events
 from keepline.domain.addresses import LID_SERVER, PHONE_SERVER
 from keepline.domain.link_events import LinkEvent
-from neonize import events as neonize_events
-
 from keepline_connector.cell.store import DeviceStore
 
 # A journalled event gets its number from the journal.

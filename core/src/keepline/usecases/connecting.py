@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from random import Random
 
 from keepline.ports.clock import Clock
@@ -41,6 +42,7 @@ class Connector:
         self._runners: dict[str, DeviceRunner] = {}  # by account
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._accounts_changed = asyncio.Event()
+        self._beat_now = asyncio.Event()
         self._beat = 0
         self._stopping = False
         self._started_at = clock.now()
@@ -67,7 +69,10 @@ class Connector:
     async def _beat_heart(self) -> None:
         while True:
             await self._write_beat()
-            await asyncio.sleep(HEARTBEAT_INTERVAL_S)
+            # A device that has just connected is not kept waiting: until the next beat its evidence would be missing.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._beat_now.wait(), HEARTBEAT_INTERVAL_S)
+            self._beat_now.clear()
 
     async def _write_beat(self) -> None:
         self._beat += 1
@@ -131,6 +136,7 @@ class Connector:
             Account.read(document),
             device,
             self.connector,
+            self._beat_now.set,
         )
         self._runners[device.account] = runner
         self._tasks[device.account] = asyncio.create_task(runner.run(), name=f"device {device.account}")

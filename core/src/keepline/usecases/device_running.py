@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from keepline.domain import link_events as link
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class DeviceRunner:
-    """One device of one account in one connector, from being assigned to being let go."""
+    """One device of one account in one connector, from being assigned to being let go. `connected` hears of each login."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class DeviceRunner:
         account: Account,
         device: Device,
         connector: str,
+        connected: Callable[[], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -48,6 +49,7 @@ class DeviceRunner:
         self._account = account
         self._device = device
         self._connector = connector
+        self._tell_connected = connected
         self._status = STARTING
         self._failures = 0
         self._leaving = False
@@ -147,6 +149,7 @@ class DeviceRunner:
                 self._failures = 0
                 self._evidence = ("login", self._clock.monotonic_s())
                 self._keeper.show_number(phone, lid)
+                self._tell_connected()
                 sender.connected()
             case link.CaughtUp():
                 sender.caught_up()
