@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 BIN := .venv/bin
 PACKAGES := core/src/keepline functions connector/src/keepline_connector local/src/keepline_local simulator/src/simulator
 # Quick ones first: a mistake shows within seconds.
-RINGS := unit property contract simulation simulator local integration e2e
+RINGS := unit property functions contract simulation simulator local integration e2e
 RING_FOLDERS := $(wildcard $(RINGS:%=tests/%))
 PYTEST := $(BIN)/python -m pytest
 

@@ -73,7 +73,8 @@ async def _run(settings: Settings, cell_module: str) -> None:
         log.info("connector %s stops", settings.connector)
         running.cancel()
         with suppress(asyncio.CancelledError, TimeoutError):
-            await asyncio.wait_for(running, _STOP_TIMEOUT_S)
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await running
         await pool.stop()
         health.stop()
         await store.close()

@@ -107,7 +107,8 @@ async def _serve(way_out: _Exit, reader: asyncio.StreamReader, writer: asyncio.S
             writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
             return
         try:
-            from_whatsapp, to_whatsapp = await asyncio.wait_for(_dial(way_out.upstream, *target), _DIAL_TIMEOUT_S)
+            async with asyncio.timeout(_DIAL_TIMEOUT_S):
+                from_whatsapp, to_whatsapp = await _dial(way_out.upstream, *target)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             log.info("WhatsApp could not be reached: %s", type(error).__name__)
             writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")

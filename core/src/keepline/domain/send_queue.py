@@ -240,7 +240,9 @@ class SendQueue:
                 break
             if row.chat in blocked:
                 continue
-            if row.state is MessageState.IN_DOUBT or row.not_before_s > now_s or row.dirty:
+            # A row whose last claim still names it waits for the commit that releases it: one commit cannot do both.
+            unready = row.dirty or row.message_id in self._released
+            if row.state is MessageState.IN_DOUBT or row.not_before_s > now_s or unready:
                 blocked.add(row.chat)
                 continue
             chosen.append(row)

@@ -173,13 +173,13 @@ def devices_of_connector(connector: str) -> Query:
     return Query(DEVICES, (Where("connector", "==", connector),), limit=DEVICES_PER_CONNECTOR_MAX, group=True)
 
 
-def remove_account(account: str, slot: str) -> list[Write]:
+def remove_account(account: str, slot: str, version: Version) -> list[Write]:
     """The last words of a deleted session."""
     return [
         Delete(device_path(account, slot)),
         Delete(pairing_path(account, slot)),
         Delete(f"send_authority/{account}"),
-        Delete(account_path(account)),
+        Delete(account_path(account), version),
     ]
 
 

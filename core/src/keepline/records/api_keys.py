@@ -11,7 +11,6 @@ from keepline.ports.documents import SERVER_TIME, Create, Document
 
 API_KEYS = "api_keys"
 PREFIX = "kl_"
-ENTROPY_BYTES = 32
 
 READ = "read"  # see sessions and messages
 SEND = "send"  # send messages

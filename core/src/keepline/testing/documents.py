@@ -40,7 +40,6 @@ class MemoryDocuments:
         self._last_version: Version | None = None
         self._watches: set[_MemoryWatch] = set()
         self.commits = 0
-        self.writes = 0
 
     async def get(self, path: str) -> Document | None:
         await asyncio.sleep(0)
@@ -55,24 +54,19 @@ class MemoryDocuments:
         if len(writes) > COMMIT_WRITES_MAX:
             raise ValueError(f"a commit of {len(writes)} writes is above the limit of {COMMIT_WRITES_MAX}")
         version = self._next_version()
-        staged = dict(self._documents)
+        staged: dict[str, Document | None] = {write.path: self._documents.get(write.path) for write in writes}
         for write in writes:
             self._apply(staged, write, version)
-        # As in Firestore, a write that changes nothing keeps the document's version.
-        for path, document in staged.items():
-            before = self._documents.get(path)
-            if before is not None and before.fields == document.fields:
-                staged[path] = before
-        self._documents = staged
+        versions = {path: self._store(path, document, version) for path, document in staged.items()}
         self.commits += 1
-        self.writes += len(writes)
         for watch in list(self._watches):
-            watch.refresh()
-        return [staged[write.path].version if write.path in staged else version for write in writes]
+            if any(_in_collection(path, watch.query) for path in staged):
+                watch.refresh()
+        return [versions[write.path] for write in writes]
 
     @asynccontextmanager
     async def watch(self, query: Query) -> AsyncIterator[Watch]:
-        watch = _MemoryWatch(lambda: self.run_query(query))
+        watch = _MemoryWatch(query, self.run_query)
         self._watches.add(watch)
         try:
             yield watch
@@ -100,7 +94,18 @@ class MemoryDocuments:
         self._last_version = now
         return now
 
-    def _apply(self, staged: dict[str, Document], write: Write, version: Version) -> None:
+    def _store(self, path: str, document: Document | None, version: Version) -> Version:
+        """Keep what a commit made of a document, and return the version it has now."""
+        if document is None:
+            self._documents.pop(path, None)
+            return version
+        before = self._documents.get(path)
+        if before is not None and before.fields == document.fields:
+            return before.version  # As in Firestore, a write that changes nothing keeps the version.
+        self._documents[path] = document
+        return document.version
+
+    def _apply(self, staged: dict[str, Document | None], write: Write, version: Version) -> None:
         before = staged.get(write.path)
         match write:
             case Create():
@@ -115,7 +120,7 @@ class MemoryDocuments:
                 fields = _merged(before.fields, write.fields, version)
             case Delete():
                 _check_version(write.path, before, write.version, must_exist=write.version is not None)
-                staged.pop(write.path, None)
+                staged[write.path] = None
                 return
         staged[write.path] = Document(write.path, fields, version, before.created if before else version)
 
@@ -123,21 +128,22 @@ class MemoryDocuments:
 class _MemoryWatch:
     """The newest result only: a slow reader skips the states in between, as with Firestore's listener."""
 
-    def __init__(self, run: Callable[[], list[Document]]) -> None:
+    def __init__(self, query: Query, run: Callable[[Query], list[Document]]) -> None:
+        self.query = query
         self._run = run
         self._changed = asyncio.Event()
         self._last: list[Document] | None = None
         self._changed.set()
 
     def refresh(self) -> None:
-        if self._run() != self._last:
+        if self._run(self.query) != self._last:
             self._changed.set()
 
     async def __aiter__(self) -> AsyncIterator[Sequence[Document]]:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            self._last = self._run()
+            self._last = self._run(self.query)
             yield self._last
 
 

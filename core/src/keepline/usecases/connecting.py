@@ -44,6 +44,7 @@ class Connector:
         self._accounts_changed = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._beat = 0
+        self._beating = True
         self._stopping = False
         self._started_at = clock.now()
         self.last_beat_s: float | None = None  # monotonic; the health page's proof that Firestore answers
@@ -70,8 +71,10 @@ class Connector:
         while True:
             await self._write_beat()
             # A device that has just connected is not kept waiting: until the next beat its evidence would be missing.
+            # (asyncio.wait_for of Python 3.11 can swallow a cancellation; asyncio.timeout does not.)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._beat_now.wait(), HEARTBEAT_INTERVAL_S)
+                async with asyncio.timeout(HEARTBEAT_INTERVAL_S):
+                    await self._beat_now.wait()
             self._beat_now.clear()
 
     async def _write_beat(self) -> None:
@@ -86,9 +89,15 @@ class Connector:
         )
         try:
             await self._store.commit([write])
-            self.last_beat_s = self._clock.monotonic_s()
         except StoreUnavailable as error:
-            log.warning("the heartbeat of %s was not written: %s", self.connector, error)
+            if self._beating:
+                log.warning("Firestore does not take the heartbeat of %s: %s", self.connector, error)
+            self._beating = False
+        else:
+            if not self._beating:
+                log.info("Firestore takes the heartbeat of %s again", self.connector)
+            self._beating = True
+            self.last_beat_s = self._clock.monotonic_s()
 
     async def _adopt(self) -> None:
         """Take devices that nobody holds."""

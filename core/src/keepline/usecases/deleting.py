@@ -21,4 +21,5 @@ async def clear_session(store: DocumentStore, account: str, slot: str) -> None:
     while messages := await store.query(history.newest_of_account(account, _BATCH_MAX, None)):
         removals: list[Write] = [Delete(message.path) for message in messages]
         await store.commit(removals)
-    await store.commit(accounts.remove_account(account, slot))
+    # At the version that was read: two may clear at once, and the slower must not clear a session made anew in between.
+    await store.commit(accounts.remove_account(account, slot, document.version))

@@ -139,7 +139,7 @@ class Messages:
             self._store.query(source.sent(limit + 1, before)), self._store.query(source.heard(limit + 1, before))
         )
         found = _newest_first(rows, heard)
-        kept = _whole_instants(found, limit, [_instant(part[-1]) for part in (rows, heard) if len(part) > limit])
+        kept = _whole_instants(found, limit)
         if not kept and found:
             since = _instant(found[0])
             rows, heard = await asyncio.gather(
@@ -258,14 +258,15 @@ def _newest_first(rows: Sequence[Document], heard: Sequence[Document]) -> list[D
     return sorted((*rows, *heard), key=lambda document: (_instant(document), document.id), reverse=True)
 
 
-def _whole_instants(found: Sequence[Document], limit: int, cut_at: Sequence[datetime]) -> list[Document]:
-    """The newest messages, up to `limit`, without instants that may go on beyond what was read (cut off at `cut_at`)."""
-    floor = max(cut_at, default=None)
-    whole = [document for document in found if floor is None or _instant(document) > floor]
-    if len(whole) <= limit:
-        return whole
-    divided = _instant(whole[limit])
-    return [document for document in whole[:limit] if _instant(document) > divided]
+def _whole_instants(found: Sequence[Document], limit: int) -> list[Document]:
+    """The newest messages, up to `limit`, without the last instant if it goes on beyond them.
+
+    Each source was asked for one more than `limit`, so whatever it kept back is as old as that last instant, or older.
+    """
+    if len(found) <= limit:
+        return list(found)
+    divided = _instant(found[limit])
+    return [document for document in found[:limit] if _instant(document) > divided]
 
 
 def _in_instant(query: Query, since: datetime) -> Query:

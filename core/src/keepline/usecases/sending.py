@@ -156,7 +156,8 @@ class Sender:
         ticking = self._queue.has_doubts() or bool(self._early)
         timeout_s = min(retry_s or _TICK_S, _TICK_S) if ticking or retry_s is not None else None
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
         self._wake.clear()
 
     async def _step(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +19,9 @@ from keepline.records import accounts, connectors, outbox
 from keepline.records.accounts import FIRST_SLOT, Account, Device, Pairing
 from keepline.records.connectors import ConnectorBeat
 
-# A queue is counted this far; a session with more shows this number.
+# Counting costs a read for every row. Beyond the first number the connector's own count is taken where one is alive;
+# else the rows are counted as far as the second, and a session with more shows this number.
+QUEUED_READ_MAX = 100
 QUEUED_COUNTED_MAX = 1_000
 # Sessions of a list that are looked up at the same time.
 LOOK_UPS_MAX = 20
@@ -90,31 +93,16 @@ class Sessions:
             account=account, tenant=tenant, session_id=chosen, tag_key=tag_key, status=WAITING_FOR_CONNECTOR
         )
         for _ in range(TRIES_MAX):
-            try:
-                versions = await self._store.commit(writes)
-            except StoreConflict:
-                document = await self._store.get(accounts.account_path(account))
-                if document is None:
-                    continue  # It was cleared a moment ago.
-                found = Account.read(document)
-                if found.tag_key != tag_key:
-                    raise _taken(found) from None
-                return _fresh(found)  # Ours after all: the first answer to this commit was lost on its way.
-            created_at = versions[0]
-            return _fresh(
-                Account(
-                    id=account,
-                    tenant=tenant,
-                    session_id=chosen,
-                    phone=None,
-                    lid=None,
-                    status=WAITING_FOR_CONNECTOR,
-                    tag_key=tag_key,
-                    wanted=True,
-                    created_at=created_at,
-                    version=created_at,
-                )
-            )
+            with contextlib.suppress(StoreConflict):
+                await self._store.commit(writes)
+            # Read in either case: a conflict may be with our own commit, whose first answer was lost on its way.
+            document = await self._store.get(accounts.account_path(account))
+            if document is None:
+                continue  # The one before it was cleared a moment ago.
+            found = Account.read(document)
+            if found.tag_key != tag_key:
+                raise _taken(found)
+            return _fresh(found)
         raise _busy()
 
     async def look(self, tenant: str, session_id: str) -> SessionView:
@@ -152,7 +140,7 @@ class Sessions:
         view = await self.look(tenant, session_id)
         account = view.account
         written = account.status
-        if written.state is SessionState.CONNECTED or written.code == "logging_in":
+        if written.state in (SessionState.CONNECTED, SessionState.DEGRADED) or written.code == "logging_in":
             raise _already_linked()
         document = await self._store.get(accounts.pairing_path(account.id, FIRST_SLOT))
         pairing = Pairing.read(document) if document is not None else None
@@ -162,8 +150,6 @@ class Sessions:
                 "The QR codes had run out; a new round of them has been asked for.", "Ask again in 2 seconds.", 2
             )
         if written.state not in (SessionState.STARTING, SessionState.PAIRING, SessionState.RECONNECTING):
-            if written.state is SessionState.DEGRADED:
-                raise _already_linked()
             raise StateConflict("qr_not_available", written.reason.sentence, written.reason.next_step)
         if pairing is not None and not view.connector_silent and (offer := self._offer(pairing)):
             return offer
@@ -196,16 +182,46 @@ class Sessions:
         beats = await self._beats({device.connector for devices, _ in parts for device in devices if device.connector})
         now = self._clock.now()
         return [
-            _view(account, devices, queued, beats, now) for account, (devices, queued) in zip(found, parts, strict=True)
+            await self._view(account, devices, queued, beats, now)
+            for account, (devices, queued) in zip(found, parts, strict=True)
         ]
 
     async def _parts(self, account: str, gate: asyncio.Semaphore) -> tuple[list[Device], list[Document]]:
         async with gate:
             devices, queued = await asyncio.gather(
                 self._store.query(accounts.devices_of_account(account)),
-                self._store.query(outbox.queued_rows(account, QUEUED_COUNTED_MAX)),
+                self._store.query(outbox.queued_rows(account, QUEUED_READ_MAX)),
             )
         return [Device.read(document) for document in devices], queued
+
+    async def _view(
+        self,
+        account: Account,
+        devices: Sequence[Device],
+        queued: Sequence[Document],
+        beats: Mapping[str, ConnectorBeat],
+        now: datetime,
+    ) -> SessionView:
+        seen = {device.slot: _outlook(device, beats, now) for device in devices}
+        overall = best(seen.values())
+        oldest = queued[0].fields["accepted_at"] if queued else None
+        counts = [_queued_there(device, beats) for device in devices if not seen[device.slot].silent]
+        return SessionView(
+            account=account,
+            status=told_status(account.status, overall),
+            connector_silent=overall.silent,
+            proof=overall.proof,
+            devices=tuple(_device_view(account, device, seen[device.slot]) for device in devices),
+            queued=await self._queued(account.id, len(queued), max(counts, default=0)),
+            oldest_queued_s=max(0.0, (now - oldest).total_seconds()) if oldest is not None else None,
+        )
+
+    async def _queued(self, account: str, read: int, counted_there: int) -> int:
+        if read < QUEUED_READ_MAX:
+            return read
+        if counted_there > read:
+            return counted_there
+        return len(await self._store.query(outbox.queued_rows(account, QUEUED_COUNTED_MAX)))
 
     async def _beats(self, names: set[str]) -> dict[str, ConnectorBeat]:
         documents = await asyncio.gather(*(self._store.get(connectors.connector_path(name)) for name in sorted(names)))
@@ -227,32 +243,11 @@ async def own_account(store: DocumentStore, tenant: str, session_id: str) -> Acc
     return account
 
 
-def _view(
-    account: Account,
-    devices: Sequence[Device],
-    queued: Sequence[Document],
-    beats: Mapping[str, ConnectorBeat],
-    now: datetime,
-) -> SessionView:
-    seen = {device.slot: _outlook(device, beats, now) for device in devices}
-    overall = best(seen.values())
-    oldest = queued[0].fields["accepted_at"] if queued else None
-    return SessionView(
-        account=account,
-        status=told_status(account.status, overall),
-        connector_silent=overall.silent,
-        proof=overall.proof,
-        devices=tuple(_device_view(account, device, seen[device.slot]) for device in devices),
-        queued=len(queued),
-        oldest_queued_s=max(0.0, (now - oldest).total_seconds()) if oldest is not None else None,
-    )
-
-
 def _outlook(device: Device, beats: Mapping[str, ConnectorBeat], now: datetime) -> Outlook:
     beat = beats.get(device.connector)
     if beat is None:
         return UNHELD
-    of_device = beat.devices.get(f"{device.account}_{device.slot}")
+    of_device = beat.devices.get(_beat_name(device))
     return outlook(
         now,
         beat_at=beat.at,
@@ -260,6 +255,16 @@ def _outlook(device: Device, beats: Mapping[str, ConnectorBeat], now: datetime) 
         evidence_kind=of_device.evidence_kind if of_device else None,
         evidence_age_ms=of_device.evidence_age_ms if of_device else None,
     )
+
+
+def _queued_there(device: Device, beats: Mapping[str, ConnectorBeat]) -> int:
+    """How many rows the device's connector says that it has waiting."""
+    of_device = beats[device.connector].devices.get(_beat_name(device))
+    return of_device.queued if of_device else 0
+
+
+def _beat_name(device: Device) -> str:
+    return f"{device.account}_{device.slot}"
 
 
 def _device_view(account: Account, device: Device, seen: Outlook) -> DeviceView:

@@ -1,0 +1,71 @@
+"""The Flask app: its routes, and what holds for every one of them (who may, how large, how errors look, what is logged)."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+
+from flask import Flask, Response, g, request
+
+from keepline_functions import auth, errors, health_api, messages_api, qr_api, sessions_api
+from keepline_functions.logs import FIELDS
+from keepline_functions.schemas import BODY_BYTES_MAX
+from keepline_functions.services import EXTENSION, Services
+
+# A caller's own request id is kept when it is nothing but an id.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+log = logging.getLogger(__name__)
+
+
+def create_app(services: Services) -> Flask:
+    """The API on these services."""
+    app = Flask("keepline", static_folder=None)
+    # One byte more than the limit: werkzeug cuts a body of unknown length here without a word, so the excess must be seen.
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX + 1
+    app.url_map.merge_slashes = False  # An address with // is none of ours, and a redirect would repeat it.
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.extensions[EXTENSION] = services
+    for routes in (health_api.routes, sessions_api.routes, qr_api.routes, messages_api.routes):
+        app.register_blueprint(routes)
+    app.before_request(_begin)
+    auth.register(app)
+    errors.register(app)
+    app.after_request(_finish)
+    return app
+
+
+def _begin() -> None:
+    g.began_s = time.monotonic()
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _finish(response: Response) -> Response:
+    if response.status_code == 204:
+        del response.headers["Content-Type"]  # Flask names one even for nothing.
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Request-Id"] = g.request_id
+    _log(response)
+    return response
+
+
+def _log(response: Response) -> None:
+    """One line per request: the route and not the address, which names people's sessions; no body, no key, no number."""
+    duration_ms = round((time.monotonic() - g.began_s) * 1000, 1)
+    route = request.url_rule.rule if request.url_rule is not None else "(none)"
+    fields = {
+        "request_id": g.request_id,
+        "method": request.method,
+        "route": route,
+        "status": response.status_code,
+        "duration_ms": duration_ms,
+        "error": g.get("error_code"),
+        "tenant": g.caller.tenant if "caller" in g else None,
+    }
+    log.info("%s %s %d in %.1f ms", request.method, route, response.status_code, duration_ms, extra={FIELDS: fields})

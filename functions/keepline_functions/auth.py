@@ -1,0 +1,70 @@
+"""Who asks, from a request's headers; and what each route demands of them. No route is open unless it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, g, request
+
+from keepline.domain.errors import Unauthenticated
+from keepline.records.api_keys import PREFIX
+from keepline.usecases.access import Caller
+from keepline_functions.services import services
+
+PUBLIC = "public"
+_MARK = "keepline_scope"
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+def needs(scope: str) -> Callable[[_View], _View]:
+    """Mark a view with the scope that its callers need; PUBLIC lets everybody in."""
+
+    def mark(view: _View) -> _View:
+        setattr(view, _MARK, scope)
+        return view
+
+    return mark
+
+
+def register(app: Flask) -> None:
+    """Look at every caller before any view runs. All views must be there and marked by now."""
+    for rule in app.url_map.iter_rules():
+        if not hasattr(app.view_functions[rule.endpoint], _MARK):
+            raise AssertionError(f"the route {rule.rule} does not say whom it lets in")
+    app.before_request(_let_in)
+
+
+def caller() -> Caller:
+    """Whoever made the present request."""
+    found: Caller = g.caller
+    return found
+
+
+def _let_in() -> None:
+    if request.endpoint is None:
+        return  # No such route or method: the answer is the same for everybody.
+    scope = getattr(current_app.view_functions[request.endpoint], _MARK)
+    if scope == PUBLIC:
+        return
+    g.caller = _identify()
+    g.caller.require(scope)
+
+
+def _identify() -> Caller:
+    access, run = services().access, services().run
+    key = request.headers.get("X-Api-Key")
+    if key is not None:
+        return run(access.by_api_key(key.strip()))
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    credential = credential.strip()
+    if scheme.lower() != "bearer" or not credential:
+        raise Unauthenticated(
+            "unauthenticated",
+            "This needs an API key or a sign-in token.",
+            "Send the header X-Api-Key, or Authorization: Bearer with an API key or a Firebase ID token.",
+        )
+    if credential.startswith(PREFIX):
+        return run(access.by_api_key(credential))
+    return run(access.by_token(credential))

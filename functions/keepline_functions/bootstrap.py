@@ -1,0 +1,83 @@
+"""Wiring: the one place where settings, clients, use cases and the Flask app are put together, once per process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from dataclasses import dataclass
+
+from flask import Flask
+
+from keepline.adapters.firestore import FirestoreDocuments
+from keepline.adapters.system_clock import SystemClock
+from keepline.ports.clock import Clock
+from keepline.ports.documents import DocumentStore
+from keepline.usecases.access import Access, VerifyToken
+from keepline.usecases.messages import Messages
+from keepline.usecases.monitoring import MinuteRound
+from keepline.usecases.sessions import Entropy, Sessions
+from keepline_functions.app import create_app
+from keepline_functions.firebase_tokens import FirebaseTokens
+from keepline_functions.logs import write_json_lines
+from keepline_functions.loop import BackgroundLoop
+from keepline_functions.services import Services
+from keepline_functions.settings import read_settings
+from keepline_functions.store_health import StoreHealth
+
+_CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """Everything that a process of this deployable has."""
+
+    app: Flask
+    services: Services
+    minute_round: MinuteRound
+
+
+_lock = threading.Lock()
+_process: Process | None = None
+
+
+def bootstrap() -> Process:
+    """The process's parts, made at the first call. Raises SettingsError; a failure is not remembered."""
+    global _process
+    with _lock:
+        if _process is None:
+            _process = _start()
+        return _process
+
+
+def assemble(
+    loop: BackgroundLoop, store: DocumentStore, clock: Clock, verify_token: VerifyToken, entropy: Entropy
+) -> Process:
+    """Put the parts together, whatever keeps the ports."""
+    services = Services(
+        loop=loop,
+        store=store,
+        access=Access(store, clock, verify_token),
+        sessions=Sessions(store, clock, entropy),
+        messages=Messages(store, entropy),
+        store_health=StoreHealth(loop, store, clock),
+    )
+    return Process(create_app(services), services, MinuteRound(store, clock))
+
+
+def _start() -> Process:
+    settings = read_settings(os.environ)
+    if settings.in_cloud:
+        write_json_lines()
+    loop = BackgroundLoop()
+    try:
+        store = loop.run(_open_store(settings.project), _CONNECT_TIMEOUT_S)
+    except BaseException:
+        loop.stop()
+        raise
+    return assemble(loop, store, SystemClock(), FirebaseTokens(settings.project), secrets.token_bytes)
+
+
+async def _open_store(project: str) -> FirestoreDocuments:
+    # gRPC's asyncio channels belong to the loop in which they are made.
+    return FirestoreDocuments(project)

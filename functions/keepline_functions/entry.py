@@ -1,0 +1,68 @@
+"""From functions-framework's calls to ours."""
+
+from __future__ import annotations
+
+import logging
+
+from cloudevents.http import CloudEvent
+from flask import Request, Response
+from werkzeug.test import run_wsgi_app
+
+from keepline.usecases.monitoring import record_state_change
+from keepline_functions.bootstrap import bootstrap
+from keepline_functions.errors import not_started
+from keepline_functions.events import MalformedEvent, state_change
+
+# A round that takes longer than this is left to the next one.
+MINUTE_ROUND_TIMEOUT_S = 50.0
+_DRAIN_CHUNK_BYTES = 64 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class _PassedOn(Response):
+    """An answer of our app on its way through the framework's: its headers are complete, nothing is added."""
+
+    default_mimetype = None
+
+
+def http(request: Request) -> Response:
+    """Answer through our own Flask app. A body that is made bit by bit also leaves bit by bit."""
+    try:
+        app = bootstrap().app
+    except Exception:  # Whatever it is, the log gets it; the framework would send its words to the caller.
+        log.critical("the API cannot start", exc_info=True)
+        return not_started()
+    # Both apps read the body through one stream, so that neither waits for bytes that the other has taken.
+    environ = {**request.environ, "wsgi.input": request.stream}
+    body, status, headers = run_wsgi_app(app, environ)
+    _drain(request)
+    return _PassedOn(body, status, headers)
+
+
+def account_written(event: CloudEvent) -> None:
+    """Put a change of state on record.
+
+    A malformed event is logged and done with, because it would be as malformed the next time. Store trouble raises, so that
+    the event comes again.
+    """
+    process = bootstrap()
+    try:
+        change = state_change(event)
+    except MalformedEvent as error:
+        log.error("an event cannot be read and is dropped: %s", error)
+        return
+    if change is not None:
+        process.services.run(record_state_change(process.services.store, change))
+
+
+def minute(event: CloudEvent) -> None:
+    """The round looks at what is there now, so it makes no difference which minute's event this is."""
+    process = bootstrap()
+    process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
+
+
+def _drain(request: Request) -> None:
+    """Read what is left of a refused body, piece by piece: a server that closes on unread bytes can lose the answer."""
+    while request.stream.read(_DRAIN_CHUNK_BYTES):
+        pass

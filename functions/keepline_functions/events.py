@@ -1,0 +1,84 @@
+"""CloudEvents read into what the use cases take. Firestore's carry a protobuf with the document before and after the write."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+
+from cloudevents.http import CloudEvent
+from google.events.cloud.firestore import Document, DocumentEventData, Value
+from google.protobuf.message import DecodeError
+
+from keepline.records.accounts import ACCOUNTS
+from keepline.records.monitoring import StateChange
+
+
+class MalformedEvent(Exception):
+    """The event is not what its trigger promises. The message says how, without what is in the document."""
+
+
+def state_change(event: CloudEvent) -> StateChange | None:
+    """The change of state that a written account document tells of; None when its state and reason stayed, or it was deleted."""
+    data = _document_event(event)
+    if "value" not in data:
+        return None
+    document = data.value
+    account = _account_of(document)
+    state, code = _text(document, "state"), _reason(document, "code")
+    before = data.old_value if "old_value" in data else None
+    if before is not None and (_text(before, "state"), _reason(before, "code")) == (state, code):
+        return None
+    return StateChange(
+        told_as=f"{event['source']} {event['id']}",
+        account=account,
+        session_id=_text(document, "session_id"),
+        tenant=_text(document, "tenant"),
+        at=_written_at(document),
+        state_before=_text(before, "state") if before is not None else None,
+        state=state,
+        code=code,
+        sentence=_reason(document, "sentence"),
+    )
+
+
+def _document_event(event: CloudEvent) -> DocumentEventData:
+    body = event.data
+    if not isinstance(body, bytes):
+        raise MalformedEvent(f"its data is {type(body).__name__} and not a protobuf")
+    try:
+        data: DocumentEventData = DocumentEventData.deserialize(body)
+    except DecodeError as error:
+        raise MalformedEvent(f"its data is no DocumentEventData: {error}") from error
+    return data
+
+
+def _account_of(document: Document) -> str:
+    _, found, path = document.name.partition("/documents/")
+    collection, _, account = path.partition("/")
+    if not found or collection != ACCOUNTS or not account or "/" in account:
+        raise MalformedEvent(f"its document is not in {ACCOUNTS}/")
+    return account
+
+
+def _written_at(document: Document) -> datetime:
+    if "update_time" not in document:
+        raise MalformedEvent("its document has no update time")
+    return cast("datetime", document.update_time)  # declared as a Timestamp, given as a datetime
+
+
+def _text(document: Document, name: str) -> str:
+    return _string(document.fields.get(name), name)
+
+
+def _reason(document: Document, name: str) -> str:
+    reason = document.fields.get("reason")
+    if reason is None:
+        raise MalformedEvent("its document has no field 'reason'")
+    return _string(reason.map_value.fields.get(name), f"reason.{name}")
+
+
+def _string(value: Value | None, name: str) -> str:
+    if value is None or "string_value" not in value:
+        raise MalformedEvent(f"its document has no text in the field {name!r}")
+    text: str = value.string_value
+    return text

@@ -1,0 +1,117 @@
+"""What requests may contain. Anything else is refused by name, before anything is looked up or written."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, TypeVar
+
+from flask import Request
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+
+from keepline.domain.errors import InvalidInput, KeeplineError
+from keepline.usecases.messages import PAGE_MESSAGES_MAX
+
+BODY_BYTES_MAX = 1024 * 1024
+PAGE_MESSAGES_DEFAULT = 50
+_SHOWN_CHARACTERS_MAX = 60
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)")
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class CreateSession(_Strict):
+    """Body of `POST /api/sessions/create`; without an id one is made."""
+
+    session_id: str | None = None
+
+
+class SendMessage(_Strict):
+    """Body of `POST /api/messages/send`."""
+
+    session_id: str
+    to: str
+    text: str
+
+
+def _rfc3339(value: object) -> object:
+    # pydantic alone would also take bare numbers as seconds or milliseconds, whichever fits.
+    if isinstance(value, str) and not _RFC3339.fullmatch(value):
+        raise ValueError("write a time like 2026-01-31T12:00:00.000Z")
+    return value
+
+
+class ListMessages(BaseModel):
+    """Query of `GET /api/messages`. Everything in a query is text, so this one converts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    session_id: str
+    chat: str | None = None
+    limit: int = Field(PAGE_MESSAGES_DEFAULT, ge=1, le=PAGE_MESSAGES_MAX)
+    before: Annotated[AwareDatetime, BeforeValidator(_rfc3339)] | None = None
+
+
+def read_body(model: type[_Model], request: Request, *, may_be_empty: bool = False) -> _Model:
+    """The request's JSON body. Raises InvalidInput, and werkzeug's errors for the wrong type (415) and too much (413)."""
+    data = request.get_data(cache=False)
+    if len(data) > BODY_BYTES_MAX:
+        raise RequestEntityTooLarge
+    if not data and may_be_empty:
+        return model()
+    if not request.is_json:
+        raise UnsupportedMediaType
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise _refusal(model, error) from None
+
+
+def read_query(model: type[_Model], request: Request) -> _Model:
+    """The request's query parameters. Raises InvalidInput."""
+    for name, values in request.args.lists():
+        if len(values) > 1:
+            raise InvalidInput("bad_field", f"{_shown(name)} is given twice.", "Give every parameter once.")
+    try:
+        return model.model_validate(request.args.to_dict())
+    except ValidationError as error:
+        raise _refusal(model, error) from None
+
+
+def _refusal(model: type[BaseModel], error: ValidationError) -> KeeplineError:
+    """The first thing that is wrong. What the caller sent is not repeated, only the name of its field."""
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    # A misspelt name is both missing and unknown; which name is unknown says more.
+    detail = next((one for one in details if one["type"] == "extra_forbidden"), details[0])
+    if detail["type"] == "json_invalid":
+        return InvalidInput(
+            "bad_json", "The body is not JSON.", _sentence(detail["msg"].removeprefix("Invalid JSON: "))
+        )
+    if not detail["loc"]:
+        return InvalidInput("bad_json", "The body is not a JSON object.", "Send an object like {…}.")
+    return _field_refusal(model, detail)
+
+
+def _field_refusal(model: type[BaseModel], detail: ErrorDetails) -> InvalidInput:
+    name = _shown(str(detail["loc"][0]))
+    known = ", ".join(model.model_fields)
+    match detail["type"]:
+        case "extra_forbidden":
+            return InvalidInput("unknown_field", f"There is no field {name} here.", f"The fields are: {known}.")
+        case "missing":
+            return InvalidInput("missing_field", f"The field {name} is missing.", f"The fields are: {known}.")
+    what = _sentence(detail["msg"].removeprefix("Value error, "))
+    return InvalidInput("bad_field", f"The field {name} is not right.", what)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _shown(name: str) -> str:
+    return repr(name[:_SHOWN_CHARACTERS_MAX])

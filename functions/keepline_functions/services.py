@@ -1,0 +1,44 @@
+"""What a request can use, made once per process and reached through the Flask app."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from flask import current_app
+
+from keepline.ports.documents import DocumentStore
+from keepline.usecases.access import Access
+from keepline.usecases.messages import Messages
+from keepline.usecases.sessions import Sessions
+from keepline_functions.loop import BackgroundLoop
+from keepline_functions.store_health import StoreHealth
+
+EXTENSION = "keepline"
+# Firestore's own calls give up after 10 s; this one ends whatever does not.
+CALL_TIMEOUT_S = 15.0
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Services:
+    """The use cases and the loop that they live in."""
+
+    loop: BackgroundLoop
+    store: DocumentStore
+    access: Access
+    sessions: Sessions
+    messages: Messages
+    store_health: StoreHealth
+
+    def run(self, coroutine: Coroutine[Any, Any, _T], timeout_s: float = CALL_TIMEOUT_S) -> _T:
+        """The result of a use case."""
+        return self.loop.run(coroutine, timeout_s)
+
+
+def services() -> Services:
+    """Those of the app that answers the present request."""
+    found: Services = current_app.extensions[EXTENSION]
+    return found

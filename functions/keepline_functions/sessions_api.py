@@ -1,0 +1,42 @@
+"""`/api/sessions`: create, list, look, delete."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from keepline.records.api_keys import ADMIN, READ
+from keepline_functions.auth import caller, needs
+from keepline_functions.schemas import CreateSession, read_body
+from keepline_functions.services import services
+from keepline_functions.views import session_json
+
+routes = Blueprint("sessions", __name__)
+
+
+@routes.post("/api/sessions/create")
+@needs(ADMIN)
+def create() -> ResponseReturnValue:
+    body = read_body(CreateSession, request, may_be_empty=True)
+    view = services().run(services().sessions.create(caller().tenant, body.session_id))
+    return jsonify(session_json(view)), 201
+
+
+@routes.get("/api/sessions")
+@needs(READ)
+def of_caller() -> ResponseReturnValue:
+    views = services().run(services().sessions.of_tenant(caller().tenant))
+    return jsonify({"sessions": [session_json(view) for view in views]})
+
+
+@routes.get("/api/sessions/<session_id>/status")
+@needs(READ)
+def status(session_id: str) -> ResponseReturnValue:
+    return jsonify(session_json(services().run(services().sessions.look(caller().tenant, session_id))))
+
+
+@routes.delete("/api/sessions/<session_id>")
+@needs(ADMIN)
+def delete(session_id: str) -> ResponseReturnValue:
+    services().run(services().sessions.delete(caller().tenant, session_id))
+    return Response(status=204)

@@ -1,0 +1,211 @@
+"""The API on the shipped fakes: a store in memory, a clock that stands still, and helpers that play the connector."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flask.testing import FlaskClient
+
+from keepline.domain.errors import Unauthenticated
+from keepline.domain.link_events import MessageHeard
+from keepline.domain.session import SessionState, SessionStatus
+from keepline.ports.documents import Document, Query, StoreConflict, StoreUnavailable, Update, Version, Write
+from keepline.records import accounts, api_keys, connectors, history, outbox
+from keepline.records.connectors import DeviceBeat
+from keepline.testing.documents import MemoryDocuments
+from keepline_functions.bootstrap import Process, assemble
+from keepline_functions.loop import BackgroundLoop
+
+MAIN = Path(__file__).parents[2] / "functions" / "main.py"
+NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+CHAT = "14155550123@s.whatsapp.net"
+TIMEOUT_S = 10.0
+
+_T = TypeVar("_T")
+
+
+class StandingClock:
+    """Time passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.at = NOON
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic_s(self) -> float:
+        return (self.at - NOON).total_seconds()
+
+    def advance(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+class FaultyDocuments(MemoryDocuments):
+    """A store that can stop answering, hang, or apply a commit and lose the answer."""
+
+    def __init__(self, clock: StandingClock) -> None:
+        super().__init__(clock)
+        self.down = False
+        self.hangs = False
+        self.conflicts_after_applying = 0
+        self.conflicts = 0
+        self.gets = 0
+
+    async def get(self, path: str) -> Document | None:
+        await self._trouble()
+        self.gets += 1
+        return await super().get(path)
+
+    async def query(self, query: Query) -> list[Document]:
+        await self._trouble()
+        return await super().query(query)
+
+    async def commit(self, writes: Sequence[Write]) -> list[Version]:
+        await self._trouble()
+        if self.conflicts:
+            self.conflicts -= 1
+            raise StoreConflict("somebody else was there first")
+        versions = await super().commit(writes)
+        if self.conflicts_after_applying:
+            # What the adapter sees when it repeats a commit that had been applied: its own document is in the way.
+            self.conflicts_after_applying -= 1
+            raise StoreConflict("exists")
+        return versions
+
+    async def _trouble(self) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.down:
+            raise StoreUnavailable("the emulator of a bad day")
+
+
+class World:
+    """One API with two tenants, `anna` and `bert`, each with an API key."""
+
+    def __init__(self) -> None:
+        self.clock = StandingClock()
+        self.loop = BackgroundLoop()
+        self.store = FaultyDocuments(self.clock)
+        self.tokens: dict[str, str] = {}
+        self.process: Process = assemble(self.loop, self.store, self.clock, self._verify, secrets.token_bytes)
+        self.client: FlaskClient = self.process.app.test_client()
+        self.anna = self.add_key("anna")
+        self.bert = self.add_key("bert")
+
+    def _verify(self, token: str) -> str:
+        if token not in self.tokens:
+            raise Unauthenticated("bad_token", "No.", "Sign in.")
+        return self.tokens[token]
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        return self.loop.run(coroutine, TIMEOUT_S)
+
+    def commit(self, *writes: Write) -> None:
+        self.run(self.store.commit(list(writes)))
+
+    def document(self, path: str) -> Document | None:
+        return self.run(self.store.get(path))
+
+    def fields(self, path: str) -> dict[str, Any]:
+        document = self.document(path)
+        assert document is not None, path
+        return dict(document.fields)
+
+    def all_in(self, collection: str) -> list[Document]:
+        return self.run(self.store.query(Query(collection, limit=1_000)))
+
+    def add_key(self, tenant: str, scopes: tuple[str, ...] = api_keys.SCOPES) -> dict[str, str]:
+        """The headers of a new key."""
+        key = api_keys.new_key(secrets.token_bytes(32))
+        self.commit(api_keys.add_key(key, tenant=tenant, name="test", scopes=scopes))
+        return {"X-Api-Key": key}
+
+    # What a connector would write.
+
+    def add_session(
+        self,
+        session: str = "shop",
+        tenant: str = "anna",
+        *,
+        state: str = "starting",
+        code: str = "starting",
+        phone: str | None = None,
+        connector: str = "c1",
+    ) -> str:
+        """A session that a connector holds, in a state. Returns the account id."""
+        account = f"{tenant}_{session}"
+        status = SessionStatus(SessionState(state), code)
+        self.commit(
+            *accounts.new_account(
+                account=account, tenant=tenant, session_id=session, tag_key=secrets.token_bytes(32), status=status
+            )
+        )
+        self.commit(
+            Update(accounts.account_path(account), {"phone": phone}),
+            Update(accounts.device_path(account, "a"), {"connector": connector, "region": "r1" if connector else ""}),
+        )
+        return account
+
+    def set_state(self, account: str, state: str, code: str) -> None:
+        status = SessionStatus(SessionState(state), code)
+        self.commit(
+            accounts.account_status(account, status, phone=None, lid=None),
+            accounts.device_status(account, "a", status),
+        )
+
+    def beat(
+        self,
+        account: str,
+        *,
+        evidence_age_ms: int | None = 100,
+        stopping: bool = False,
+        connector: str = "c1",
+        n: int = 1,
+        queued: int = 0,
+    ) -> None:
+        kind = "frame" if evidence_age_ms is not None else None
+        beats = {f"{account}_a": DeviceBeat(kind, evidence_age_ms, queued, None)} if account else {}
+        self.commit(
+            connectors.write_beat(
+                connector, region="r1", beat=n, stopping=stopping, started_at=self.clock.now(), devices=beats
+            )
+        )
+
+    def offer_qr(self, account: str, qr: str | None) -> None:
+        if self.document(accounts.pairing_path(account, "a")) is None:
+            self.commit(accounts.new_pairing(account, "a", account.partition("_")[0]))
+        self.commit(accounts.offer_qr(account, "a", qr))
+
+    def hear(self, account: str, wa_id: str, at: datetime, *, chat: str = CHAT, from_me: bool = False) -> str:
+        """Record a message that WhatsApp brought. Returns its message id."""
+        tenant, _, session = account.partition("_")
+        heard = MessageHeard(1, wa_id, chat, "14155550123", None, from_me, "text", f"text of {wa_id}", at)
+        write = history.heard_message(account, tenant, session, heard)
+        self.commit(write)
+        return str(write.fields["message_id"])
+
+    def settle(self, message_id: str, **fields: Any) -> None:
+        self.commit(Update(outbox.row_path(message_id), fields))
+
+    # What a program would ask.
+
+    def send(self, text: str = "hello", *, session: str = "shop", to: str = "+14155550123", **headers: str) -> Any:
+        body = {"session_id": session, "to": to, "text": text}
+        return self.client.post("/api/messages/send", json=body, headers=self.anna | headers)
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Any:
+        return self.client.get(path, headers=self.anna if headers is None else headers)
+
+
+def error_code(response: Any) -> str:
+    """The code of an error answer, which has exactly the promised shape."""
+    body = response.get_json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"code", "message", "hint"}
+    assert all(isinstance(value, str) and value for value in body["error"].values())
+    return str(body["error"]["code"])

@@ -1,0 +1,169 @@
+"""Who is let in, with what, and for how long after it was taken away."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+
+from keepline.ports.documents import Delete
+from keepline.records import api_keys
+from keepline.usecases import access
+
+from .support import World, error_code
+
+PRIVATE = [
+    ("POST", "/api/sessions/create"),
+    ("GET", "/api/sessions"),
+    ("GET", "/api/sessions/shop/status"),
+    ("DELETE", "/api/sessions/shop"),
+    ("GET", "/api/qr/anna/shop"),
+    ("POST", "/api/messages/send"),
+    ("GET", "/api/messages"),
+    ("GET", "/api/messages/m_aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+]
+TOKEN = "header.payload.signature"
+
+
+def test_every_route_but_health_is_in_the_list_above(world: World) -> None:
+    rules = {rule.rule for rule in world.process.app.url_map.iter_rules()}
+    assert len(rules - {"/health"}) == len(PRIVATE)
+
+
+@pytest.mark.parametrize(("method", "path"), PRIVATE)
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "unauthenticated"),
+        ({"Authorization": "Basic YTpi"}, "unauthenticated"),
+        ({"Authorization": "Bearer"}, "unauthenticated"),
+        ({"Authorization": "Bearer "}, "unauthenticated"),
+        ({"X-Api-Key": ""}, "bad_api_key"),
+        ({"X-Api-Key": "kl_short"}, "bad_api_key"),
+        ({"X-Api-Key": "kl_" + "a" * 43}, "bad_api_key"),
+        ({"X-Api-Key": "kl_" + "ä" * 43}, "bad_api_key"),
+        ({"Authorization": "Bearer kl_" + "a" * 43}, "bad_api_key"),
+        ({"Authorization": "Bearer nonsense"}, "bad_token"),
+        ({"Authorization": f"Bearer {TOKEN}"}, "bad_token"),
+        ({"Authorization": "Bearer a.b." + "c" * 9_000}, "bad_token"),
+    ],
+)
+def test_nobody_unknown_gets_in(world: World, method: str, path: str, headers: dict[str, str], code: str) -> None:
+    world.add_session()
+    before = world.store.commits
+    encoded = {name: value.encode().decode("latin-1") for name, value in headers.items()}
+    answer = world.client.open(path, method=method, headers=encoded)
+    assert (answer.status_code, error_code(answer)) == (401, code)
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="keepline"'
+    assert world.store.commits == before
+
+
+def test_a_key_may_come_in_either_header(world: World) -> None:
+    key = world.anna["X-Api-Key"]
+    for headers in ({"X-Api-Key": key}, {"Authorization": f"Bearer {key}"}, {"Authorization": f"bearer {key}"}):
+        assert world.get("/api/sessions", headers).status_code == 200
+
+
+def test_a_person_signed_in_through_firebase_is_their_own_tenant(world: World) -> None:
+    world.tokens[TOKEN] = "anna"
+    world.add_session()
+    sessions = world.get("/api/sessions", {"Authorization": f"Bearer {TOKEN}"}).get_json()["sessions"]
+    assert [session["user_id"] for session in sessions] == ["anna"]
+
+
+def test_a_user_id_that_cannot_be_part_of_a_name_is_refused(world: World) -> None:
+    world.tokens[TOKEN] = "../bert"
+    answer = world.client.post("/api/sessions/create", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (answer.status_code, error_code(answer)) == (400, "bad_user_id")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "allowed"),
+    [
+        (("read",), {("GET", "/api/sessions"), ("GET", "/api/messages?session_id=shop")}),
+        (("send",), {("POST", "/api/messages/send")}),
+        (("admin",), {("GET", "/api/qr/me/shop"), ("POST", "/api/sessions/create"), ("DELETE", "/api/sessions/shop")}),
+        ((), set()),
+    ],
+)
+def test_a_key_does_what_its_scopes_say(world: World, scopes: tuple[str, ...], allowed: set[tuple[str, str]]) -> None:
+    world.add_session()
+    headers = world.add_key("anna", scopes)
+    asked = [
+        ("GET", "/api/sessions"),
+        ("GET", "/api/messages?session_id=shop"),
+        ("POST", "/api/messages/send"),
+        ("GET", "/api/qr/me/shop"),
+        ("POST", "/api/sessions/create"),
+        ("DELETE", "/api/sessions/shop"),
+    ]
+    for method, path in asked:
+        before = world.store.commits
+        answer = world.client.open(path, method=method, headers=headers)
+        if (method, path) in allowed:
+            assert answer.status_code not in (401, 403)
+        else:
+            assert (answer.status_code, error_code(answer)) == (403, "missing_scope")
+            assert world.store.commits == before
+
+
+def test_a_revoked_key_is_refused_within_five_seconds(world: World) -> None:
+    assert world.get("/api/sessions").status_code == 200
+    world.commit(Delete(api_keys.key_path(world.anna["X-Api-Key"])))
+    world.clock.advance(access.REMEMBERED_S_MAX + 0.1)
+    assert error_code(world.get("/api/sessions")) == "bad_api_key"
+
+
+def test_a_revoked_token_is_refused_within_five_seconds(world: World) -> None:
+    world.tokens[TOKEN] = "anna"
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert world.get("/api/sessions", headers).status_code == 200
+    world.tokens.clear()
+    world.clock.advance(access.REMEMBERED_S_MAX + 0.1)
+    assert error_code(world.get("/api/sessions", headers)) == "bad_token"
+
+
+def test_being_asked_does_not_keep_a_revoked_key_alive(world: World) -> None:
+    world.get("/api/sessions")
+    world.commit(Delete(api_keys.key_path(world.anna["X-Api-Key"])))
+    for _ in range(6):
+        world.clock.advance(1)
+        last = world.get("/api/sessions")
+    assert error_code(last) == "bad_api_key"
+
+
+def test_a_key_is_looked_up_once_in_a_while(world: World) -> None:
+    world.get("/api/sessions")
+    before = world.store.gets
+    for _ in range(10):
+        world.get("/api/sessions")
+    assert world.store.gets == before
+
+
+def test_a_new_key_works_although_it_was_tried_too_early(world: World) -> None:
+    key = api_keys.new_key(secrets.token_bytes(32))
+    assert error_code(world.get("/api/sessions", {"X-Api-Key": key})) == "bad_api_key"
+    world.commit(api_keys.add_key(key, tenant="anna", name="new"))
+    assert world.get("/api/sessions", {"X-Api-Key": key}).status_code == 200
+
+
+def test_what_is_remembered_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "REMEMBERED_CALLERS_MAX", 3)
+    keys = [world.add_key("anna") for _ in range(6)]
+    for headers in keys:
+        assert world.get("/api/sessions", headers).status_code == 200
+    assert len(world.process.services.access._remembered) == 3
+
+
+def test_when_the_look_fails_nobody_gets_in(world: World) -> None:
+    world.store.down = True
+    answer = world.get("/api/sessions")
+    assert (answer.status_code, error_code(answer)) == (503, "store_unavailable")
+
+
+def test_a_key_is_kept_as_its_hash_only(world: World) -> None:
+    key = world.anna["X-Api-Key"]
+    assert len(key) == 46
+    for document in world.all_in(api_keys.API_KEYS):
+        assert key not in document.path
+        assert key not in repr(document.fields)

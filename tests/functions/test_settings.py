@@ -1,0 +1,40 @@
+"""The environment is checked before anything is made of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from keepline_functions.settings import Settings, SettingsError, read_settings
+
+
+@pytest.mark.parametrize(
+    ("environment", "settings"),
+    [
+        ({"KEEPLINE_PROJECT": "demo-keepline"}, Settings("demo-keepline", False)),
+        ({"GOOGLE_CLOUD_PROJECT": "demo-keepline"}, Settings("demo-keepline", False)),
+        ({"KEEPLINE_PROJECT": "ours-1", "GOOGLE_CLOUD_PROJECT": "theirs"}, Settings("ours-1", False)),
+        ({"KEEPLINE_PROJECT": "example.com:old-1"}, Settings("example.com:old-1", False)),
+        ({"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api"}, Settings("real-project", True)),
+        ({"KEEPLINE_PROJECT": "demo-keepline", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"}, Settings("demo-keepline", False)),
+    ],
+)
+def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
+    assert read_settings(environment) == settings
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({}, "KEEPLINE_PROJECT"),
+        ({"KEEPLINE_PROJECT": ""}, "KEEPLINE_PROJECT"),
+        ({"KEEPLINE_PROJECT": "My Project"}, "My Project"),
+        ({"KEEPLINE_PROJECT": "123456"}, "123456"),
+        (
+            {"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"},
+            "FIREBASE_AUTH_EMULATOR_HOST",
+        ),
+    ],
+)
+def test_bad_ones_are_named(environment: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        read_settings(environment)

@@ -1,0 +1,177 @@
+"""The promises in virtual time: the real use cases, a WhatsApp in memory, crashes wherever they hurt most.
+
+A failing seed is replayed by its number: `pytest tests/simulation -k 'seed and 17'`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any
+
+import pytest
+
+from keepline.domain.link_events import SendOutcome
+from keepline.testing.virtual_time import run_virtual
+from keepline.testing.whatsapp import FakeLink
+from keepline.usecases.recording import Recorder
+from keepline.usecases.sending import Sender
+from tests.simulation.world import World
+
+CHATS = [f"1415555012{n}@s.whatsapp.net" for n in range(3)]
+COMMITS_WATCHED_MAX = 60
+
+
+async def crash_at_commit(number: int, *, after: bool, seed: int) -> tuple[list[str], bool]:
+    """Ten messages out and five in; the connector dies before or after its commit `number` and is started again."""
+    world = World(Random(seed))
+    await world.start()
+    world.boot()
+    crashed = False
+
+    def crash(commit: int) -> None:
+        nonlocal crashed
+        if commit == number and not crashed:
+            crashed = True
+            world.kill()
+
+    if after:
+        world.store.after_commit = crash
+    else:
+        world.store.before_commit = crash
+    for n in range(10):
+        await world.accept(f"out {n}", CHATS[n % 2])
+        if n % 2:
+            world.say(f"in {n}", CHATS[2])
+        await asyncio.sleep(world.random.uniform(0, 0.5))
+    if not crashed:
+        # The crash point lies later, or there are fewer commits than that.
+        await asyncio.wait([asyncio.create_task(world.until_settled())], timeout=60)
+    if crashed:
+        world.boot()
+    await world.until_settled()
+    await world.stop()
+    return await world.complaints(), crashed
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_crash_at_any_commit_loses_nothing_repeats_nothing_and_keeps_the_order(after: bool) -> None:
+    crashes = 0
+    for number in range(1, COMMITS_WATCHED_MAX):
+        complaints, crashed = run_virtual(crash_at_commit(number, after=after, seed=number))
+        assert complaints == [], f"crash {'after' if after else 'before'} commit {number}"
+        crashes += crashed
+    # Fewer would mean that the scenario has become too small to say anything.
+    assert crashes >= 20
+
+
+async def bad_hour(seed: int) -> tuple[list[str], int]:
+    """An hour of talk with kills, dropped sockets, lost answers and a Firestore that fails one call in fifty."""
+    world = World(Random(seed))
+    await world.start()
+    world.whatsapp.lose_answer = 0.02
+    world.boot()
+    loop = asyncio.get_running_loop()
+    next_fault_s = world.random.expovariate(1 / 60)
+    while loop.time() < 3_600:
+        world.store.trouble = 0.02
+        await asyncio.sleep(world.random.expovariate(1 / 10))
+        if world.random.random() < 0.6:
+            await world.accept(f"out {len(world.accepted)}", world.random.choice(CHATS))
+        else:
+            world.say(f"in {len(world.said)}", world.random.choice(CHATS))
+        if loop.time() > next_fault_s:
+            next_fault_s = loop.time() + world.random.expovariate(1 / 60)
+            if world.random.random() < 0.5:
+                world.kill()
+                await asyncio.sleep(world.random.uniform(0, 20))
+                world.boot()
+            else:
+                world.drop_socket()
+                await asyncio.sleep(world.random.uniform(0, 5))
+                for link in world.links[-1:]:
+                    await link.connect()  # The library connects again by itself.
+    world.store.trouble = 0.0
+    world.whatsapp.lose_answer = 0.0
+    await world.until_settled()
+    await world.stop()
+    return await world.complaints(), world.faults
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_bad_hour_loses_nothing_repeats_nothing_and_keeps_the_order(seed: int) -> None:
+    complaints, faults = run_virtual(bad_hour(seed))
+    assert complaints == []
+    assert faults >= 20
+
+
+def test_a_seed_gives_the_same_hour_again() -> None:
+    async def story() -> list[Any]:
+        world = World(Random(7))
+        await world.start()
+        world.boot()
+        for n in range(20):
+            await world.accept(f"out {n}", world.random.choice(CHATS))
+            await asyncio.sleep(world.random.uniform(0, 2))
+        await world.until_settled()
+        await world.stop()
+        return [*world.whatsapp.shown, world.documents.commits]
+
+    assert run_virtual(story()) == run_virtual(story())
+
+
+# A checker that finds nothing may be blind. Each of these breaks one defence, and must be seen.
+
+
+def caught() -> bool:
+    for number in range(1, COMMITS_WATCHED_MAX):
+        for after in (False, True):
+            try:
+                complaints, _ = run_virtual(crash_at_commit(number, after=after, seed=number))
+            except TimeoutError:
+                return True  # Something never came to its end.
+            if complaints:
+                return True
+    return False
+
+
+def test_planted_the_evidence_of_the_store_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing_was_tried(self: FakeLink, tags: Any) -> dict[bytes, str]:
+        return {}
+
+    monkeypatch.setattr(FakeLink, "find_tried", nothing_was_tried)
+    assert caught()
+
+
+def test_planted_what_was_heard_is_acknowledged_before_it_is_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Recorder._record_batch
+
+    async def hasty(self: Recorder) -> None:
+        await self._link.acknowledge([message.seq for message in self._heard])
+        await honest(self)
+
+    monkeypatch.setattr(Recorder, "_record_batch", hasty)
+    assert caught()
+
+
+def test_planted_messages_are_handed_over_before_their_claim_is_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Sender._commit
+
+    async def hasty(self: Sender, plan: Any) -> None:
+        for row in plan.claim:
+            await self._link.send_text(row.chat, row.text, self._tag(row))
+        await honest(self, plan)
+
+    monkeypatch.setattr(Sender, "_commit", hasty)
+    assert caught()
+
+
+def test_planted_a_doubt_is_taken_for_a_failure_to_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Sender._hand_over
+
+    async def forgetful(self: Sender, row: Any) -> SendOutcome:
+        outcome = await honest(self, row)
+        return SendOutcome("unknown") if outcome.result == "unknown" else outcome
+
+    monkeypatch.setattr(Sender, "_hand_over", forgetful)
+    assert any(run_virtual(bad_hour(seed))[0] for seed in range(6))
