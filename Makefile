@@ -42,6 +42,11 @@ format: .venv/.synced  ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+##@ Measure
+.PHONY: bench
+bench: .venv/.synced  ## Time a message from its 202 to the wire, beside neonize called directly
+	@$(BIN)/python bench/accept_to_wire.py
+
 ##@ Environment
 .PHONY: install
 install: .venv/.synced  ## Make .venv with the locked packages (the other targets do it when it is needed)

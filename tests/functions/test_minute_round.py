@@ -135,7 +135,9 @@ def test_a_message_accepted_while_its_session_was_cleared_does_not_wait_for_ever
     world.add_session("alive")
     stranded = world.send().get_json()["message_id"]
     waiting = world.send(session="alive").get_json()["message_id"]
-    world.commit(*accounts.remove_account(account, "a"))
+    document = world.document(accounts.account_path(account))
+    assert document is not None
+    world.commit(*accounts.remove_account(account, "a", document.version))
     minute(function)
     assert world.fields(outbox.row_path(stranded))["state"] == "queued"  # Its clearing may be under way.
     world.clock.advance(61)

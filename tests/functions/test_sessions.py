@@ -153,7 +153,9 @@ def test_a_session_that_is_being_deleted_cannot_be_created_until_it_is_cleared(w
     again = world.client.post("/api/sessions/create", json={"session_id": "shop"}, headers=world.anna)
     assert (again.status_code, error_code(again)) == (409, "session_being_deleted")
 
-    world.commit(*accounts.remove_account(account, "a"))
+    document = world.document(accounts.account_path(account))
+    assert document is not None
+    world.commit(*accounts.remove_account(account, "a", document.version))
     again = world.client.post("/api/sessions/create", json={"session_id": "shop"}, headers=world.anna)
     assert again.status_code == 201
 

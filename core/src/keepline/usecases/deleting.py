@@ -11,7 +11,13 @@ _BATCH_MAX = 400
 
 async def clear_session(store: DocumentStore, account: str, slot: str) -> None:
     """Cancel what still waits, then remove the chats and the session's own documents. Can be repeated after any crash."""
-    while rows := await store.query(outbox.queued_rows(account, _BATCH_MAX)):
+    document = await store.get(accounts.account_path(account))
+    if document is None:
+        return
+    while rows := [
+        *await store.query(outbox.queued_rows(account, _BATCH_MAX)),
+        *await store.query(outbox.doubtful_rows(account)),
+    ][:_BATCH_MAX]:
         cancelled = {
             "state": MessageState.CANCELLED.value,
             "error_code": "session_deleted",

@@ -1,0 +1,173 @@
+"""How long a message waits in an idle Keepline: from its 202 to its stanza at WhatsApp, beside neonize called directly.
+
+Runs the whole demo on free ports, links one session and one bare neonize client, and sends by turns. Both times end when the
+simulator has the stanza. The last line is JSON; compare the ratio, the milliseconds belong to the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeVar
+
+import requests
+
+from keepline_local.stack import Stack
+from simulator.client import SimulatorClient
+
+T = TypeVar("T")
+
+SAMPLES = 60
+WARM_UP = 5
+LIMIT_S = 30.0
+FRIEND = "14155550123"
+BARE_PHONE = "14155550177"
+
+
+def until(look: Callable[[], T | None], what: str) -> T:
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        if (found := look()) is not None:
+            return found
+        time.sleep(0.005)
+    raise SystemExit(f"waited {LIMIT_S:.0f} s for {what}")
+
+
+class Keepline:
+    """A session of the demo, used as its users use it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._http = requests.Session()
+        self._http.headers["X-Api-Key"] = stack.run.api_key
+        self._api = stack.run.api
+        self.session = self._call("POST", "/api/sessions/create", json={})["session_id"]
+        until(lambda: self._status() == "connected" or None, "the session to be connected")
+
+    def send(self, text: str) -> tuple[str, float]:
+        """Send one message, and return its id with the Unix time at which the 202 was in our hands."""
+        body = {"session_id": self.session, "to": FRIEND, "text": text}
+        answer = self._call("POST", "/api/messages/send", json=body)
+        return answer["message_id"], time.time()
+
+    def wa_message_id(self, message_id: str) -> str:
+        """The WhatsApp id of a message, once it is delivered and the gateway is idle again."""
+
+        def look() -> str | None:
+            message = self._call("GET", f"/api/messages/{message_id}")
+            return message["wa_message_id"] if message["state"] == "delivered" else None
+
+        return until(look, f"{message_id} to be delivered")
+
+    def _status(self) -> str:
+        return str(self._call("GET", f"/api/sessions/{self.session}/status")["state"])
+
+    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        answer = self._http.request(method, self._api + path, timeout=LIMIT_S, **arguments)
+        answer.raise_for_status()
+        result: dict[str, Any] = answer.json()
+        return result
+
+
+class Bare:
+    """The yardstick's process."""
+
+    def __init__(self, whatsapp: SimulatorClient, simulator_dir: Path, folder: Path) -> None:
+        script = Path(__file__).with_name("bare_neonize.py")
+        arguments = ("--simulator", str(simulator_dir), "--store", str(folder / "bare.db"), "--to", FRIEND)
+        environment = {"SSL_CERT_FILE": str(simulator_dir / "ca.pem"), "NEONIZE_BOT_TAG": "off"}
+        self._process = subprocess.Popen(
+            [sys.executable, str(script), *arguments],
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        whatsapp.add_phone(BARE_PHONE, "Bare")
+        whatsapp.scan(BARE_PHONE, self._hear("qr")["qr"])
+        self._hear("connected")
+
+    def send(self, text: str) -> tuple[str, float]:
+        """Send one message, and return its WhatsApp id with the Unix time of the call."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(text + "\n")
+        self._process.stdin.flush()
+        answer = self._hear("id")
+        return answer["id"], answer["called_at"]
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _hear(self, field: str) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            # The library prints lines of its own to the same place.
+            if line.startswith("{") and field in (answer := json.loads(line)):
+                return dict(answer)
+        raise SystemExit("the bare neonize client ended")
+
+
+def arrivals(whatsapp: SimulatorClient) -> dict[str, float]:
+    """When the simulator accepted each stanza, by WhatsApp id."""
+    arrived: dict[str, float] = {}
+    cursor = 0
+    while True:
+        events, cursor = whatsapp.log(cursor, "accepted")
+        if not events:
+            return arrived
+        for event in events:
+            arrived.setdefault(event["id"], event["at"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=SAMPLES, help=f"messages each way (default {SAMPLES})")
+    samples = parser.parse_args().samples
+    print("starting the demo …", flush=True)
+    with Stack("demo") as stack, tempfile.TemporaryDirectory(prefix="keepline-bench-") as folder:
+        run = stack.run
+        assert run.simulator is not None and run.simulator_dir is not None, "the demo has a simulator"
+        whatsapp = SimulatorClient(run.simulator)
+        keepline = Keepline(stack)
+        bare = Bare(whatsapp, Path(run.simulator_dir), Path(folder))
+        try:
+            gateway_starts: dict[str, float] = {}
+            bare_starts: dict[str, float] = {}
+            for n in range(WARM_UP + samples):
+                message_id, accepted_at = keepline.send(f"through Keepline {n}")
+                wa_message_id = keepline.wa_message_id(message_id)
+                bare_id, called_at = bare.send(f"bare {n}")
+                if n >= WARM_UP:
+                    gateway_starts[wa_message_id] = accepted_at
+                    bare_starts[bare_id] = called_at
+                if n % 10 == 0:
+                    print(f"  {n} of {WARM_UP + samples}", flush=True)
+            arrived = arrivals(whatsapp)
+        finally:
+            bare.stop()
+    gateway_ms = [(arrived[wa_id] - started) * 1000 for wa_id, started in gateway_starts.items()]
+    bare_ms = [(arrived[wa_id] - started) * 1000 for wa_id, started in bare_starts.items()]
+    gateway_p50, bare_p50 = median(gateway_ms), median(bare_ms)
+    print(
+        f"from the 202 to the wire: median {gateway_p50:.1f} ms, worst {max(gateway_ms):.1f} ms ({len(gateway_ms)} messages)"
+    )
+    print(f"neonize called directly:  median {bare_p50:.1f} ms, worst {max(bare_ms):.1f} ms ({len(bare_ms)} messages)")
+    figures = {
+        "accept_to_wire_ms_p50": round(gateway_p50, 2),
+        "bare_ms_p50": round(bare_p50, 2),
+        "ratio": round(gateway_p50 / bare_p50, 2),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
