@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from keepline_connector import cell
-
 from simulator import trust
 
 
@@ -17,7 +15,7 @@ def main() -> None:
     """Trust the simulator, then be the cell. The key is replaced in the neonize library, which importing the cell has loaded."""
     root = (Path(os.environ["KEEPLINE_SIMULATOR_DIR"]) / "noise_root.hex").read_text().strip()
     trust.trust_this_simulator(bytes.fromhex(root))
-    cell.main()
+    process.main()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,1 @@
-"""A cell: one process with the WhatsApp library and the devices it holds. Importing this package starts the Go runtime."""
-
-from keepline_connector.cell.process import main
-
-__all__ = ["main"]
+"""A cell: one process with the WhatsApp library and the devices it holds. `process` starts the Go runtime, the rest does not."""

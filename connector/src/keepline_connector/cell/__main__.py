@@ -1,5 +1,5 @@
 """`python -m keepline_connector.cell --fd N`: started by the supervisor, never by hand."""
 
-from keepline_connector.cell import main
+from keepline_connector.cell.process import main
 
 main()

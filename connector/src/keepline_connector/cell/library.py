@@ -20,7 +20,6 @@ from __future__ import annotations
 import ctypes
 import itertools
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -36,6 +35,7 @@ from neonize.utils.jid import build_jid
 from keepline.domain import link_events
 from keepline.domain.link_events import LinkEvent, SendOutcome
 from keepline_connector.cell import translate
+from keepline_connector.cell.outcomes import outcome_of
 from keepline_connector.cell.store import DeviceStore
 
 # How long a start may hold back the next one: until its first sign of life, at most this long (the map writes are over in
@@ -49,15 +49,6 @@ _QUIET_TIMEOUT_S = 2.0
 
 _LIFECYCLE = threading.Lock()
 _uuids = itertools.count(1)
-
-_SERVER_ERROR = re.compile(r"server returned error (\d+)")
-# Before the socket is touched; the library says so in these words (whatsmeow, errors.go).
-_NOT_SENT = ("websocket not connected", "the store doesn't contain a device JID")
-_REFUSALS = {
-    "no LID found": "no_lid",
-    "recipient must be a user JID": "bad_recipient",
-    "unknown server": "bad_recipient",
-}
 
 log = logging.getLogger(__name__)
 
@@ -184,15 +175,3 @@ class LibraryClient:
                 log.exception("an event of the WhatsApp library could not be taken")
 
         return handle
-
-
-def outcome_of(error: str) -> SendOutcome:
-    """What the library's words for a failed send mean. Anything unknown is a doubt, and the store's row decides it."""
-    if refused := _SERVER_ERROR.search(error):
-        return SendOutcome("refused", error_code=f"wa_{refused[1]}", detail=error)
-    for words, code in _REFUSALS.items():
-        if words in error:
-            return SendOutcome("refused", error_code=code, detail=error)
-    if any(words in error for words in _NOT_SENT):
-        return SendOutcome("not_sent", error_code="not_connected", detail=error)
-    return SendOutcome("unknown", detail=error)

@@ -1,0 +1,123 @@
+"""Laws of the pure parts, over whatever hypothesis can think of."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keepline.domain.addresses import parse_chat, phone_of
+from keepline.domain.errors import InvalidInput
+from keepline.domain.ids import inbound_message_id, is_message_id, message_id_for_key, new_message_id, new_session_id
+from keepline.domain.link_events import SendOutcome
+from keepline.domain.message import MessageState, advance
+from keepline.domain.reconnect import BACK_OFF_MAX_S, back_off_s
+from keepline.domain.send_queue import Outgoing, SendQueue
+from keepline.domain.tag import TAG_BYTES, message_tag
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+PROOFS = [MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED]
+
+
+@given(st.lists(st.sampled_from(PROOFS), max_size=4))
+def test_the_order_of_receipts_does_not_matter(proofs: list[MessageState]) -> None:
+    ends = set()
+    for order in permutations(proofs):
+        state = MessageState.QUEUED
+        for proof in order:
+            state = advance(state, proof)
+        ends.add(state)
+    assert len(ends) == 1
+
+
+@given(st.text(max_size=80))
+def test_an_address_is_understood_or_refused_with_a_hint_and_never_guessed(text: str) -> None:
+    try:
+        chat = parse_chat(text)
+    except InvalidInput as error:
+        assert error.code in ("bad_number", "group_not_supported")
+        assert error.hint
+        return
+    # What is understood is a fixed point, and its digits were in the text.
+    assert parse_chat(chat) == chat
+    digits = chat.partition("@")[0]
+    assert digits in "".join(character for character in text if character.isdigit())
+
+
+@given(
+    st.from_regex(r"1415555[0-9]{4}", fullmatch=True), st.sampled_from(["{}", "+{}", "{}@s.whatsapp.net", "{}@c.us"])
+)
+def test_every_way_to_write_a_number_means_the_same_chat(number: str, form: str) -> None:
+    chat = parse_chat(form.format(number))
+    assert chat == f"{number}@s.whatsapp.net"
+    assert phone_of(chat) == number
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_a_back_off_is_never_nothing_and_never_above_the_maximum(failures: int, jitter: float) -> None:
+    assert 0.5 <= back_off_s(failures, jitter) <= BACK_OFF_MAX_S
+    assert back_off_s(failures, jitter) <= back_off_s(failures + 1, jitter)
+
+
+@given(st.binary(min_size=16, max_size=32), st.text(min_size=1, max_size=40))
+def test_ids_and_tags_have_their_form(entropy: bytes, text: str) -> None:
+    assert is_message_id(new_message_id(entropy))
+    assert is_message_id(inbound_message_id("demo_s1", text, text))
+    assert len(new_session_id(entropy)) == 12
+    assert len(message_tag(entropy, text)) == TAG_BYTES
+    if text.isprintable():
+        assert message_id_for_key("demo_s1", text) == message_id_for_key("demo_s1", text)
+        assert message_id_for_key("demo_s1", text) != message_id_for_key("demo_s2", text)
+
+
+OUTCOMES = [
+    SendOutcome("sent", wa_message_id="W"),
+    SendOutcome("not_sent", error_code="not_connected"),
+    SendOutcome("refused", error_code="wa_429"),
+    SendOutcome("refused", error_code="wa_479"),
+    SendOutcome("unknown"),
+    SendOutcome("unknown", wa_message_id="W"),
+]
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_whatever_happens_a_chat_is_sent_in_order_and_nothing_is_handed_over_twice_at_once(data: st.DataObject) -> None:
+    rows = [
+        Outgoing(f"m{n}", f"chat{data.draw(st.integers(0, 2))}", "", START + timedelta(seconds=n), START, START)
+        for n in range(data.draw(st.integers(1, 8)))
+    ]
+    order = {row.message_id: n for n, row in enumerate(rows)}
+    queue = SendQueue(in_flight_max=3)
+    queue.offer(rows)
+    now_s, attempt = 0.0, 0
+    in_flight: list[Outgoing] = []
+    proven: dict[str, list[int]] = {}
+    for _ in range(60):
+        now_s += 200
+        queue.settle_doubts(now_s, 0.0)
+        plan = queue.plan(now_s, may_send=True)
+        if plan and data.draw(st.booleans(), label="the commit is answered"):
+            attempt += 1
+            queue.committed(plan, attempt, [START + timedelta(seconds=now_s)] * len(plan.write))
+            assert not {row.message_id for row in plan.claim} & {row.message_id for row in in_flight}
+            in_flight += plan.claim
+            assert len(in_flight) <= 3
+        elif plan.claim:
+            queue.release_unknown([row.message_id for row in (*plan.claim, *in_flight)])
+        blocked: set[str] = set()
+        for row in list(in_flight):
+            if row.chat in blocked:
+                queue.put_back(row)
+            else:
+                outcome = data.draw(st.sampled_from(OUTCOMES))
+                queue.outcome(row, outcome, START, now_s)
+                if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT):
+                    blocked.add(row.chat)
+                elif row.state is MessageState.SENT:
+                    proven.setdefault(row.chat, []).append(order[row.message_id])
+            in_flight.remove(row)
+    for chat, places in proven.items():
+        assert places == sorted(set(places)), chat

@@ -1,0 +1,184 @@
+"""The parts of a cell that need no WhatsApp library: frames, journal, store, outcomes."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keepline.domain import link_events
+from keepline.domain.link_events import LinkEvent
+from keepline_connector import frames
+from keepline_connector.cell.folder_lock import FolderLock
+from keepline_connector.cell.journal import WINDOW_MAX, Journal
+from keepline_connector.cell.outcomes import outcome_of
+from keepline_connector.cell.store import DeviceStore, OwnNumber
+from keepline_connector.settings import BadSetting, read_settings
+
+AT = datetime(2026, 11, 21, 10, 30, 0, 250_000, tzinfo=UTC)
+
+EVENTS: list[LinkEvent] = [
+    link_events.PairingCode("https://wa.me/…#a,b,c"),
+    link_events.PairingEnded(),
+    link_events.Paired("14155550100", None, 3),
+    link_events.Connected("14155550100", "287300554604365"),
+    link_events.CaughtUp(),
+    link_events.Disconnected(),
+    link_events.LoggedOut(401),
+    link_events.Banned(101, 3600),
+    link_events.Outdated(),
+    link_events.Replaced(),
+    link_events.LinkFailed("unreachable", "dial tcp …"),
+    link_events.Stalled(),
+    link_events.Resumed(),
+    link_events.Evidence("tcp", 120),
+    link_events.MessageHeard(1, "3EB0", "1@s.whatsapp.net", "1", None, False, "text", "ă€😀\n", AT, b"\x00\xff" * 16),
+    link_events.MessageHeard(2, "3EB1", "1@s.whatsapp.net", "1", "2", True, "image", None, AT, None),
+    link_events.ReceiptHeard(3, ("3EB0", "3EB1"), "read", AT),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_an_event_comes_through_the_pipe_as_it_was(event: LinkEvent) -> None:
+    line = frames.encode({"device": "a", "event": frames.event_to_json(event)})
+    assert line.count(b"\n") == 1
+    assert frames.event_from_json(frames.decode(line)["event"]) == event
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.told: list[tuple[int, str]] = []
+
+    def __call__(self, seq: int, event: dict[str, Any]) -> None:
+        self.told.append((seq, event["text"]))
+
+
+def test_what_is_not_acknowledged_is_told_again_after_a_restart(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db", Listener())
+    for text in "abc":
+        journal.append({"text": text})
+    journal.acknowledge([2])
+    # No close: the process was killed.
+    again = Listener()
+    Journal(tmp_path / "journal.db", again).replay()
+    assert again.told == [(1, "a"), (3, "c")]
+
+
+def test_numbers_are_never_used_twice_even_when_the_journal_was_emptied(tmp_path: Path) -> None:
+    first = Listener()
+    journal = Journal(tmp_path / "journal.db", first)
+    journal.append({"text": "a"})
+    journal.acknowledge([1])
+    journal.close()
+    second = Listener()
+    journal = Journal(tmp_path / "journal.db", second)
+    journal.replay()
+    journal.append({"text": "b"})
+    assert second.told == [(2, "b")]
+
+
+def test_a_flood_waits_on_disk_and_not_in_memory(tmp_path: Path) -> None:
+    listener = Listener()
+    journal = Journal(tmp_path / "journal.db", listener)
+    for n in range(WINDOW_MAX + 20):
+        journal.append({"text": str(n)})
+    assert len(listener.told) == WINDOW_MAX
+    journal.acknowledge([seq for seq, _ in listener.told[:5]])
+    assert len(listener.told) == WINDOW_MAX + 5
+    while len(listener.told) < WINDOW_MAX + 20:
+        journal.acknowledge([seq for seq, _ in listener.told])
+    assert [text for _, text in listener.told] == [str(n) for n in range(WINDOW_MAX + 20)]
+
+
+def make_store(folder: Path) -> DeviceStore:
+    """As whatsmeow's schema v15 has it, as far as we read it."""
+    store = DeviceStore(folder)
+    with sqlite3.connect(folder / "whatsapp.db") as database:
+        database.executescript(
+            """
+            CREATE TABLE whatsmeow_device (jid TEXT PRIMARY KEY, lid TEXT);
+            CREATE TABLE whatsmeow_message_secrets (our_jid TEXT, chat_jid TEXT, sender_jid TEXT, message_id TEXT, key BLOB);
+            CREATE TABLE whatsmeow_lid_map (lid TEXT PRIMARY KEY, pn TEXT);
+            """
+        )
+        database.execute("INSERT INTO whatsmeow_device VALUES ('14155550100:7@s.whatsapp.net', '99887766:7@lid')")
+        database.execute("INSERT INTO whatsmeow_message_secrets VALUES ('', '', '', '3EB0AA', ?)", (b"t" * 32,))
+        database.execute("INSERT INTO whatsmeow_lid_map VALUES ('5544', '14155550123')")
+    return store
+
+
+def test_the_store_tells_whose_it_is_and_what_was_tried(tmp_path: Path) -> None:
+    store = make_store(tmp_path)
+    assert store.own_number() == OwnNumber("14155550100", "99887766", 7)
+    assert store.find_tried([b"t" * 32, b"u" * 32]) == {b"t" * 32: "3EB0AA"}
+    assert store.phone_of_lid("5544") == "14155550123"
+    assert store.phone_of_lid("1") is None
+    assert store.lid_of_phone("14155550123") == "5544"
+
+
+def test_a_store_that_was_never_opened_knows_nothing(tmp_path: Path) -> None:
+    store = DeviceStore(tmp_path / "new")
+    assert store.own_number() is None
+    assert store.find_tried([b"t" * 32]) == {}
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keepline_connector.cell.folder_lock._TIMEOUT_S", 0.05)
+    held = FolderLock(tmp_path)
+    with pytest.raises(Exception, match=str(tmp_path)):
+        FolderLock(tmp_path)
+    held.release()
+    FolderLock(tmp_path).release()
+
+
+@pytest.mark.parametrize(
+    ("words", "result", "code"),
+    [
+        ("server returned error 463", "refused", "wa_463"),
+        ("failed to send: server returned error 429", "refused", "wa_429"),
+        ("no LID found for 1415@s.whatsapp.net from server", "refused", "no_lid"),
+        ("websocket not connected", "not_sent", "not_connected"),
+        ("timed out waiting for message send response", "unknown", None),
+        ("something that no version has said yet", "unknown", None),
+    ],
+)
+def test_the_librarys_words_for_a_failed_send(words: str, result: str, code: str | None) -> None:
+    outcome = outcome_of(words)
+    assert (outcome.result, outcome.error_code) == (result, code)
+
+
+GOOD = {
+    "KEEPLINE_PROJECT": "p",
+    "KEEPLINE_CONNECTOR_ID": "connector-1",
+    "KEEPLINE_REGION": "local-1",
+    "KEEPLINE_DATA_DIR": "data",
+}
+
+
+def test_settings_are_read() -> None:
+    settings = read_settings({**GOOD, "KEEPLINE_UPSTREAM_PROXY": "http://127.0.0.1:3128"})
+    assert settings.connector == "connector-1"
+    assert settings.data_dir.is_absolute()
+    assert settings.upstream_proxy == "http://127.0.0.1:3128"
+    assert read_settings(GOOD).upstream_proxy is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KEEPLINE_PROJECT", " "),
+        ("KEEPLINE_CONNECTOR_ID", "Bad Name"),
+        ("KEEPLINE_REGION", ""),
+        ("KEEPLINE_HEALTH_PORT", "70000"),
+        ("KEEPLINE_UPSTREAM_PROXY", "socks5://x:1"),
+        ("KEEPLINE_UPSTREAM_PROXY", "http://user:secret@host:1"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_not_repeated(name: str, value: str) -> None:
+    with pytest.raises(BadSetting) as refused:
+        read_settings({**GOOD, name: value})
+    assert name in str(refused.value)
+    assert "secret" not in str(refused.value)

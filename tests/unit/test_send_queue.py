@@ -1,0 +1,281 @@
+"""The send queue's rules, one by one, without a store or a link."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from keepline.domain.link_events import SendOutcome
+from keepline.domain.message import MessageState
+from keepline.domain.send_queue import (
+    ATTEMPTS_MAX,
+    DOUBT_WAIT_S,
+    RETRY_BASE_S,
+    Outgoing,
+    Plan,
+    SendQueue,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ANNA, BEN = "14155550101@s.whatsapp.net", "14155550102@s.whatsapp.net"
+SENT = SendOutcome("sent", wa_message_id="W1")
+NOT_CONNECTED = SendOutcome("not_sent", error_code="not_connected")
+
+
+def row(name: str, chat: str = ANNA, second: int = 0) -> Outgoing:
+    at = NOW + timedelta(seconds=second)
+    return Outgoing(name, chat, f"text of {name}", at, at, at)
+
+
+def queue_of(*rows: Outgoing, in_flight_max: int = 10) -> SendQueue:
+    queue = SendQueue(in_flight_max)
+    queue.offer(rows)
+    return queue
+
+
+def commit(queue: SendQueue, plan: Plan, attempt: int = 1) -> None:
+    queue.committed(plan, attempt, [NOW + timedelta(hours=1)] * len(plan.write))
+
+
+def claim(queue: SendQueue, now_s: float = 0.0) -> list[str]:
+    """Plan, commit, and say which rows were claimed."""
+    plan = queue.plan(now_s, may_send=True)
+    commit(queue, plan)
+    return [claimed.message_id for claimed in plan.claim]
+
+
+def settle(queue: SendQueue, which: Outgoing, outcome: SendOutcome, now_s: float = 0.0) -> None:
+    queue.outcome(which, outcome, NOW, now_s)
+    commit(queue, queue.plan(now_s, may_send=False))
+
+
+def test_rows_are_claimed_in_the_order_in_which_they_were_accepted() -> None:
+    queue = queue_of(row("late", second=2), row("early", second=1), row("middle", BEN, second=1.5))  # type: ignore[arg-type]
+    assert claim(queue) == ["early", "middle", "late"]
+
+
+def test_nothing_is_claimed_while_the_device_is_not_connected() -> None:
+    assert not queue_of(row("a")).plan(0, may_send=False)
+
+
+def test_no_more_is_in_flight_than_the_limit() -> None:
+    rows = [row(str(n), f"1415555{n:04d}@s.whatsapp.net", n) for n in range(5)]
+    queue = queue_of(*rows, in_flight_max=3)
+    assert claim(queue) == ["0", "1", "2"]
+    assert claim(queue) == []
+    settle(queue, rows[0], SENT)
+    assert claim(queue) == ["3"]
+
+
+def test_a_chat_in_flight_is_left_alone_and_others_are_not() -> None:
+    first = row("a1", ANNA, 1)
+    queue = queue_of(first)
+    claim(queue)
+    queue.offer([first, row("a2", ANNA, 2), row("b1", BEN, 3)])
+    assert claim(queue) == ["b1"]
+
+
+def test_a_row_already_claimed_is_not_claimed_again() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    assert claim(queue) == ["a"]
+    queue.offer([first])
+    assert claim(queue) == []
+
+
+def test_a_sent_row_is_written_once_with_its_whatsapp_id() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    claim(queue)
+    queue.outcome(first, SENT, NOW, 0)
+    plan = queue.plan(0, may_send=True)
+    assert [(r.state, r.wa_message_id) for r in plan.write] == [(MessageState.SENT, "W1")]
+    assert plan.release == ("a",)
+    commit(queue, plan)
+    assert not queue.plan(0, may_send=True)
+
+
+def test_a_settled_row_in_an_old_query_result_is_not_sent_again() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    claim(queue)
+    settle(queue, first, SENT)
+    queue.offer([row("a")])
+    assert claim(queue) == []
+
+
+def test_a_cancelled_row_is_forgotten() -> None:
+    queue = queue_of(row("a"), row("b", BEN))
+    queue.offer([row("b", BEN)])
+    assert claim(queue) == ["b"]
+
+
+def test_a_row_that_was_missing_from_one_result_and_is_back_is_sent() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    claim(queue)
+    settle(queue, first, SendOutcome("refused", error_code="wa_429"))
+    queue.offer([])
+    again = row("a")
+    again.version = first.version
+    queue.offer([again])
+    assert claim(queue, 1_000) == ["a"]
+
+
+def test_a_lost_connection_counts_no_attempt_and_keeps_the_place() -> None:
+    first, second = row("a", second=1), row("b", second=2)
+    queue = queue_of(first, second)
+    claim(queue)
+    queue.outcome(first, NOT_CONNECTED, NOW, 0)
+    queue.put_back(second)
+    commit(queue, queue.plan(0, may_send=False))
+    assert first.attempts == 0
+    assert claim(queue) == ["a", "b"]
+
+
+def test_a_passing_refusal_waits_and_holds_its_chat_back_but_no_other() -> None:
+    first, behind, other = row("a1", ANNA, 1), row("a2", ANNA, 2), row("b1", BEN, 3)
+    queue = queue_of(first)
+    claim(queue)
+    settle(queue, first, SendOutcome("refused", error_code="wa_429"), now_s=100)
+    queue.offer([first, behind, other])
+    assert claim(queue, 100) == ["b1"]
+    assert queue.next_retry_s(100) == pytest.approx(RETRY_BASE_S)
+    assert claim(queue, 100 + RETRY_BASE_S) == ["a1", "a2"]
+
+
+def test_a_final_refusal_fails_alone() -> None:
+    first, behind = row("a1", ANNA, 1), row("a2", ANNA, 2)
+    queue = queue_of(first, behind)
+    claim(queue)
+    queue.outcome(first, SendOutcome("refused", error_code="wa_479"), NOW, 0)
+    queue.outcome(behind, SENT, NOW, 0)
+    plan = queue.plan(0, may_send=True)
+    assert {r.message_id: (r.state, r.error_code) for r in plan.write} == {
+        "a1": (MessageState.FAILED, "wa_479"),
+        "a2": (MessageState.SENT, None),
+    }
+
+
+def test_a_refusal_that_never_passes_ends() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    now_s = 0.0
+    for _ in range(ATTEMPTS_MAX):
+        assert claim(queue, now_s) == ["a"]
+        settle(queue, first, SendOutcome("refused", error_code="wa_503"), now_s)
+        now_s += 1_000
+    assert first.state is MessageState.FAILED
+    assert claim(queue, now_s) == []
+
+
+def test_a_send_that_never_reached_the_socket_is_tried_again() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    claim(queue)
+    settle(queue, first, SendOutcome("unknown"))
+    assert first.state is MessageState.QUEUED
+    assert claim(queue, 1_000) == ["a"]
+
+
+def test_a_doubt_blocks_its_chat_until_it_is_decided() -> None:
+    first, behind = row("a1", ANNA, 1), row("a2", ANNA, 2)
+    queue = queue_of(first)
+    claim(queue)
+    settle(queue, first, SendOutcome("unknown", wa_message_id="W1"))
+    assert first.state is MessageState.IN_DOUBT
+    queue.offer([behind])
+    assert claim(queue) == []
+
+
+def test_a_receipt_ends_a_doubt() -> None:
+    first, behind = row("a1", ANNA, 1), row("a2", ANNA, 2)
+    queue = queue_of(first)
+    claim(queue)
+    settle(queue, first, SendOutcome("unknown", wa_message_id="W1"))
+    assert queue.receipt("W1", MessageState.DELIVERED, NOW)
+    queue.offer([behind])
+    plan = queue.plan(0, may_send=True)
+    assert [(r.message_id, r.state) for r in plan.write] == [("a1", MessageState.DELIVERED)]
+    assert [r.message_id for r in plan.claim] == ["a2"]
+
+
+def test_a_doubt_is_sent_again_only_after_the_device_has_caught_up_and_waited() -> None:
+    first = row("a")
+    queue = queue_of()
+    first.wa_message_id = "W1"
+    queue.adopt_doubt(first, 0)
+    commit(queue, queue.plan(0, may_send=True))
+    queue.settle_doubts(1_000, None)
+    assert first.state is MessageState.IN_DOUBT
+    queue.settle_doubts(1_000 + DOUBT_WAIT_S - 0.1, 1_000)
+    assert first.state is MessageState.IN_DOUBT
+    queue.settle_doubts(1_000 + DOUBT_WAIT_S, 1_000)
+    assert first.state is MessageState.QUEUED
+    commit(queue, queue.plan(1_010, may_send=True))
+    assert claim(queue, 1_010) == ["a"]
+
+
+def test_a_receipt_that_comes_during_a_commit_is_written_by_the_next() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    claim(queue)
+    queue.outcome(first, SENT, NOW, 0)
+    plan = queue.plan(0, may_send=True)
+    queue.receipt("W1", MessageState.READ, NOW)
+    commit(queue, plan)
+    again = queue.plan(0, may_send=True)
+    assert [r.state for r in again.write] == [MessageState.READ]
+
+
+def test_receipts_out_of_order_never_step_back() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    claim(queue)
+    settle(queue, first, SENT)
+    queue.receipt("W1", MessageState.READ, NOW)
+    queue.receipt("W1", MessageState.DELIVERED, NOW)
+    assert first.state is MessageState.READ
+    assert set(first.times) == {"sent", "delivered", "read"}
+
+
+def test_a_receipt_for_somebody_elses_message_is_not_ours() -> None:
+    assert not queue_of(row("a")).receipt("W9", MessageState.READ, NOW)
+
+
+def test_a_claim_whose_answer_was_lost_is_released_before_it_is_made_again() -> None:
+    # Found by the simulated ring: claim and release of one row in one commit left it free to be handed over twice.
+    first = row("a")
+    queue = queue_of(first)
+    lost = queue.plan(0, may_send=True)
+    assert [r.message_id for r in lost.claim] == ["a"]
+    queue.release_unknown(["a"])
+    plan = queue.plan(0, may_send=True)
+    assert plan.release == ("a",)
+    assert plan.claim == ()
+    commit(queue, plan)
+    assert claim(queue) == ["a"]
+
+
+def test_a_refused_commit_of_a_cancelled_row_drops_it() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    queue.plan(0, may_send=True)
+    cancelled = row("a")
+    cancelled.state = MessageState.CANCELLED
+    queue.refresh(first, cancelled)
+    assert claim(queue) == []
+
+
+def test_a_refused_commit_of_a_proven_row_is_written_at_the_new_version() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    claim(queue)
+    queue.outcome(first, SENT, NOW, 0)
+    changed = row("a")
+    changed.state = MessageState.CANCELLED
+    changed.version = NOW + timedelta(minutes=5)
+    queue.refresh(first, changed)
+    [written] = queue.plan(0, may_send=True).write
+    assert (written.state, written.version) == (MessageState.SENT, changed.version)
