@@ -7,6 +7,7 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from keepline_local.eventarc.delivery import Lane
 from keepline_local.eventarc.events import (
     Event,

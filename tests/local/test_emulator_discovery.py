@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from keepline_local.emulators import FIRESTORE, PUBSUB, discovery
 from keepline_local.emulators.java import find_java, major_version, required_major
 from keepline_local.errors import LocalError

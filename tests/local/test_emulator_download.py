@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import replace
 
 import pytest
+
 from keepline_local.emulators import FIRESTORE, PUBSUB
 from keepline_local.emulators.download import DOWNLOAD_TRIES_MAX, fetch
 from keepline_local.errors import LocalError

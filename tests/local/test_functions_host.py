@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from google.cloud import firestore, pubsub_v1
+
 from keepline_local import processes, scheduler
 from keepline_local.emulators import firestore_emulator, pubsub_emulator
 from keepline_local.eventarc.policy import RedeliveryPolicy

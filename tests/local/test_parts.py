@@ -14,6 +14,8 @@ import threading
 from typing import ClassVar
 
 import pytest
+from werkzeug.test import Client
+
 from keepline_local import api_key, keeper, logs, ports, processes, run_file
 from keepline_local.auto_scan import Hands, Scanner
 from keepline_local.errors import LocalError
@@ -21,7 +23,6 @@ from keepline_local.functions_host.hosting import Hosting
 from keepline_local.lock import only_run
 from keepline_local.paths import State
 from keepline_local.supervisor import RESTART_DELAY_MAX_S, Change, Launch, Part, Supervisor, restart_delay_s
-from werkzeug.test import Client
 
 from .waiting import eventually, gone
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from google.cloud import firestore
+
 from keepline_local.errors import LocalError
 from keepline_local.loopback_http import answers
 from keepline_local.stack import Stack

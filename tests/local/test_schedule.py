@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from keepline_local import functions_table
 from keepline_local.cron import Cron
 from keepline_local.errors import LocalError

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from keepline_connector.cell import process
 from simulator import trust
 
 

@@ -89,7 +89,7 @@ class FirestoreWatch:
             log.warning("a Firestore listener could not be opened", exc_info=True)
             return None
 
-    def _on_snapshot(self, snapshots: Sequence[Any], changes: object, read_time: object) -> None:
+    def _on_snapshot(self, snapshots: Sequence[Any], _changes: object, _read_time: object) -> None:
         """Runs in the client's thread, and must not raise: an exception here would end the listener."""
         try:
             documents = [self._to_document(snapshot) for snapshot in snapshots]
