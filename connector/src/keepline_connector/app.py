@@ -72,9 +72,11 @@ async def _run(settings: Settings, cell_module: str) -> None:
     finally:
         log.info("connector %s stops", settings.connector)
         running.cancel()
-        with suppress(asyncio.CancelledError, TimeoutError):
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await running
-        await pool.stop()
-        health.stop()
-        await store.close()
+        try:
+            with suppress(asyncio.CancelledError, TimeoutError):
+                async with asyncio.timeout(_STOP_TIMEOUT_S):
+                    await running
+        finally:
+            await pool.stop()
+            health.stop()
+            await store.close()

@@ -16,7 +16,8 @@ PAIRING = "pairing"
 FIRST_SLOT = "a"
 # A connector takes up to this many devices; the pool's limits proper come with the pool.
 DEVICES_PER_CONNECTOR_MAX = 200
-PAIRINGS_MAX = 1_000
+# One per device, at most four devices an account, and a query for 30 accounts.
+PAIRINGS_MAX = 120
 # More sessions of one tenant than this are not listed; the pool's limits stop well below it.
 ACCOUNTS_LISTED_MAX = 200
 

@@ -7,7 +7,7 @@ library's store and the journal); `FakeLink` one life of a cell over it. Losing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -62,6 +62,8 @@ class FakeWhatsApp:
     waiting: list[MessageHeard | ReceiptHeard] = field(default_factory=list)
     link: FakeLink | None = None
     sequence: int = 0
+    # What WhatsApp does with a device that connects: by default it is linked already and let in.
+    on_connect: Callable[[FakeLink], None] = field(default=lambda link: link.log_in())
     # Chances, 0 to 1, of what goes wrong with one send.
     lose_answer: float = 0.0
 
@@ -107,12 +109,19 @@ class FakeLink:
 
     async def connect(self) -> None:
         await self._pause()
+        self._whatsapp.on_connect(self)
+
+    def log_in(self) -> None:
+        """WhatsApp lets the device in and delivers what waited for it."""
         self._whatsapp.link = self
-        self._events.put_nowait(Connected("14155550100", None))
+        self.tell(Connected("14155550100", None))
         waiting, self._whatsapp.waiting = self._whatsapp.waiting, []
         for event in waiting:
             self.receive(event)
-        self._events.put_nowait(CaughtUp())
+        self.tell(CaughtUp())
+
+    def tell(self, event: LinkEvent) -> None:
+        self._events.put_nowait(event)
 
     async def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
         await self._pause()
@@ -149,13 +158,13 @@ class FakeLink:
 
     def receive(self, event: MessageHeard | ReceiptHeard) -> None:
         """WhatsApp delivers: into the journal first, then on."""
-        self._events.put_nowait(self._device.hear(event))
+        self.tell(self._device.hear(event))
 
     def drop(self) -> None:
         """The socket closes; the library will say so."""
         if self._whatsapp.link is self:
             self._cut()
-            self._events.put_nowait(Disconnected())
+            self.tell(Disconnected())
 
     def die(self) -> None:
         """kill -9."""

@@ -12,7 +12,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import IN_VALUES_MAX, Document, DocumentStore, StoreConflict, StoreUnavailable
 from keepline.records import accounts, connectors, outbox
-from keepline.records.accounts import Account, Device
+from keepline.records.accounts import Account, Device, Pairing
 from keepline.usecases.deleting import clear_session
 from keepline.usecases.device_running import DeviceRunner
 
@@ -25,6 +25,10 @@ _STORE_RETRY_S = 1.0
 OpenLink = Callable[[str, str], DeviceLink]
 
 log = logging.getLogger(__name__)
+
+
+class _AccountsChanged(Exception):
+    """Ends the present feeds, so that they are grouped anew."""
 
 
 class Connector:
@@ -188,22 +192,33 @@ class Connector:
                 await asyncio.sleep(_STORE_RETRY_S)
 
     async def _feed(self) -> None:
-        """Watch the waiting rows of all accounts, in groups as large as one query takes; regroup when the accounts change."""
+        """Watch waiting rows and QR requests of all accounts, in groups as large as one query takes; regroup on a change."""
         while True:
             self._accounts_changed.clear()
             held = sorted(self._runners)
-            feeds = [asyncio.create_task(self._feed_group(group)) for group in _batched(held, IN_VALUES_MAX)]
             try:
-                await self._accounts_changed.wait()
-                while sorted(self._runners) == held:
-                    self._accounts_changed.clear()
-                    await self._accounts_changed.wait()
-            finally:
-                for feed in feeds:
-                    feed.cancel()
-                await asyncio.gather(*feeds, return_exceptions=True)
+                async with asyncio.TaskGroup() as feeds:
+                    for group in _batched(held, IN_VALUES_MAX):
+                        feeds.create_task(self._feed_rows(group))
+                        feeds.create_task(self._feed_pairings(group))
+                    feeds.create_task(self._until_accounts_change(held))
+            except* _AccountsChanged:
+                pass
 
-    async def _feed_group(self, group: tuple[str, ...]) -> None:
+    async def _until_accounts_change(self, held: list[str]) -> None:
+        while sorted(self._runners) == held:
+            await self._accounts_changed.wait()
+            self._accounts_changed.clear()
+        raise _AccountsChanged
+
+    async def _feed_pairings(self, group: tuple[str, ...]) -> None:
+        async with self._store.watch(accounts.pairings_of(group)) as watch:
+            async for documents in watch:
+                for pairing in map(Pairing.read, documents):
+                    if runner := self._runners.get(pairing.account):
+                        runner.pairing_requested(pairing.requested)
+
+    async def _feed_rows(self, group: tuple[str, ...]) -> None:
         async with self._store.watch(outbox.waiting_rows(group)) as watch:
             async for documents in watch:
                 rows: dict[str, list[Document]] = {account: [] for account in group}

@@ -67,6 +67,13 @@ class DeviceRunner:
         if self._sender is not None:
             self._sender.offer(self._offered)
 
+    def pairing_requested(self, requested: int) -> None:
+        """How often somebody has asked for a QR code and found none."""
+        if self._desk.wants_round(requested):
+            self._status = STARTING
+            self._keeper.show(STARTING)
+            self._try_again.set()
+
     def beat(self) -> DeviceBeat:
         """What the connector's heartbeat says of this device."""
         queued, oldest = self._sender.queue_depth() if self._sender else (0, None)
@@ -84,7 +91,6 @@ class DeviceRunner:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keeper.run())
                 tasks.create_task(self._desk.keep_shown())
-                tasks.create_task(self._desk.hear_requests(self._link.connect))
                 tasks.create_task(self._recorder.run())
                 tasks.create_task(self._hear(self._sender))
                 tasks.create_task(self._reconnect())

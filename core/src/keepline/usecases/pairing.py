@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
-from keepline.ports.documents import DocumentStore, Query, StoreConflict, StoreUnavailable, Where
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
 from keepline.records import accounts
-from keepline.records.accounts import Pairing
 
 # WhatsApp ends a round after about 160 s; three of them are eight minutes for somebody to find the phone.
 ROUNDS_MAX = 3
@@ -26,6 +24,7 @@ class PairingDesk:
         self._slot = slot
         self._tenant = tenant
         self._rounds = 0
+        self._answered: int | None = None  # requests seen so far; those from before our time were another's to answer
         self._qr: str | None = None
         self._shown: str | None = None
         self._wake = asyncio.Event()
@@ -52,18 +51,13 @@ class PairingDesk:
                 self._wake.set()
                 await asyncio.sleep(_STORE_RETRY_S)
 
-    async def hear_requests(self, start_round: Callable[[], Awaitable[None]]) -> None:
-        """Begin a new round whenever somebody asks for a code and none is on offer, until cancelled."""
-        where = (Where("account", "==", self._account), Where("slot", "==", self._slot))
-        answered: int | None = None
-        async with self._store.watch(Query(accounts.PAIRING, where, limit=1)) as watch:
-            async for documents in watch:
-                for document in documents:
-                    requested = Pairing.read(document).requested
-                    if answered is not None and requested > answered and self._qr is None:
-                        self._rounds = 0
-                        await start_round()
-                    answered = requested
+    def wants_round(self, requested: int) -> bool:
+        """The document's count of requests as it is now: whether somebody asks for a code and none is on offer."""
+        new = self._answered is not None and requested > self._answered and self._qr is None
+        self._answered = requested
+        if new:
+            self._rounds = 0
+        return new
 
     async def _show(self, qr: str | None) -> None:
         if qr == self._shown:

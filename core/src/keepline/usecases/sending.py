@@ -68,6 +68,7 @@ class Sender:
         self._connected = False
         self._caught_up_since_s: float | None = None
         self._hand_overs: set[asyncio.Task[None]] = set()
+        self._stepping: asyncio.Task[None] | None = None
         self._receipts: list[ReceiptHeard] = []  # not yet durable
         self._early: dict[str, list[ReceiptHeard]] = {}  # by WhatsApp id, of sends whose answer is still on its way
 
@@ -132,13 +133,17 @@ class Sender:
         """Send until cancelled. Raises AuthorityLost."""
         while True:
             await self._wait()
-            await self._step()
+            # Whole steps only: a cancellation in the middle of a commit would leave us not knowing whether it was applied.
+            self._stepping = asyncio.create_task(self._step())
+            await asyncio.shield(self._stepping)
 
     async def drain(self, timeout_s: float) -> None:
         """Claim nothing more, and settle what is in flight as far as the time allows. Call it after `run` was cancelled."""
         self._connected = False
         try:
             async with asyncio.timeout(timeout_s):
+                if self._stepping is not None:
+                    await asyncio.wait([self._stepping])
                 while self._queue.claimed() or self._receipts:
                     await self._wait()
                     await self._step()
