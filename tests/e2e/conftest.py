@@ -1,0 +1,64 @@
+"""One whole Keepline for all tests of this ring: real emulators, functions host, connectors and neonize, and the simulator."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+import pytest
+
+from keepline_local.stack import Stack
+
+from .keepline import Api, Phones, Session
+
+_sessions = itertools.count(1)
+CONNECTORS = ("connector-1", "connector-2")
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    with Stack("demo", ports="free") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def api(stack: Stack) -> Api:
+    return Api(stack.run.api, stack.run.api_key)
+
+
+@pytest.fixture(scope="session")
+def phones(stack: Stack) -> Phones:
+    assert stack.run.simulator is not None
+    return Phones(stack.run.simulator)
+
+
+@pytest.fixture
+def session(api: Api) -> Session:
+    """A new session of the test's own, linked by the demo's phone."""
+    name = f"session-{next(_sessions)}"
+    api.create(name)
+    return Session(name, api.wait_for_state(name, "connected")["phone"])
+
+
+@pytest.fixture
+def frozen(stack: Stack) -> Callable[..., AbstractContextManager[None]]:
+    """Stops parts of the run in their tracks, as a machine does that hangs; they go on afterwards, if they are still there."""
+
+    @contextmanager
+    def freeze(*parts: str) -> Iterator[None]:
+        pids = [stack.run.pids[part] for part in parts]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for part, pid in zip(parts, pids, strict=True):
+                # A killed part has another process by now, and its old number may be anybody's.
+                if stack.run.pids[part] == pid:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGCONT)
+
+    return freeze

@@ -1,0 +1,297 @@
+"""What is deployed fits the code: Firestore's indexes, the security rules' names, hosting, the build."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import hashlib
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import keepline.records
+from keepline.domain.link_events import MessageHeard
+from keepline.ports.documents import Create, Put, Query, Sentinel, Update, Where
+from keepline.records import connectors, history, outbox
+
+ROOT = Path(__file__).parents[2]
+CORE = ROOT / "core" / "src" / "keepline"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+# An argument for each type that a query function takes; what may be None is tried with and without.
+ARGUMENTS: dict[str, list[Any]] = {
+    "str": ["x"],
+    "int": [10],
+    "datetime": [NOW],
+    "str | None": [None, "x"],
+    "datetime | None": [None, NOW],
+    "list[str]": [["x"]],
+    "tuple[str, ...]": [("x",)],
+}
+RANGES = ("<", "<=", ">", ">=")
+
+
+@dataclass(frozen=True)
+class Index:
+    """A composite index, as infra/firestore.indexes.json has it."""
+
+    collection: str
+    scope: str
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Single:
+    """An index of one field. Firestore makes those of scope COLLECTION by itself; COLLECTION_GROUP must be asked for."""
+
+    collection: str
+    scope: str
+    field: str
+
+
+# The queries that the code makes
+
+
+def query_functions() -> Iterator[Callable[..., Query]]:
+    """Every function of keepline.records that returns a Query."""
+    for module in pkgutil.iter_modules(keepline.records.__path__):
+        for _, function in inspect.getmembers(
+            importlib.import_module(f"keepline.records.{module.name}"), inspect.isfunction
+        ):
+            if function.__annotations__.get("return") == "Query":
+                yield function
+
+
+def queries() -> Iterator[Query]:
+    """Every query, in every combination of what may be left out."""
+    for function in query_functions():
+        calls: list[list[Any]] = [[]]
+        for parameter in inspect.signature(function).parameters.values():
+            calls = [[*call, value] for call in calls for value in ARGUMENTS[parameter.annotation]]
+        for call in calls:
+            yield function(*call)
+
+
+def collection_of(query: Query) -> str:
+    return query.collection.rpartition("/")[2]
+
+
+def scope_of(query: Query) -> str:
+    return "COLLECTION_GROUP" if query.group else "COLLECTION"
+
+
+def needs(query: Query) -> Index | list[Single]:
+    """What Firestore must have to answer a query (its documentation, "Index types").
+
+    Equalities (`in` is several of them) on one collection are answered by merging the indexes of the single fields. An order
+    or a range beside them, or equalities on a collection group, take a composite index: the equalities first, then the order.
+    """
+    equal = [where.field for where in query.where if where.op not in RANGES]
+    ranged = {where.field for where in query.where if where.op in RANGES}
+    last = query.order_by or next(iter(ranged), None)
+    assert ranged <= {last}, f"a range on another field than the order: {query}"
+    fields = equal if last is None else [*equal, last]
+    if len(fields) <= 1 or (last is None and not query.group):
+        return [Single(collection_of(query), scope_of(query), field) for field in fields]
+    direction = "DESCENDING" if query.descending else "ASCENDING"
+    ordered = tuple((field, direction if field == last else "ASCENDING") for field in fields)
+    return Index(collection_of(query), scope_of(query), ordered)
+
+
+def needed() -> tuple[set[Index], set[Single]]:
+    composite: set[Index] = set()
+    single: set[Single] = set()
+    for query in queries():
+        found = needs(query)
+        if isinstance(found, Index):
+            composite.add(found)
+        else:
+            single.update(found)
+    return composite, single
+
+
+def test_every_query_is_built_where_this_test_finds_it() -> None:
+    built: dict[str, int] = {}
+    for file in CORE.rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+        count = sum(isinstance(call.func, ast.Name) and call.func.id == "Query" for call in calls)
+        if count:
+            layer = file.relative_to(CORE).parts[0]
+            built[layer] = built.get(layer, 0) + count
+    assert built == {"records": len(list(query_functions()))}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (Query("a", (Where("x", "==", 1), Where("y", "in", [1])), limit=1), {"x", "y"}),
+        (Query("a", (Where("x", "<", 1),), "x", descending=True, limit=1), {"x"}),
+        (Query("a", (Where("x", "==", 1),), "y", limit=1), (("x", "ASCENDING"), ("y", "ASCENDING"))),
+        (Query("a", (Where("x", "==", 1), Where("y", ">", 1)), limit=1), (("x", "ASCENDING"), ("y", "ASCENDING"))),
+        (Query("a", (Where("x", "==", 1),), "y", descending=True, limit=1), (("x", "ASCENDING"), ("y", "DESCENDING"))),
+    ],
+)
+def test_what_a_query_needs(query: Query, expected: object) -> None:
+    found = needs(query)
+    assert (found.fields if isinstance(found, Index) else {single.field for single in found}) == expected
+
+
+# What is declared
+
+
+def declared() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "infra" / "firestore.indexes.json").read_text())
+    return found
+
+
+def overrides() -> dict[tuple[str, str], list[dict[str, str]]]:
+    return {(one["collectionGroup"], one["fieldPath"]): one["indexes"] for one in declared()["fieldOverrides"]}
+
+
+def test_the_composite_indexes_are_those_that_the_queries_need() -> None:
+    found = {
+        Index(
+            one["collectionGroup"],
+            one["queryScope"],
+            tuple((field["fieldPath"], field["order"]) for field in one["fields"]),
+        )
+        for one in declared()["indexes"]
+    }
+    assert len(found) == len(declared()["indexes"]), "an index is declared twice"
+    assert found == needed()[0]
+
+
+def test_single_fields_of_collection_groups_are_declared() -> None:
+    found = {
+        Single(collection, index["queryScope"], field)
+        for (collection, field), indexes in overrides().items()
+        for index in indexes
+    }
+    single = needed()[1]
+    assert {one for one in found if one.scope == "COLLECTION_GROUP"} == {
+        one for one in single if one.scope == "COLLECTION_GROUP"
+    }
+    # An override replaces the automatic indexes of its field, so it names what the queries need of those as well.
+    assert {one for one in found if one.scope == "COLLECTION"} == {
+        one for one in single if one.scope == "COLLECTION" and (one.collection, one.field) in overrides()
+    }
+
+
+def is_sequential(value: Any) -> bool:
+    """Whether a field's values rise with time; a map counts when anything in it does."""
+    if isinstance(value, dict):
+        return any(map(is_sequential, value.values()))
+    return isinstance(value, datetime) or value is Sentinel.SERVER_TIME
+
+
+def test_fields_that_rise_with_time_are_not_indexed_where_many_documents_are_written() -> None:
+    """An index on such a field takes 500 writes a second at most, whatever the collection (Firestore, "Best practices")."""
+    heard = MessageHeard(1, "W", "1@s.whatsapp.net", "1", None, False, "text", "hello", NOW)
+    beat = connectors.DeviceBeat("tcp", 1, 1, NOW)
+    authority = outbox.Authority("t_s", 1, "c", "a", 1, {"1": ("m",)})
+    writes: dict[str, Create | Put | Update] = {
+        "outbox": outbox.new_row(
+            message_id="m", tenant="t", account="t_s", session_id="s", chat="1", text="x", body_hash="h"
+        ),
+        "messages": history.heard_message("t_s", "t", "s", heard),
+        "send_authority": authority.write(),
+        "connectors": connectors.write_beat(
+            "c", region="r", beat=1, stopping=False, started_at=NOW, devices={"d": beat}
+        ),
+    }
+    sequential = {
+        (collection, field)
+        for collection, write in writes.items()
+        for field, value in write.fields.items()
+        if is_sequential(value)
+    }
+    needed_alone = {(one.collection, one.field) for one in needed()[1]}
+    # Long texts cost an index entry that no query reads; these maps have new keys at every write.
+    others = {("outbox", "text"), ("outbox", "body_hash"), ("messages", "text"), ("send_authority", "claims")}
+    exempt = {place for place, indexes in overrides().items() if not indexes}
+    assert exempt == (sequential - needed_alone) | others
+
+
+def test_the_rules_name_collections_that_exist() -> None:
+    rules = (ROOT / "infra" / "firestore.rules").read_text()
+    named = set(re.findall(r"match /(?:\{\w+=\*\*\}/)?(\w+)/", rules)) - {"databases"}
+    assert named == {"outbox", "messages", "accounts", "pairing"}
+    # Whatever else is in there, a browser never writes, and secrets are not its to read.
+    assert set(re.findall(r"allow ([\w, ]*write[\w, ]*): if (.*);", rules)) == {
+        ("write", "false"),
+        ("read, write", "false"),
+    }
+    assert "tag_key" in rules
+
+
+# Hosting
+
+
+def hosting() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "firebase.json").read_text())["hosting"]
+    return found
+
+
+def test_hosting_passes_the_api_on_to_the_function_that_is_deployed() -> None:
+    functions = {one["name"] for one in json.loads((ROOT / "infra" / "functions.json").read_text())["functions"]}
+    rewrites = {one["source"]: one["function"]["functionId"] for one in hosting()["rewrites"]}
+    assert rewrites == {"/api/**": "api", "/health": "api"}
+    assert set(rewrites.values()) <= functions
+
+
+def test_the_content_security_policy_lets_in_the_pages_that_are_there() -> None:
+    headers = {
+        one["key"]: one["value"] for rule in hosting()["headers"] if rule["source"] == "**" for one in rule["headers"]
+    }
+    policy = dict(part.strip().partition(" ")[::2] for part in headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    styles: set[str] = set()
+    for page in (ROOT / hosting()["public"]).rglob("*.html"):
+        html = page.read_text()
+        assert not re.search(r"<script(?![^>]*\bsrc=)", html), f"{page} has a script of its own"
+        assert not re.search(r"\sstyle=|\son\w+=", html), f"{page} has a style or handler in an attribute"
+        for style in re.findall(r"<style>(.*?)</style>", html, re.DOTALL):
+            styles.add(f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'")
+    assert set(policy["style-src"].split()) - {"'self'"} == styles, "firebase.json names the hash of each <style>"
+
+
+def test_the_paths_in_firebase_json_exist() -> None:
+    firestore = json.loads((ROOT / "firebase.json").read_text())["firestore"]
+    for path in (firestore["rules"], firestore["indexes"], hosting()["public"]):
+        assert (ROOT / path).exists(), path
+
+
+# The build
+
+
+def test_the_build_deploys_every_function_of_the_table() -> None:
+    build = (ROOT / "cloudbuild.yaml").read_text()
+    for one in json.loads((ROOT / "infra" / "functions.json").read_text())["functions"]:
+        assert f"deploy {one['name']} --entry-point {one['entry_point']} " in build, one["name"]
+
+
+def test_the_image_is_built_from_the_lock_and_does_not_run_as_root() -> None:
+    dockerfile = (ROOT / "connector" / "Dockerfile").read_text()
+    assert "uv sync --locked" in dockerfile
+    assert re.search(r"^USER (?!root)\S+", dockerfile, re.MULTILINE)
+    assert "HEALTHCHECK" in dockerfile
+    # What the sync needs to judge the lock: the manifest of every member of the workspace.
+    members = re.search(r"members = \[(.*?)\]", (ROOT / "pyproject.toml").read_text())
+    assert members is not None
+    for member in re.findall(r'"(\w+)"', members[1]):
+        assert re.search(rf"^COPY {member}(/pyproject\.toml)? ", dockerfile, re.MULTILINE), member
+    # The version of uv is that of everybody else.
+    pinned = re.search(r"^UV_VERSION=(\S+)$", (ROOT / "scripts" / "bootstrap").read_text(), re.MULTILINE)
+    assert pinned is not None
+    assert f"uv=={pinned[1]}" in dockerfile
+    assert f"uv=={pinned[1]}" in (ROOT / "cloudbuild.yaml").read_text()
