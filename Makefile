@@ -29,6 +29,10 @@ test: .venv/.synced  ## Run all tests, quick ones first, with a coverage figure
 $(RINGS:%=test-%): test-%: .venv/.synced
 	$(PYTEST) tests/$*
 
+.PHONY: test-slow
+test-slow: .venv/.synced  ## Run the tests that wait for the library's real times (minutes)
+	$(PYTEST) $(RING_FOLDERS) -m slow
+
 .PHONY: check
 check: .venv/.synced  ## Check format, lint, types, import rules and dead code
 	$(BIN)/ruff format --check .
@@ -46,6 +50,10 @@ format: .venv/.synced  ## Format the code and mend what the linter can mend
 .PHONY: bench
 bench: .venv/.synced  ## Time a message from its 202 to the wire, beside neonize called directly
 	@$(BIN)/python bench/accept_to_wire.py
+
+.PHONY: bench-simulator
+bench-simulator: .venv/.synced  ## Messages a second, linked devices and memory of the simulator
+	@$(BIN)/python bench/simulator_load.py
 
 ##@ Environment
 .PHONY: install

@@ -87,6 +87,21 @@ def test_ten_messages_that_wait_at_a_kill_of_the_connector_arrive_once(
     assert (device_after["jid"], device_after["linked_at"]) == (device_before["jid"], device_before["linked_at"])
 
 
+def test_a_message_on_its_way_at_a_kill_arrives_once(
+    stack: Stack, api: Api, phones: Phones, session: Session, frozen: Frozen
+) -> None:
+    friend = phones.new_number()
+    # The first one has the library learn the recipient's devices, so that the next one leaves without a question.
+    api.wait_for_delivery(api.send(session.id, friend, "before")["message_id"])
+    with frozen("simulator"):  # WhatsApp takes bytes and says nothing.
+        on_its_way = api.send(session.id, friend, "on its way")["message_id"]
+        eventually(lambda: api.message(on_its_way)["state"] == "sending", "the message is being sent")
+        kill_connectors(stack)
+    [sent] = api.wait_for_delivery(on_its_way)
+    assert phones.texts(friend) == ["before", "on its way"]
+    assert sent["error"] is None
+
+
 def test_a_message_heard_before_a_kill_is_kept(
     stack: Stack, api: Api, phones: Phones, session: Session, frozen: Frozen
 ) -> None:

@@ -37,25 +37,21 @@ def listens(url: str) -> bool:
         return probe.connect_ex((parts.hostname, parts.port)) == 0
 
 
-def test_everything_stops_and_leaves_no_process(tmp_path: Path) -> None:
-    stack = Stack("demo", state_dir=tmp_path, ports="free")
-    stack.start()
-    try:
-        run = stack.run
-        api = Api(run.api, run.api_key)
-        api.create("until-the-end")
-        api.wait_for_state("until-the-end", "connected")
-        at_work = processes_with(str(tmp_path))
-        assert set(run.pids.values()) <= set(at_work)
-        assert any("cell" in command for command in at_work.values()), "the cells are counted as well"
-        urls = [url for url in (run.api, run.console, run.simulator, *run.health.values()) if url]
-        assert all(map(listens, urls))
-    finally:
-        code = stack.stop(STOP_LIMIT_S)
-    assert code == 0, stack.output()
-    eventually(lambda: not processes_with(str(tmp_path)), f"nothing of {sorted(at_work.values())} is left", 5.0)
+def test_everything_stops_and_leaves_no_process(stack: Stack, api: Api) -> None:
+    """This one stops the run that the others have used, with the sessions they have left connected (see conftest.py)."""
+    api.create("until-the-end")
+    api.wait_for_state("until-the-end", "connected")
+    run, mark = stack.run, str(stack.state.root)
+    at_work = processes_with(mark)
+    assert set(run.pids.values()) <= set(at_work)
+    assert any("cell" in command for command in at_work.values()), "the cells are counted as well"
+    urls = [url for url in (run.api, run.console, run.simulator, *run.health.values()) if url]
+    assert all(map(listens, urls))
+
+    assert stack.stop(STOP_LIMIT_S) == 0, stack.output()
+    eventually(lambda: not processes_with(mark), f"nothing of {sorted(at_work.values())} is left", 5.0)
     assert not any(map(listens, urls))
     assert not stack.state.run_json.exists()
-    # Cut short would have been a kill: what was in flight has been settled.
+    # They were asked to, and not just killed.
     for connector in run.health:
         assert f"connector {connector} stops" in stack.log(connector).read_text()

@@ -145,6 +145,16 @@ async def test_unlinking_from_the_phone_is_told_and_not_retried(gateway: Gateway
     assert document.fields["reason"]["next_step"]
 
 
+async def test_a_device_unlinked_while_its_connector_was_dead_is_told(gateway: Gateway) -> None:
+    gateway.start()
+    account = await gateway.link()
+    gateway.kill()
+    [device] = gateway.whatsapp.devices(PHONE)
+    gateway.whatsapp.unlink(PHONE, device["device"])
+    gateway.start()
+    await gateway.until_state(account, "logged_out")
+
+
 async def test_deleting_a_session_unlinks_its_device_and_clears_its_documents(gateway: Gateway) -> None:
     gateway.start()
     account = await gateway.link()

@@ -8,6 +8,8 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from simulator import websocket, wire
 from simulator.errors import ProtocolError, SimulatorError
 from simulator.hashes import devices_hash
 from simulator.http11 import RequestReader
@@ -16,8 +18,6 @@ from simulator.nodes import Node, decode, encode
 from simulator.noise import HEADER, ClientHandshake, Identity, ServerHandshake
 from simulator.probe import mask
 from simulator.signal import curve
-
-from simulator import websocket, wire
 
 words = st.sampled_from(
     ["message", "type", "to", "receipt", "read-self", "s.whatsapp.net", "3EB0AB12CD", "12345", "-1.5", "Zoë", "x" * 200]

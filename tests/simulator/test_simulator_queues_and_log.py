@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+
+from simulator import limits, queues
 from simulator.jid import Jid
 from simulator.log import TruthLog
 from simulator.nodes import Node
 from simulator.queues import DeviceQueue, Item, key_of
-
-from simulator import limits, queues
 
 BOB = Jid("2", "lid")
 

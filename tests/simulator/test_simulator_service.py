@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from simulator import Policy, Settings, SimulatorError
 from simulator.client import SimulatorClient, wait_for
 from simulator.errors import ProtocolError
 from simulator.jid import Jid
 from simulator.nodes import Node
 from simulator.probe import ProbeDevice
 from simulator.testing import RunningSimulator
-
-from simulator import Policy, Settings, SimulatorError
 
 
 def probe(running: RunningSimulator, on_node: Callable[[Node], None] | None = None) -> ProbeDevice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from simulator.errors import ProtocolError
 from simulator.limits import SIGNAL_SKIP_MAX
 from simulator.signal import curve

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulator.client import SimulatorClient, wait_for
-from simulator.testing import NeonizeClient, RunningSimulator
 
 from simulator import SimulatorError
+from simulator.client import SimulatorClient, wait_for
+from simulator.testing import NeonizeClient, RunningSimulator
 
 Start = Callable[..., NeonizeClient]
 

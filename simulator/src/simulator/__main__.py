@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from simulator.errors import SimulatorError
+from simulator.rates import RatePolicy
 from simulator.server import Settings, Simulator
 from simulator.world import Policy
 
@@ -54,6 +55,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--seed", type=int, default=0, metavar="N", help="decides LIDs, so that runs repeat (default 0)"
     )
     parser.add_argument(
+        "--rates", metavar="FILE|default", help="judge accounts by a rate policy: a JSON file, or the built-in one"
+    )
+    parser.add_argument(
         "--log-file", type=Path, metavar="FILE", help="append every event of the truth log to a file, as JSON lines"
     )
     parser.add_argument("--verbose", action="store_true", help="say more about connections on standard error")
@@ -85,12 +89,18 @@ async def run(settings: Settings) -> None:
 def main(argv: list[str] | None = None) -> int:
     options = arguments(argv)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="simulator: %(message)s")
+    try:
+        rates = RatePolicy.load(options.rates) if options.rates else None
+    except SimulatorError as problem:
+        print(f"simulator: {problem}", file=sys.stderr)
+        return 2
     settings = Settings(
         control_port=options.control_port,
         proxy_port=options.proxy_port,
         folder=options.dir,
         seed=options.seed,
         log_file=options.log_file,
+        rates=rates,
         policy=Policy(every_number_exists=options.every_number_exists),
     )
     try:

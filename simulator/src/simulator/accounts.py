@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from simulator.appstate.collections import Collections
 from simulator.errors import SimulatorError
 from simulator.jid import GROUP_SERVER, LID_SERVER, PN_SERVER, Jid
 from simulator.limits import COMPANIONS_PER_NUMBER_MAX, DEVICE_NUMBER_MAX, PHONES_MAX
@@ -28,6 +29,8 @@ class DeviceLink(Protocol):
     def unlink(self) -> None: ...
 
     def replace(self) -> None: ...
+
+    def end(self) -> None: ...
 
     def abort(self) -> None: ...
 
@@ -78,6 +81,8 @@ class Companion(Device):
         self.linked_at = linked_at
         self.platform = ""
         self.last_seen = linked_at
+        # It got what a new device gets from its phone (history, the key of the app state).
+        self.welcomed = False
         self.queue = DeviceQueue(lambda item: self.record("dropped", item.node))
         self.link: DeviceLink | None = None
         self._log = log
@@ -109,6 +114,7 @@ class Account:
         self.lid_jid = Jid(lid, LID_SERVER)
         self.phone: Phone
         self.companions: dict[int, Companion] = {}
+        self.app_state = Collections()
         self._last_device = 0
 
     def devices(self) -> list[Device]:

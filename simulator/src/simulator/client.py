@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
+from simulator.client_content import ContentClient
 from simulator.errors import SimulatorError
+from simulator.faults.model import Fault, Kind
 
 T = TypeVar("T")
 
 
-class SimulatorClient:
+class SimulatorClient(ContentClient):
     """Speaks to a simulator's control API; errors of the API are raised as `SimulatorError` with its code."""
 
     def __init__(self, control: str = "http://127.0.0.1:8090", timeout: float = 30.0) -> None:
@@ -86,6 +88,46 @@ class SimulatorClient:
         body = {key: value for key, value in (("number", number), ("device", device)) if value is not None}
         return int(self.call("POST", "/connections/drop", body)["dropped"])
 
+    # Faults
+
+    def add_fault(
+        self,
+        kind: Fault | Kind | str,
+        target: dict[str, Any] | None = None,
+        when: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> int:
+        """Lets a fault stand; gives its id. Either a `Fault`, or its parts in the words of `POST /faults`."""
+        if isinstance(kind, Fault):
+            body = kind.as_json()
+        else:
+            body = {"kind": str(kind), "target": target or {}, "when": when or {}, **options}
+        return int(self.call("POST", "/faults", body)["id"])
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Every fault with its id, state and hits."""
+        return list(self.call("GET", "/faults")["faults"])
+
+    def clear_faults(self, fault_id: int | None = None) -> int:
+        return int(self.call("DELETE", "/faults" if fault_id is None else f"/faults/{fault_id}")["cleared"])
+
+    def rates(self) -> dict[str, Any]:
+        """The rate policy (`policy` None: there is none), each account's counts, and the totals."""
+        return self.call("GET", "/rates")
+
+    def set_rates(self, **policy: Any) -> dict[str, Any]:
+        """Judges accounts by a rate policy from now on; what is not named keeps its default."""
+        return self.call("POST", "/rates", policy)
+
+    def end_rates(self) -> None:
+        self.call("DELETE", "/rates")
+
+    def bans(self) -> list[dict[str, Any]]:
+        return list(self.call("GET", "/bans")["bans"])
+
+    def lift_bans(self, number: str | None = None) -> int:
+        return int(self.call("DELETE", "/bans" if number is None else f"/bans/{quote(number)}")["lifted"])
+
     # Phones
 
     def phones(self) -> list[dict[str, Any]]:
@@ -106,9 +148,9 @@ class SimulatorClient:
         """What a phone knows of messages that its number's linked devices sent."""
         return list(self.call("GET", f"/phones/{quote(number)}/inbox")["sent"])
 
-    def send(self, number: str, to: str, text: str) -> str:
-        """A phone sends a text; gives the message's id."""
-        return str(self.call("POST", f"/phones/{quote(number)}/messages", {"to": to, "text": text})["id"])
+    def send(self, number: str, to: str, text: str, **fields: Any) -> str:
+        """A phone sends a text (`quote`: the id of the message it answers, `mentions`: numbers, …); gives the message's id."""
+        return self.post(number, "text", to=to, text=text, **fields)
 
     def send_receipts(self, number: str, message_ids: list[str], kind: str = "read") -> None:
         self.call("POST", f"/phones/{quote(number)}/receipts", {"message_ids": message_ids, "type": kind})

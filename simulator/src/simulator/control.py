@@ -10,9 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from simulator.accounts import Companion
+from simulator.control_body import Body, error_body, read_body
+from simulator.control_content import ContentRoutes, find_device
 from simulator.errors import ProtocolError, SimulatorError
+from simulator.faults.parse import fault_from_json
 from simulator.http11 import Request, RequestReader, response
-from simulator.limits import LOG_PAGE_EVENTS_MAX, RECEIPT_IDS_MAX
+from simulator.jid import normal_number
+from simulator.limits import LOG_PAGE_EVENTS_MAX
+from simulator.rates import RatePolicy
 
 if TYPE_CHECKING:
     from simulator.server import Simulator
@@ -21,7 +26,6 @@ log = logging.getLogger("simulator")
 
 Answer = tuple[int, dict[str, Any]]
 Route = Callable[..., Awaitable[Answer]]
-_MISSING = object()
 
 
 class Control:
@@ -40,13 +44,23 @@ class Control:
             ("POST", "/phones", self._add_phone),
             ("POST", f"/phones/{number}/scan", self._scan),
             ("GET", f"/phones/{number}/inbox", self._inbox),
-            ("POST", f"/phones/{number}/messages", self._send),
             ("POST", f"/phones/{number}/receipts", self._send_receipts),
             ("GET", f"/phones/{number}/receipts", self._receipts),
             ("GET", f"/phones/{number}/devices", self._devices),
             ("DELETE", f"/phones/{number}/devices/{device}", self._unlink),
             ("POST", "/connections/drop", self._drop),
+            ("POST", "/faults", self._add_fault),
+            ("GET", "/faults", self._list_faults),
+            ("DELETE", "/faults", self._clear_faults),
+            ("DELETE", r"/faults/(?P<fault>[^/]+)", self._clear_fault),
+            ("GET", "/rates", self._rates),
+            ("POST", "/rates", self._set_rates),
+            ("DELETE", "/rates", self._end_rates),
+            ("GET", "/bans", self._list_bans),
+            ("DELETE", "/bans", self._lift_bans),
+            ("DELETE", f"/bans/{number}", self._lift_ban),
         ]
+        routes += ContentRoutes(self._world).routes()
         self._routes = [(method, re.compile(path), route) for method, path, route in routes]
 
     def connection(self) -> ControlConnection:
@@ -114,6 +128,44 @@ class Control:
             raise SimulatorError("missing_number", "`device` says nothing without `number`.", "Give both, or neither.")
         return 200, {"dropped": self._simulator.drop_connections(number, device)}
 
+    # Faults
+
+    async def _add_fault(self, body: dict[str, Any]) -> Answer:
+        fault_id = self._simulator.faults.add(fault_from_json(body))
+        return 201, self._simulator.faults.get(fault_id)
+
+    async def _list_faults(self, query: dict[str, str] | None = None) -> Answer:
+        return 200, {"faults": self._simulator.faults.list()}
+
+    async def _clear_faults(self) -> Answer:
+        return 200, {"cleared": self._simulator.faults.clear()}
+
+    async def _clear_fault(self, fault: str) -> Answer:
+        if not fault.isdigit():
+            raise SimulatorError("no_such_fault", "A fault's id is a number.", "GET /faults lists them.", 404)
+        return 200, {"cleared": self._simulator.faults.clear(int(fault))}
+
+    async def _rates(self, query: dict[str, str] | None = None) -> Answer:
+        rates = self._world.rates
+        return 200, rates.as_json() if rates else {"policy": None}
+
+    async def _set_rates(self, body: dict[str, Any]) -> Answer:
+        self._world.set_rates(RatePolicy.from_json(body))
+        return await self._rates()
+
+    async def _end_rates(self) -> Answer:
+        self._world.set_rates(None)
+        return await self._rates()
+
+    async def _list_bans(self, query: dict[str, str] | None = None) -> Answer:
+        return 200, {"bans": self._world.bans.list()}
+
+    async def _lift_bans(self) -> Answer:
+        return 200, {"lifted": self._world.bans.lift()}
+
+    async def _lift_ban(self, number: str) -> Answer:
+        return 200, {"lifted": self._world.bans.lift(normal_number(number))}
+
     # Phones
 
     async def _phones(self, query: dict[str, str] | None = None) -> Answer:
@@ -144,14 +196,9 @@ class Control:
         return 200, {
             "messages": [message.as_json() for message in phone.inbox],
             "sent": [message.as_json() for message in phone.sent_copies],
+            "own": [message.as_json() for message in phone.chats.own],
             "duplicates_dropped": phone.duplicates_dropped,
         }
-
-    async def _send(self, number: str, body: dict[str, Any]) -> Answer:
-        take = Body(body)
-        to, text = take.text("to") or "", take.text("text") or ""
-        take.done()
-        return 200, {"id": self._world.phone(number).send_text(to, text)}
 
     async def _send_receipts(self, number: str, body: dict[str, Any]) -> Answer:
         take = Body(body)
@@ -169,13 +216,7 @@ class Control:
         return 200, {"devices": [_device_json(companion) for companion in companions]}
 
     async def _unlink(self, number: str, device: str) -> Answer:
-        companions = self._world.phone(number).account.companions
-        companion = companions.get(int(device)) if device.isdigit() else None
-        if companion is None:
-            raise SimulatorError(
-                "no_such_device", f"{number} has no linked device {device[:20]!r}.", "GET /phones/{number}/devices lists them.",
-                status=404,
-            )  # fmt: skip
+        companion = find_device(self._world.phone(number), device)
         self._world.unlink(companion)
         return 200, {"unlinked": str(companion.pn)}
 
@@ -199,54 +240,6 @@ def _count(query: dict[str, str], name: str, default: int) -> int:
     if not text.isdigit():
         raise SimulatorError("bad_query", f"`{name}` must be a number that is not negative.")
     return int(text)
-
-
-def read_body(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw or b"{}")
-    except ValueError as problem:
-        raise SimulatorError("bad_json", f"The body is not JSON: {problem}.") from None
-    if not isinstance(body, dict):
-        raise SimulatorError("bad_json", "The body must be a JSON object.")
-    return body
-
-
-class Body:
-    """Takes known fields out of a request body; `done` refuses what is left."""
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self._fields = dict(fields)
-
-    def _take(self, name: str, default: Any, kind: type, what: str) -> Any:
-        value = self._fields.pop(name, default)
-        if value is _MISSING:
-            raise SimulatorError("missing_field", f"`{name}` is missing.", f"It must be {what}.")
-        if value is not default and (not isinstance(value, kind) or isinstance(value, bool)):
-            raise SimulatorError("bad_field", f"`{name}` must be {what}.")
-        return value
-
-    def text(self, name: str, default: str | object | None = _MISSING) -> str | None:
-        value: str | None = self._take(name, default, str, "a text")
-        return value
-
-    def integer(self, name: str, default: int | object | None = _MISSING) -> int | None:
-        value: int | None = self._take(name, default, int, "a whole number")
-        return value
-
-    def texts(self, name: str) -> list[str]:
-        value: list[str] = self._take(name, _MISSING, list, "a list of texts")
-        if not value or len(value) > RECEIPT_IDS_MAX or not all(isinstance(one, str) for one in value):
-            raise SimulatorError("bad_field", f"`{name}` must be a list of 1 to {RECEIPT_IDS_MAX} texts.")
-        return value
-
-    def done(self) -> None:
-        if self._fields:
-            names = ", ".join(sorted(self._fields))[:200]
-            raise SimulatorError("unknown_field", f"This request does not know: {names}.", "Leave it out.")
-
-
-def error_body(problem: SimulatorError) -> dict[str, Any]:
-    return {"error": {"code": problem.code, "message": problem.message, "hint": problem.hint}}
 
 
 class ControlConnection(asyncio.Protocol):

@@ -13,6 +13,14 @@ class SimulatorError(Exception):
         self.status = status
 
 
+class QueryError(SimulatorError):
+    """Something that the service refuses; `query_code` is the code with which a linked device's info query is answered."""
+
+    def __init__(self, code: str, message: str, hint: str = "", status: int = 400, query_code: int = 0) -> None:
+        super().__init__(code, message, hint, status)
+        self.query_code = query_code or status
+
+
 class ProtocolError(SimulatorError):
     """A client broke the protocol (a frame, a node, a handshake); its connection is closed, nothing else happens."""
 

@@ -8,11 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from simulator import profiles
 from simulator.accounts import Account, Companion
+from simulator.appstate import collections
+from simulator.errors import QueryError
+from simulator.groups import queries as group_queries
 from simulator.jid import LEGACY_SERVER, LID_SERVER, PN_SERVER, Jid, parse_jid
 from simulator.limits import PREKEYS_PER_DEVICE_MAX, RECIPIENTS_PER_USYNC_MAX
+from simulator.media import queries as media_queries
 from simulator.nodes import Node, Value
 from simulator.retries import bundle_nodes, parse_key, registration_node
+from simulator.stanzas import query_error
 
 if TYPE_CHECKING:
     from simulator.world import World
@@ -39,6 +45,8 @@ def answer(world: World, device: Companion, query: Node) -> Node:
     except IqError as problem:
         error = Node("error", {"code": str(problem.code), "text": problem.text})
         return Node("iq", {**attrs, "type": "error"}, [error])
+    except QueryError as problem:
+        return Node("iq", {**attrs, "type": "error"}, [query_error(problem.query_code)])
     return Node("iq", {**attrs, "type": "result"}, content or None)
 
 
@@ -77,11 +85,11 @@ def _usync_user(world: World, user: Node, topics: dict[str, Node]) -> Node | Non
         and topics.get("contact", contact).text("addressing_mode") == LID_SERVER
     ):
         attrs = {"jid": account.lid_jid, "pn_jid": account.pn_jid}
-    parts = [part for tag in topics if (part := _usync_topic(tag, account, contact)) is not None]
+    parts = [part for tag in topics if (part := _usync_topic(world, tag, account, contact)) is not None]
     return Node("user", attrs, parts)
 
 
-def _usync_topic(tag: str, account: Account | None, contact: Node | None) -> Node | None:
+def _usync_topic(world: World, tag: str, account: Account | None, contact: Node | None) -> Node | None:
     if tag == "contact":
         return Node("contact", {"type": "in" if account else "out"}, contact.data() if contact else None)
     if account is None:
@@ -92,7 +100,10 @@ def _usync_topic(tag: str, account: Account | None, contact: Node | None) -> Nod
     if tag == "lid":
         return Node("lid", {"val": account.lid_jid})
     if tag == "status":
-        return Node("status", {}, b"Available")
+        return Node("status", {}, world.profiles.about(account).encode())
+    if tag == "picture":
+        picture = world.profiles.picture(account.pn_jid)
+        return Node("picture", {"id": picture.id}) if picture else None
     return None
 
 
@@ -102,6 +113,10 @@ def _usync_topic(tag: str, account: Account | None, contact: Node | None) -> Nod
 def _encrypt_get(world: World, device: Companion, query: Node) -> list[Node]:
     if query.child("count"):
         return [Node("count", {"value": str(len(device.keys.one_time))})]
+    if query.child("digest"):
+        keys = device.keys
+        parts = [registration_node(keys.registration_id), Node("identity", {}, keys.identity)]
+        return [Node("digest", {}, parts)]
     wanted = query.child("key")
     if wanted is None:
         raise IqError(400, "bad-request")
@@ -120,7 +135,9 @@ def _bundle_of(world: World, user: Node) -> Node:
 
 
 def _encrypt_set(world: World, device: Companion, query: Node) -> list[Node]:
-    listing, signed, keys = query.child("list"), parse_key(query.child("skey")), device.keys
+    listing, keys = query.child("list"), device.keys
+    # A device changes its signed prekey alone with `rotate`.
+    signed = parse_key(query.child("skey") or query.child("rotate", "skey"))
     identity, registration = query.child("identity"), query.child("registration")
     if identity is not None and identity.data() != keys.identity:
         raise IqError(409, "identity-changed")
@@ -177,4 +194,12 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("md", "set"): _remove_companion,
     ("privacy", "get"): _privacy_get,
     ("blocklist", "get"): _blocklist_get,
+    ("w:m", "set"): media_queries.answer,
+    ("w:g2", "get"): group_queries.answer_get,
+    ("w:g2", "set"): group_queries.answer_set,
+    ("w:sync:app:state", "set"): collections.answer,
+    ("w:profile:picture", "get"): profiles.answer_picture_get,
+    ("w:profile:picture", "set"): profiles.answer_picture_set,
+    ("w:mex", "get"): profiles.answer_mex,
+    ("status", "set"): profiles.answer_about_set,
 }

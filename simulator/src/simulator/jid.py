@@ -10,6 +10,8 @@ from simulator.errors import SimulatorError
 PN_SERVER = "s.whatsapp.net"
 LID_SERVER = "lid"
 GROUP_SERVER = "g.us"
+# Statuses go to `status@broadcast`; other broadcast lists are not served.
+BROADCAST_SERVER = "broadcast"
 # Only in usync contact queries: the spelling of a phone number from before linked devices.
 LEGACY_SERVER = "c.us"
 
@@ -38,6 +40,8 @@ class Jid(NamedTuple):
 
 
 SERVER_JID = Jid("", PN_SERVER)
+GROUPS_JID = Jid("", GROUP_SERVER)
+STATUS_JID = Jid("status", BROADCAST_SERVER)
 
 
 def parse_jid(text: str) -> Jid:

@@ -8,9 +8,13 @@ Kinds of events, in the order a message meets them:
 - `shown` by a phone · `waiting` a phone shows "Waiting for this message" · `duplicate` a phone dropped it · `lost` a phone
   dropped it although it was new
 - `retried` one device gets it again · `retry_unanswered` its sender no longer has it · `unencryptable` a device's keys are bad
-- `peer` a device's message to its own phone · `receipt` one was passed on
+- `peer` a device's message to its own phone, or the other way round · `receipt` one was passed on
+- `uploaded` `downloaded` a file of a message · `group` a group was changed · `app_state` settings of a number were changed ·
+  `app_state_broken` its phone could not read them · `presence` a linked device said that it is online, or not
 
-And of connections: `connected` `paired` `login` `login_failed` `disconnected` `unlinked` `protocol_error`.
+And of connections: `connected` `link_code` `paired` `login` `login_failed` `disconnected` `unlinked` `expired` `banned`
+`protocol_error`; `rate` (a limit of the rate policy was passed); of what was broken on purpose: `fault_began`, `fault` (one
+hit; `what` is the kind, `id` the stanza's), `fault_ended`.
 """
 
 from __future__ import annotations

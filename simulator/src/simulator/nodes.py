@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from simulator.errors import ProtocolError
 from simulator.jid import LID_SERVER, PN_SERVER, Jid
@@ -24,6 +25,8 @@ PACKED_CHARACTERS_MAX = 127
 _DOMAIN_SERVERS = {0: PN_SERVER, 1: LID_SERVER, 128: "hosted", 129: "hosted.lid"}
 _SERVER_DOMAINS = {server: domain for domain, server in _DOMAIN_SERVERS.items()}
 
+# Encodings of short strings and addresses that are kept; longer strings than this go out as they are.
+_CACHED_MAX, _CACHED_CHARACTERS_MAX = 8_192, PACKED_CHARACTERS_MAX
 _NIBBLE = re.compile(r"[0-9.-]{1,127}")
 _HEX = re.compile(r"[0-9A-F]{1,127}")
 _TO_NIBBLE = str.maketrans("-.", "AB")
@@ -119,6 +122,12 @@ def _string(text: str) -> bytes:
     known = _token_encodings().get(text)
     if known is not None:
         return known
+    return _short_string(text) if len(text) <= _CACHED_CHARACTERS_MAX else _raw(text.encode())
+
+
+@lru_cache(_CACHED_MAX)
+def _short_string(text: str) -> bytes:
+    """Numbers and ids come again and again, in several stanzas each."""
     if _NIBBLE.fullmatch(text):
         return _packed(NIBBLE_8, text.translate(_TO_NIBBLE))
     if _HEX.fullmatch(text):
@@ -126,6 +135,7 @@ def _string(text: str) -> bytes:
     return _raw(text.encode())
 
 
+@lru_cache(_CACHED_MAX)
 def _jid(jid: Jid) -> bytes:
     domain = _SERVER_DOMAINS.get(jid.server)
     if domain is not None and (jid.device or domain >= 128):
@@ -179,6 +189,12 @@ class _Decoder:
         self.single = tokens.single
         self.double = tokens.double
 
+    def byte(self) -> int:
+        """Past the end it raises IndexError, which `decode` understands."""
+        value = self.data[self.at]
+        self.at += 1
+        return value
+
     def number(self, size: int) -> int:
         start = self.at
         self.at = start + size
@@ -195,19 +211,25 @@ class _Decoder:
         return self.data[start:end]
 
     def packed(self, kind: int) -> str:
-        size = self.number(1)
+        size = self.byte()
         text = self.take(size & 0x7F).hex()
         if size & 0x80:
             text = text[:-1]
         if kind == HEX_8:
             return text.upper()
+        if text.isdecimal():
+            return text
         text = text.translate(_FROM_NIBBLE)
         if not _NIBBLE.fullmatch(text) and text:
             raise ProtocolError("bad_node", "A packed number holds something that is not a digit.")
         return text
 
     def string(self) -> str:
-        value = self.value(self.data[self.at])
+        tag = self.data[self.at]
+        if 0 < tag < DICTIONARY_0:
+            self.at += 1
+            return self.single[tag]
+        value = self.value(tag)
         if isinstance(value, str):
             return value
         if isinstance(value, bytes):
@@ -220,11 +242,11 @@ class _Decoder:
         if tag < DICTIONARY_0:
             return self.single[tag] if tag else None
         if tag == BINARY_8:
-            return self.take(self.number(1))
+            return self.take(self.byte())
         if tag in (HEX_8, NIBBLE_8):
             return self.packed(tag)
         if tag < DICTIONARY_0 + 4:
-            table, index = self.double[tag - DICTIONARY_0], self.number(1)
+            table, index = self.double[tag - DICTIONARY_0], self.byte()
             if index >= len(table):
                 raise ProtocolError("bad_node", "A token is not in its table.")
             return table[index]
@@ -236,7 +258,7 @@ class _Decoder:
 
     def address(self, tag: int) -> Jid:
         if tag == AD_JID:
-            domain, device = self.number(1), self.number(1)
+            domain, device = self.byte(), self.byte()
             return Jid(self.string(), _DOMAIN_SERVERS.get(domain, PN_SERVER), device)
         if tag == JID_PAIR:
             user = ""
@@ -257,7 +279,7 @@ class _Decoder:
         tag = self.data[self.at]
         self.at += 1
         if tag == LIST_8:
-            return self.number(1)
+            return self.byte()
         if tag == LIST_16:
             return self.number(2)
         if tag == LIST_EMPTY:

@@ -35,6 +35,8 @@ _GRACE_SECONDS = 5.0
 class PairingLink(Protocol):
     """The connection of a device that wants to be linked."""
 
+    def send(self, node: Node) -> None: ...
+
     def ask(self, node: Node, answered: Callable[[Node], None]) -> None: ...
 
     def paired(self) -> None: ...
@@ -71,6 +73,8 @@ class Offer:
     keys: Keys
     platform: str
     started_at: float
+    # Real clients say what kind of device they are; a bare protocol client does not, and gets no history.
+    wants_history: bool = False
     refs: list[str] = field(default_factory=list)
 
     def valid(self, ref: str, now: float) -> bool:
@@ -94,7 +98,8 @@ class Pairings:
 
     def open(self, link: PairingLink, noise_key: bytes, payload: wire.Fields) -> tuple[Offer, Node]:
         """A new offer for a connection that is not logged in, and the stanza with its codes."""
-        offer = Offer(link, noise_key, registration_keys(payload), _platform(payload), self._world.now())
+        platform, wants_history = _properties(payload)
+        offer = Offer(link, noise_key, registration_keys(payload), platform, self._world.now(), wants_history)
         offer.refs = ["2@" + base64.b64encode(os.urandom(66)).decode() for _ in range(QR_CODES)]
         self._offers.update(dict.fromkeys(offer.refs, offer))
         refs = [Node("ref", {}, ref.encode()) for ref in offer.refs]
@@ -104,6 +109,11 @@ class Pairings:
     def close(self, offer: Offer) -> None:
         for ref in offer.refs:
             self._offers.pop(ref, None)
+
+    def ended(self, offer: Offer) -> None:
+        """The connection that made an offer is gone."""
+        self.close(offer)
+        self._world.link_codes.closed(offer)
 
     async def scan(self, phone: Phone, qr: str) -> Companion:
         """A phone scans a code; returns once the new device has confirmed. Every way to fail is a `SimulatorError`."""
@@ -117,12 +127,16 @@ class Pairings:
             raise SimulatorError(
                 "qr_mismatch", "The keys in the code are not those of the device that shows it.", status=409
             )
+        return await self.link(phone, offer, code.adv_secret)
+
+    async def link(self, phone: Phone, offer: Offer, adv_secret: bytes) -> Companion:
+        """The phone vouches for the device of an offer; returns once that has confirmed."""
         number = phone.account.claim_device_number()
         details, signed = sign_device(phone, offer.keys.identity, self._world.now(), number)
         confirmed: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
         self.close(offer)
         offer.link.ask(
-            self._success(phone, number, signed, code.adv_secret),
+            self._success(phone, number, signed, adv_secret),
             lambda node: None if confirmed.done() else confirmed.set_result(node),
         )
         try:
@@ -133,6 +147,7 @@ class Pairings:
             ) from None
         _check_answer(answer, details, offer.keys.identity, phone.store.identity.public)
         companion = self._world.link(phone.account, number, offer.noise_key, offer.keys, offer.platform)
+        companion.welcomed = not offer.wants_history
         offer.link.paired()
         return companion
 
@@ -171,12 +186,13 @@ def registration_keys(payload: wire.Fields) -> Keys:
     return keys
 
 
-def _platform(payload: wire.Fields) -> str:
-    """The name a device gives itself (waCompanionReg `DeviceProps.os`)."""
+def _properties(payload: wire.Fields) -> tuple[str, bool]:
+    """The name a device gives itself, and whether it says what it is (waCompanionReg `DeviceProps.os`, `platformType`)."""
     try:
-        return payload.message(19).message(8).text(1)[:64]
+        properties = payload.message(19).message(8)
     except ProtocolError:
-        return ""
+        return "", False
+    return properties.text(1)[:64], 3 in properties
 
 
 def sign_device(phone: Phone, identity: bytes, now: float, number: int) -> tuple[bytes, bytes]:

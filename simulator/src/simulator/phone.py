@@ -2,89 +2,104 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from simulator import content, retries
 from simulator.accounts import Account, Device
+from simulator.acts import Acts, fetch, jid_of_text, own_record
+from simulator.appstate.settings import Settings
+from simulator.chats import WAITING_TEXT, Chats, Received
 from simulator.errors import ProtocolError, SimulatorError
-from simulator.jid import LID_SERVER, parse_jid
-from simulator.limits import INBOX_MESSAGES_MAX, SEEN_IDS_MAX, SENT_MESSAGES_MAX, TEXT_CHARACTERS_MAX
+from simulator.groups.model import Group, Role
+from simulator.jid import BROADCAST_SERVER, GROUP_SERVER, LID_SERVER, parse_jid
+from simulator.limits import INBOX_MESSAGES_MAX
+from simulator.media.sealing import MediaError
+from simulator.messages.reading import SILENT, Content, read
+from simulator.messages.writing import Draft
 from simulator.nodes import Node, Value
-from simulator.routing import receipt_ids
+from simulator.primary import Primary
+from simulator.sending import Chat, Outbox
 from simulator.signal.ratchet import DuplicateError, UndecryptableError
+from simulator.signal.sender_keys import SenderKeys
 from simulator.signal.store import SignalStore
 from simulator.signal.x3dh import Bundle
+from simulator.stanzas import receipt_ids
 
 if TYPE_CHECKING:
     from simulator.world import World
 
-WAITING_TEXT = "Waiting for this message. This may take a while."
-RECEIPT_TYPES = {"delivered": "", "read": "read", "played": "played"}
-
-
-def _ignore(ack: Node) -> None:
-    """A phone's messages come from inside the server, so nobody waits for the ack."""
-
-
-@dataclass(slots=True)
-class Received:
-    """A message in a phone's inbox (or among the copies of what its number sent from elsewhere)."""
-
-    id: str
-    from_number: str
-    from_device: int
-    chat: str
-    kind: str
-    text: str
-    at: float
-    tag: str
-    # The phone shows "Waiting for this message": it could not decrypt what came.
-    waiting: bool = False
-    # Why not, for people who look for the reason, and how often it was asked for again.
-    reason: str = ""
-    retries: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        fields = asdict(self)
-        fields["from"] = fields.pop("from_number")
-        return fields
-
-
-@dataclass(slots=True)
-class SentMessage:
-    """What a phone needs to send a message again."""
-
-    account: Account
-    plain: bytes
+# whatsmeow types/presence.go `ReceiptType`, by the names that people use here.
+RECEIPT_TYPES = {
+    "delivered": "", "inactive": "inactive", "read": "read", "read-self": "read-self", "played": "played",
+    "played-self": "played-self",
+}  # fmt: skip
+_MANY = (GROUP_SERVER, BROADCAST_SERVER)
+# What a phone may be made to lose, so that the other side has to help.
+FORGETTABLE = ("sessions", "sender_keys", "handed_out")
 
 
 class Phone(Device):
-    """One phone. It is always on; every stanza is handled at once."""
+    """One phone. It is always on; every stanza is handled at once. A number that is only looked up stays cheap."""
 
     def __init__(self, world: World, account: Account) -> None:
         super().__init__(account, 0)
         self._world = world
-        self._store: SignalStore | None = None
-        self.inbox: list[Received] = []
-        # Copies of what other devices of this number sent.
-        self.sent_copies: list[Received] = []
         # Receipts that came for this number's messages: (message id, type, from whom).
         self.receipts: list[tuple[str, str, str]] = []
         self.duplicates_dropped = 0
-        self._seen: OrderedDict[tuple[str, str], Received] = OrderedDict()
-        self._sent: OrderedDict[str, SentMessage] = OrderedDict()
+
+    @cached_property
+    def store(self) -> SignalStore:
+        return SignalStore()
+
+    @cached_property
+    def sender_keys(self) -> SenderKeys:
+        return SenderKeys()
+
+    @cached_property
+    def chats(self) -> Chats:
+        return Chats(self.account.number, self._addresses_of, self.may_delete)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        return Outbox(self._world, self)
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings(self._world, self)
 
     @property
-    def store(self) -> SignalStore:
-        """Keys are made when first needed: a number that is only looked up stays cheap."""
-        if self._store is None:
-            self._store = SignalStore()
-        return self._store
+    def acts(self) -> Acts:
+        """What a person does with it."""
+        return Acts(self._world, self)
+
+    @property
+    def primary(self) -> Primary:
+        """What it does for its linked devices."""
+        return Primary(self._world, self)
+
+    @property
+    def inbox(self) -> list[Received]:
+        return self.chats.inbox
+
+    @property
+    def sent_copies(self) -> list[Received]:
+        """Copies of what other devices of this number sent."""
+        return self.chats.sent_copies
 
     def take_bundle(self) -> Bundle:
         return self.store.take_bundle()
+
+    def _addresses_of(self, number: str) -> tuple[str, ...]:
+        account = self._world.directory.by_number(number)
+        return (str(account.lid_jid), str(account.pn_jid)) if account else ()
+
+    def may_delete(self, number: str, chat: str) -> bool:
+        """Whether someone may delete what others wrote: admins of a group may."""
+        group = self._world.groups.get(jid_of_text(chat))
+        account = self._world.directory.by_number(number)
+        return group is not None and account is not None and group.members.get(account, Role.MEMBER) is not Role.MEMBER
 
     # Receiving
 
@@ -97,49 +112,97 @@ class Phone(Device):
             self._receive_receipt(node, sender)
 
     def _receive(self, node: Node, sender: Device) -> None:
-        sealed = node.child("enc")
-        if sealed is None:
+        if node.child("enc") is None:
             return
         self._log("delivered", node)
-        known = self._seen.get((sender.account.number, node.text("id")))
-        try:
-            padded = self.store.decrypt(sender.lid, sealed.text("type"), sealed.data())
-            found = content.read(content.unpad(padded))
-        except (UndecryptableError, ProtocolError) as problem:
+        known = self.chats.seen(sender.account.number, node.text("id"))
+        found, problem = self._open(node, sender)
+        if found is None:
             if known is not None and not known.waiting:
                 self._drop(node, sender)
             elif isinstance(problem, DuplicateError) and not self._world.policy.ask_when_key_was_used:
                 self._lose(node, sender)
             else:
                 self._wait_for(node, sender, known, str(problem))
+        elif found.kind in SILENT:
+            self._confirm(node, sender)
+            if node.text("category") == "peer" and sender.account is self.account:
+                self.primary.asked(sender, node.text("id"), found)
+        elif known is not None and not known.waiting:
+            self._drop(node, sender)
         else:
-            if node.text("category") == "peer" or found.kind == "protocol":
-                self._confirm(node, sender)
-            elif known is not None and not known.waiting:
-                self._drop(node, sender)
-            else:
-                self._show(node, sender, known, found)
+            self._show(node, sender, known, found)
 
-    def _show(self, node: Node, sender: Device, known: Received | None, found: content.Content) -> None:
+    def _open(self, node: Node, sender: Device) -> tuple[Content | None, Exception | None]:
+        """What is in a message: in a group, one part may bring the sender's key and another one what is to be shown."""
+        found: Content | None = None
+        problem: Exception | None = None
+        for sealed in node.all("enc"):
+            try:
+                one = self._open_part(node, sender, sealed)
+            except (UndecryptableError, ProtocolError) as failure:
+                problem = failure
+                continue
+            if found is None or found.kind == "sender_key":
+                found = one
+        if found is not None and found.kind == "sender_key" and problem is not None:
+            found = None
+        return found, problem
+
+    def _open_part(self, node: Node, sender: Device, sealed: Node) -> Content:
+        kind = sealed.text("type")
+        if kind == "skmsg":
+            padded = self.sender_keys.decrypt(node.text("from"), sender.lid, sealed.data())
+        else:
+            padded = self.store.decrypt(sender.lid, kind, sealed.data())
+        one = content.read(content.unpad(padded))
+        if one.sender_key is not None:
+            group, distribution = one.sender_key
+            self.sender_keys.process(group, sender.lid, distribution)
+        return one
+
+    def _show(self, node: Node, sender: Device, known: Received | None, found: Content) -> None:
         message = known or self._remember(node, sender)
-        message.kind, message.text, message.tag = found.kind, found.text, found.tag
-        message.waiting, message.reason, message.at = False, "", self._world.now()
+        self._localise(found.fields)
+        self._check_media(found)
+        message.at = self._world.now()
         if found.sent_to:
-            owner = self._world.directory.by_jid(parse_jid(found.sent_to))
+            owner = self._world.directory.by_jid(jid_of_text(found.sent_to) or self.lid)
             message.chat = owner.number if owner else found.sent_to
+        self.chats.show(message, found)
         self._log("shown", node, from_=sender.account.number, from_device=sender.number, tag=found.tag or None)
         self._confirm(node, sender)
 
+    def _localise(self, fields: dict[str, Any]) -> None:
+        """Numbers in the place of addresses, as far as they are known."""
+        if "mentions" in fields:
+            fields["mentions"] = [self._number_of(jid) for jid in fields["mentions"]]
+        if "quote" in fields:
+            fields["quote"]["from"] = self._number_of(fields["quote"]["from"])
+
+    def _number_of(self, address: str) -> str:
+        jid = jid_of_text(address)
+        account = self._world.directory.by_jid(jid.account()) if jid else None
+        return account.number if account else address
+
+    def _check_media(self, found: Content) -> None:
+        """Phones load files when they come; what is wrong with one is in `fields["media"]`."""
+        if found.media is None:
+            return
+        try:
+            plain = fetch(self._world, found.media)
+        except MediaError as problem:
+            found.fields["media"] = str(problem)
+        else:
+            right = len(plain) == found.fields["size"]
+            found.fields["media"] = "ok" if right else "its size is not the one that the message says"
+
     def _remember(self, node: Node, sender: Device) -> Received:
-        own = sender.account is self.account
+        place = node.jid("from")
         number = sender.account.number
-        message = Received(node.text("id"), number, sender.number, number, "", "", self._world.now(), "")
-        listing = self.sent_copies if own else self.inbox
-        listing.append(message)
-        del listing[:-INBOX_MESSAGES_MAX]
-        self._seen[(number, message.id)] = message
-        if len(self._seen) > SEEN_IDS_MAX:
-            self._seen.popitem(last=False)
+        chat = str(place) if place is not None and place.server in _MANY else number
+        message = Received(node.text("id"), number, sender.number, chat, "", "", self._world.now(), "")
+        self.chats.add(message)
         return message
 
     def _drop(self, node: Node, sender: Device) -> None:
@@ -165,15 +228,16 @@ class Phone(Device):
     def _confirm(self, node: Node, sender: Device) -> None:
         attrs: dict[str, Value] = {"id": node.attrs["id"], "to": node.attrs["from"]}
         if sender.account is self.account:
-            attrs["type"] = "sender"
-        if "recipient" in node.attrs:
-            attrs["recipient"] = node.attrs["recipient"]
+            attrs["type"] = "peer_msg" if node.text("category") == "peer" else "sender"
+        for key in ("recipient", "participant"):
+            if key in node.attrs:
+                attrs[key] = node.attrs[key]
         self._world.router.receipt(self, Node("receipt", attrs))
 
     def _receive_receipt(self, node: Node, sender: Device) -> None:
         kind = node.text("type")
         if kind == "retry":
-            self._send_again(node, sender)
+            self.outbox.send_again(node, sender)
             return
         self.receipts.extend(
             (message_id, kind or "delivered", sender.account.number) for message_id in receipt_ids(node)
@@ -183,102 +247,69 @@ class Phone(Device):
     # Sending
 
     def send_text(self, to: str, text: str) -> str:
-        """Encrypts a text for every device of a number and for this number's linked devices; gives the message's id."""
-        if not text or len(text) > TEXT_CHARACTERS_MAX:
-            raise SimulatorError("bad_text", f"A text has 1 to {TEXT_CHARACTERS_MAX} characters.")
-        account = self._world.phone(to).account
-        if account is self.account:
-            raise SimulatorError(
-                "same_number", "A phone here does not write to itself.", "Give another number in `to`."
-            )
-        return self.send(account, content.text_message(text))
+        """Encrypts a text for every device of a number (or group) and for this number's linked devices; gives its id."""
+        return self.acts.text(to, text)
 
-    def send(self, account: Account, plain: bytes) -> str:
-        message_id = self._world.message_id()
-        self._sent[message_id] = SentMessage(account, plain)
-        if len(self._sent) > SENT_MESSAGES_MAX:
-            self._sent.popitem(last=False)
-        own_copy = content.device_sent(plain, str(account.lid_jid))
-        parts = [self._part(device, plain) for device in account.devices()]
-        parts += [self._part(device, own_copy) for device in self.account.companions.values()]
-        node = Node(
-            "message",
-            {"id": message_id, "to": account.lid_jid, "type": "text", "peer_recipient_pn": account.pn_jid},
-            [Node("participants", {}, [part for part in parts if part])],
-        )
-        self._world.log.add(
-            "sent", id=message_id, from_=self.account.number, to=account.number, tag=content.secret_of(plain)
-        )
-        self._world.router.message(self, node, _ignore)
+    def send(self, chat: Chat, draft: Draft, server: str = LID_SERVER) -> str:
+        """Sends a message, and shows it on this phone."""
+        message_id = self.outbox.send(chat, draft, server)
+        message = own_record(self, chat, message_id, draft, self._world.now())
+        found = read(draft.message)
+        self._localise(found.fields)
+        self.chats.add(message, written_here=True)
+        self.chats.show(message, found)
         return message_id
 
-    def _part(self, device: Device, plain: bytes) -> Node | None:
-        address = device.lid
-        if not self.store.has_session(address):
-            try:
-                self.store.start_session(address, device.take_bundle())
-            except UndecryptableError as problem:
-                self._world.log.add("unencryptable", to=device.account.number, device=device.number, why=str(problem))
-                return None
-        return Node("to", {"jid": address}, [self._sealed(device, plain)])
-
-    def _sealed(self, device: Device, plain: bytes) -> Node:
-        sealed = self.store.encrypt(device.lid, content.pad(plain))
-        return Node("enc", {"v": "2", "type": sealed.kind}, sealed.data)
-
-    def _send_again(self, node: Node, device: Device) -> None:
-        """Answers a retry receipt: a fresh session with the keys that came along or that the server has, then the message."""
-        asked = retries.parse(node)
-        message = self._sent.get(asked.message_id)
-        if message is None:
-            self._world.log.add(
-                "retry_unanswered", id=asked.message_id, from_=device.account.number, device=device.number
-            )
-            return
-        try:
-            self.store.start_session(device.lid, asked.bundle or device.take_bundle())
-        except UndecryptableError as problem:
-            self._world.log.add("unencryptable", to=device.account.number, device=device.number, why=str(problem))
-            return
-        own = device.account is self.account
-        plain = content.device_sent(message.plain, str(message.account.lid_jid)) if own else message.plain
-        sealed = self._sealed(device, plain)
-        sealed.attrs["count"] = str(asked.attempt)
-        attrs: dict[str, Value] = {
-            "id": asked.message_id,
-            "to": device.jid(LID_SERVER),
-            "type": "text",
-            "device_fanout": "false",
-        }
-        if own:
-            attrs["recipient"] = message.account.lid_jid
-        self._world.router.message(self, Node("message", attrs, [sealed]), _ignore)
-
     def send_receipts(self, message_ids: list[str], kind: str) -> None:
-        """Receipts for messages in the inbox, one per author, as a phone sends them when a chat is opened."""
+        """Receipts for messages in the inbox, one per chat and author, as a phone sends them when a chat is opened."""
         if kind not in RECEIPT_TYPES:
             raise SimulatorError(
-                "bad_receipt_type", f"{kind!r} is not a receipt.", "Use one of: read, played, delivered."
+                "bad_receipt_type", f"{kind!r} is not a receipt.", f"Use one of: {', '.join(RECEIPT_TYPES)}."
             )
-        by_author: dict[str, list[str]] = {}
+        by_author: dict[tuple[str, str], list[str]] = {}
         for message_id in message_ids:
-            found = next((message for message in reversed(self.inbox) if message.id == message_id), None)
-            if found is None:
+            found = self.chats.find(message_id)
+            if found is None or found.from_number == self.account.number:
                 raise SimulatorError(
                     "no_such_message", f"{self.account.number} received no message {message_id[:64]!r}.", status=404
                 )
-            by_author.setdefault(found.from_number, []).append(message_id)
-        for number, ids in by_author.items():
+            by_author.setdefault((found.chat, found.from_number), []).append(message_id)
+        for (chat, number), ids in by_author.items():
             author = self._world.directory.by_number(number)
-            if author is None:
-                continue
-            attrs: dict[str, Value] = {"id": ids[0], "to": author.lid_jid, "t": self._world.timestamp()}
-            if RECEIPT_TYPES[kind]:
-                attrs["type"] = RECEIPT_TYPES[kind]
-            more: list[Node] | None = None
-            if len(ids) > 1:
-                more = [Node("list", {}, [Node("item", {"id": message_id}) for message_id in ids[1:]])]
-            self._world.router.receipt(self, Node("receipt", attrs, more))
+            if author is not None:
+                self._send_receipt(chat, author, ids, RECEIPT_TYPES[kind])
+
+    def _send_receipt(self, chat: str, author: Account, ids: list[str], kind: str) -> None:
+        attrs: dict[str, Value] = {"id": ids[0], "to": author.lid_jid, "t": self._world.timestamp()}
+        if "@" in chat:
+            group = self._world.groups.get(parse_jid(chat))
+            server = group.addressing if isinstance(group, Group) else LID_SERVER
+            attrs["to"], attrs["participant"] = parse_jid(chat), author.phone.jid(server)
+        if kind:
+            attrs["type"] = kind
+        more: list[Node] | None = None
+        if len(ids) > 1:
+            more = [Node("list", {}, [Node("item", {"id": message_id}) for message_id in ids[1:]])]
+        self._world.router.receipt(self, Node("receipt", attrs, more))
+
+    # For tests of healing
+
+    def forget(self, what: str, number: str = "", group: str = "") -> None:
+        """Loses keys: `sessions` with a number's devices, the `sender_keys` of a number's devices in a group, or the memory of
+        who has this phone's own key of a group (`handed_out`: a new key is used that nobody was given)."""
+        if what not in FORGETTABLE:
+            raise SimulatorError(
+                "bad_field", f"{what[:20]!r} cannot be forgotten.", f"Use one of: {', '.join(FORGETTABLE)}."
+            )
+        if what == "handed_out":
+            key = self.outbox.new_sender_key(self._world.groups.require(jid_of_text(group)))
+            key.holders.update(self._world.groups.require(jid_of_text(group)).devices())
+            return
+        for device in self._world.phone(number).account.devices():
+            if what == "sessions":
+                self.store.forget(device.lid)
+            else:
+                self.sender_keys.forget(group, device.lid)
 
     def _log(self, kind: str, node: Node, **fields: Any) -> None:
         self._world.log.add(kind, id=node.text("id"), to=self.account.number, device=0, **fields)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hmac
 import os
 import ssl
@@ -20,6 +21,7 @@ from simulator.nodes import Node, Value, decode, encode
 from simulator.noise import HEADER, Cipher, ClientHandshake
 from simulator.retries import key_node, parse_bundle, registration_node
 from simulator.signal import curve
+from simulator.signal.ratchet import DuplicateError
 from simulator.signal.store import Sealed, SignalStore
 
 _READ_BYTES = 256 * 1024
@@ -298,8 +300,9 @@ class ProbeDevice:
             return
         sealed, sender = node.child("enc"), node.jid("from")
         if sealed is not None and sender is not None:
-            plain = self.store.decrypt(sender, sealed.text("type"), sealed.data())
-            self.inbox.append((node.text("id"), content.read(content.unpad(plain)).text))
+            with contextlib.suppress(DuplicateError):
+                plain = self.store.decrypt(sender, sealed.text("type"), sealed.data())
+                self.inbox.append((node.text("id"), content.read(content.unpad(plain)).text))
         self.send(Node("receipt", {"id": node.attrs["id"], "to": node.attrs["from"]}))
 
 

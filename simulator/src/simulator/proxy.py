@@ -13,8 +13,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from simulator.errors import ProtocolError, SimulatorError
-from simulator.http11 import parse_head, response, split_head
-from simulator.limits import CONNECTIONS_MAX, SOCKET_BACKLOG_BYTES_MAX
+from simulator.faults.model import Kind
+from simulator.faults.registry import Faults, Owner, Standing
+from simulator.faults.wire import Wire
+from simulator.http11 import Request, parse_head, response, split_head
+from simulator.limits import CONNECTIONS_MAX, HANDSHAKE_SECONDS_MAX, SOCKET_BACKLOG_BYTES_MAX
 from simulator.tls import TlsServer
 
 log = logging.getLogger("simulator")
@@ -34,6 +37,12 @@ class Socket(Protocol):
     def close(self) -> None: ...
 
     def abort(self) -> None: ...
+
+    def owned_by(self, owner: Owner) -> None:
+        """Whose connection it is: known from a login on; faults aim by it."""
+
+    def strike(self, standing: Standing) -> None:
+        """A fault hits the whole connection."""
 
 
 class Handler(Protocol):
@@ -66,6 +75,7 @@ class ProxyConnection(asyncio.Protocol):
         make_handler: HandlerFactory,
         connections: set[ProxyConnection],
         on_refused: Callable[[str], None],
+        faults: Faults,
     ) -> None:
         self._context = context
         self._on_refused = on_refused
@@ -79,6 +89,10 @@ class ProxyConnection(asyncio.Protocol):
         self._flushing = False
         self._closing = False
         self._paused = False
+        self._faults = faults
+        self._wire: Wire | None = None
+        self.owner: Owner = None
+        self._deadline: asyncio.TimerHandle | None = None
 
     # asyncio.Protocol
 
@@ -90,10 +104,17 @@ class ProxyConnection(asyncio.Protocol):
             return
         transport.set_write_buffer_limits(high=SOCKET_BACKLOG_BYTES_MAX)
         self._connections.add(self)
+        self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS_MAX, self.abort)
+        if self._faults.connects:
+            self._meet_faults()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
         self._transport = None
+        if self._deadline:
+            self._deadline.cancel()
+        if self._wire:
+            self._wire.stop()
         if self._handler:
             self._handler.lost()
 
@@ -106,6 +127,12 @@ class ProxyConnection(asyncio.Protocol):
             self._handler.drained()
 
     def data_received(self, data: bytes) -> None:
+        if self._wire:
+            self._wire.received(data, self.owner)
+        else:
+            self._heard(data)
+
+    def _heard(self, data: bytes) -> None:
         try:
             if self._tls is None:
                 data = self._connect(data)
@@ -125,12 +152,11 @@ class ProxyConnection(asyncio.Protocol):
         """Reads CONNECT; returns bytes that belong to TLS already."""
         self._head += data
         if self._head[0] == _TLS_HANDSHAKE:
-            return self._start_tls("chat", self._head)
+            return b"" if self._refused_by_fault(None) else self._start_tls("chat", self._head)
         split = split_head(self._head)
         if split is None:
             return b""
         request, rest = parse_head(split[0]), split[1]
-        assert self._transport is not None
         if request.method != "CONNECT":
             self._refuse(405, "only CONNECT is answered on the proxy port")
             return b""
@@ -139,16 +165,35 @@ class ProxyConnection(asyncio.Protocol):
         if service is None or port != "443":
             self._refuse(403, f"{request.target} is not a WhatsApp address; the simulator goes nowhere else")
             return b""
-        self._transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        if self._refused_by_fault(request):
+            return b""
+        self._put(b"HTTP/1.1 200 Connection established\r\n\r\n")
         return self._start_tls(service, rest)
 
     def _refuse(self, status: int, why: str) -> None:
-        assert self._transport is not None
-        self._transport.write(response(status, why.encode() + b"\n", "text/plain", close=True))
-        self._transport.close()
+        self._head = b""
+        self._put(response(status, why.encode() + b"\n", "text/plain", close=True))
+        self.close()
+
+    def _refused_by_fault(self, request: Request | None) -> bool:
+        """Without a request (TLS at once) there is no way to refuse but a reset. The proxy's user name may be a number."""
+        if not self._faults.connects:
+            return False
+        user = request.proxy_user() if request else ""
+        refusals = tuple(one for one in self._faults.connects if one.fault.kind in (Kind.REFUSE, Kind.OUTAGE))
+        for standing in self._faults.hits(refusals, (user, None) if user else None, None, "connect"):
+            if request is None or standing.fault.tcp:
+                self.abort()
+            else:
+                self._refuse(int(standing.fault.number_of("code")), f"fault {standing.id}")
+            return True
+        return False
 
     def _start_tls(self, service: str, rest: bytes) -> bytes:
         self._head = b""
+        if self._deadline:
+            # From here on the handler has one of its own.
+            self._deadline.cancel()
         self._tls = TlsServer(self._context)
         self._handler = self._make_handler(service, self)
         return rest
@@ -156,8 +201,8 @@ class ProxyConnection(asyncio.Protocol):
     def _decrypt(self, data: bytes) -> None:
         assert self._tls is not None and self._handler is not None
         plain = self._tls.receive(data)
-        if self._transport and (own := self._tls.pending()):
-            self._transport.write(own)
+        if own := self._tls.pending():
+            self._put(own)
         if plain:
             self._handler.received(plain)
         if self._tls.ended:
@@ -174,7 +219,9 @@ class ProxyConnection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._flush)
 
     def writable(self) -> bool:
-        return not self._paused and not self._closing and self._transport is not None
+        if self._paused or self._closing or self._transport is None:
+            return False
+        return self._wire is None or self._wire.writable()
 
     def _flush(self) -> None:
         self._flushing = False
@@ -182,7 +229,7 @@ class ProxyConnection(asyncio.Protocol):
         if not out or self._transport is None or self._tls is None:
             return
         try:
-            self._transport.write(self._tls.send(b"".join(out)))
+            self._put(self._tls.send(b"".join(out)))
         except ssl.SSLError:
             self.abort()
 
@@ -191,7 +238,9 @@ class ProxyConnection(asyncio.Protocol):
         if not self._closing:
             self._flush()
             self._closing = True
-            if self._transport:
+            if self._wire:
+                self._wire.finish()
+            elif self._transport:
                 self._transport.close()
 
     def abort(self) -> None:
@@ -200,6 +249,38 @@ class ProxyConnection(asyncio.Protocol):
         self._out.clear()
         if self._transport:
             self._transport.abort()
+
+    def _put(self, data: bytes) -> None:
+        if self._wire:
+            self._wire.write(data, self.owner)
+        elif self._transport:
+            self._transport.write(data)
+
+    # Faults
+
+    def owned_by(self, owner: Owner) -> None:
+        self.owner = owner
+
+    def _meet_faults(self) -> None:
+        """A new connection: refusals wait for CONNECT, the others strike at once."""
+        others = tuple(one for one in self._faults.connects if one.fault.kind not in (Kind.REFUSE, Kind.OUTAGE))
+        for standing in self._faults.hits(others, None, None, "connect"):
+            self.strike(standing)
+
+    def strike(self, standing: Standing) -> None:
+        if standing.fault.kind in (Kind.RESET, Kind.OUTAGE):
+            self.abort()
+        elif self._transport:
+            if self._wire is None:
+                self._wire = Wire(self._transport, self._heard, self._drained, self._unwire)
+            self._wire.add(standing)
+
+    def _drained(self) -> None:
+        if self._handler and not self._paused:
+            self._handler.drained()
+
+    def _unwire(self) -> None:
+        self._wire = None
 
 
 async def listen(

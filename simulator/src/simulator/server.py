@@ -16,12 +16,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from simulator.control import Control
-from simulator.http11 import RequestReader, response
+from simulator.faults.model import Kind
+from simulator.faults.registry import Faults, Standing
+from simulator.groups import changes
+from simulator.groups.model import Group
 from simulator.limits import IDLE_SECONDS_MAX, LOG_FLUSH_SECONDS
 from simulator.log import TruthLog
+from simulator.media.service import MediaConnection
 from simulator.noise import Identity
 from simulator.phone import Phone
 from simulator.proxy import Handler, ProxyConnection, Socket, listen, port_of
+from simulator.rates import RatePolicy
 from simulator.session import Session, State
 from simulator.signal import curve
 from simulator.tls import server_context, write_secret
@@ -42,6 +47,7 @@ class Settings:
     folder: Path | None = None
     seed: int = 0
     log_file: Path | None = None
+    rates: RatePolicy | None = None
     policy: Policy = field(default_factory=Policy)
 
 
@@ -59,7 +65,10 @@ class Simulator:
         self._temporary = False
         self._identity: Identity
         self._context: ssl.SSLContext
+        self.world.set_rates(self.settings.rates)
         self._control = Control(self)
+        self.faults: Faults = self.world.faults
+        self.faults.strike_open = self._strike_open
         self._servers: list[asyncio.Server] = []
         self._connections: set[ProxyConnection] = set()
         self._sessions: set[Session] = set()
@@ -144,12 +153,13 @@ class Simulator:
 
     def _accept(self) -> ProxyConnection:
         return ProxyConnection(
-            self._context, self._handler, self._connections, lambda why: self.log.add("protocol_error", why=why)
-        )
+            self._context, self._handler, self._connections, lambda why: self.log.add("protocol_error", why=why),
+            self.faults,
+        )  # fmt: skip
 
     def _handler(self, service: str, socket: Socket) -> Handler:
         if service == "media":
-            return _NoMedia(socket)
+            return MediaConnection(self.world.media, self.log, socket)
         session = Session(self.world, socket, self._identity)
         self._sessions.add(session)
         return session.stream
@@ -167,10 +177,29 @@ class Simulator:
             link.abort()
         return len(links)
 
+    def _strike_open(self, standing: Standing) -> None:
+        """A fault begins that hits whole connections: the ones that are open."""
+        fault = standing.fault
+        if fault.kind is Kind.STOP_ANSWERING:
+            return  # It hits stanza by stanza.
+        if fault.kind is Kind.STREAM_ERROR:
+            for session in list(self._sessions):
+                if (
+                    session.device
+                    and session.device.link is session
+                    and any(self.faults.hits((standing,), session.owner, None, ""))
+                ):
+                    session.fail_stream(fault)
+            return
+        for connection in list(self._connections):
+            if any(self.faults.hits((standing,), connection.owner, None, "")):
+                connection.strike(standing)
+
     async def _sweep(self) -> None:
         """Closes connections that have been silent for too long, and forgets those that ended."""
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
+            self.world.remove_absent()
             oldest = time.monotonic() - IDLE_SECONDS_MAX
             for session in list(self._sessions):
                 if session.state is State.CLOSED:
@@ -190,6 +219,11 @@ class Simulator:
 
     def phone(self, number: str) -> Phone:
         return self.world.phone(number)
+
+    def create_group(self, by: str, subject: str, members: list[str]) -> Group:
+        """A group that one number makes with others."""
+        people = [self.world.phone(number).account for number in members]
+        return changes.create(self.world, self.world.phone(by).account, subject, people)
 
     def stats(self) -> dict[str, Any]:
         accounts = self.world.directory.accounts()
@@ -212,21 +246,3 @@ class Simulator:
             "queued": sum(len(one.queue) for one in companions),
             "queues": {f"{one.account.number}:{one.number}": len(one.queue) for one in companions if len(one.queue)},
         }
-
-
-class _NoMedia:
-    """Answers media requests until media exist here."""
-
-    def __init__(self, socket: Socket) -> None:
-        self._socket = socket
-        self._reader = RequestReader()
-
-    def received(self, data: bytes) -> None:
-        for _ in self._reader.feed(data):
-            self._socket.write(response(501, b'{"error":"no media yet"}'))
-
-    def lost(self) -> None:
-        """Nothing is kept per connection."""
-
-    def drained(self) -> None:
-        """Answers are small; nothing waits."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from simulator import websocket
 from simulator.errors import ProtocolError
 from simulator.http11 import parse_head, response, split_head
-from simulator.limits import HANDSHAKE_SECONDS_MAX
+from simulator.limits import HANDSHAKE_BYTES_MAX, HANDSHAKE_SECONDS_MAX, WEBSOCKET_MESSAGE_BYTES_MAX
 from simulator.nodes import Node, decode, encode
 from simulator.noise import HEADER, Cipher, Identity, Opened, ServerHandshake
 from simulator.proxy import Socket
@@ -36,7 +36,7 @@ class Stream:
         self._handshake: ServerHandshake | None = ServerHandshake(identity)
         self._opened, self._on_node, self._on_lost, self._on_drained = opened, on_node, on_lost, on_drained
         self._head: bytes | None = b""
-        self._websocket = websocket.Receiver()
+        self._websocket = websocket.Receiver(HANDSHAKE_BYTES_MAX)
         self._frames = b""
         self._header_seen = self._hello_seen = False
         self._receive: Cipher | None = None
@@ -67,9 +67,13 @@ class Stream:
     # Downwards
 
     def send(self, node: Node) -> None:
+        self.send_bytes(encode(node))
+
+    def send_bytes(self, plain: bytes) -> None:
+        """A frame with these bytes, whatever they are (tests of clients send malformed nodes)."""
         if self._send is None:
             return
-        sealed = self._send.encrypt(encode(node))
+        sealed = self._send.encrypt(plain)
         self._socket.write(websocket.frame(len(sealed).to_bytes(3, "big") + sealed))
 
     def writable(self) -> bool:
@@ -103,6 +107,8 @@ class Stream:
 
     def _unframe(self, payload: bytes) -> None:
         data = self._frames + payload if self._frames else payload
+        if self._receive is None and len(data) > HANDSHAKE_BYTES_MAX:
+            raise ProtocolError("bad_handshake", "A handshake is larger than any real one.")
         if not self._header_seen:
             if len(data) < len(HEADER):
                 self._frames = data
@@ -132,5 +138,6 @@ class Stream:
             result = self._handshake.finish(frame)
             self._handshake = None
             self._receive, self._send = result.receive, result.send
+            self._websocket.bytes_max = WEBSOCKET_MESSAGE_BYTES_MAX
             self._deadline.cancel()
             self._opened(result)

@@ -19,9 +19,15 @@ WHATSAPP_NOISE_ROOT = bytes.fromhex("142375574d0a587166aae71ebe516437c4a28b73e36
 # whatsmeow keepalive.go: response deadline, interval min and max, time until a forced reconnect; nanoseconds.
 _KEEPALIVE = struct.Struct("<4q")
 KEEPALIVE_SECONDS = (10.0, 20.0, 30.0, 180.0)
+# whatsmeow request.go, `defaultRequestTimeout`: a constant, so it stands in the machine code, each time as the operand of
+# `movabs $75e9, %rdx` (send.go once, request.go twice as inlined in neonize 0.5.2 for x86-64).
+REQUEST_TIMEOUT_SECONDS = 75.0
+_MOVABS_RDX = b"\x48\xba"
+_REQUEST_TIMEOUTS = 3
 
 # Where the values were found in this process, so that they can be changed again.
 _found: dict[str, int] = {}
+_request_timeouts: list[int] = []
 
 
 class TrustError(RuntimeError):
@@ -59,13 +65,33 @@ def set_keepalive(
     _overwrite("keepalive", _nanoseconds(KEEPALIVE_SECONDS), _nanoseconds(times))
 
 
+def set_request_timeout(seconds: float = REQUEST_TIMEOUT_SECONDS) -> None:
+    """Replaces the 75 s for which whatsmeow waits for an ack or an answer. x86-64 only; before connecting."""
+    if not seconds > 0:
+        raise TrustError("A timeout is longer than 0 s.")
+    code = _MOVABS_RDX + _nanoseconds((REQUEST_TIMEOUT_SECONDS,) * 4)[:8]
+    if not _request_timeouts:
+        found = [at + len(_MOVABS_RDX) for region in _regions("r-xp") for at in _places(region, code)]
+        if len(found) != _REQUEST_TIMEOUTS:
+            raise TrustError(
+                f"The request timeout was found {len(found)} times in the loaded neonize library instead of "
+                f"{_REQUEST_TIMEOUTS}; this works with neonize 0.5.2 on x86-64 only."
+            )
+        _request_timeouts.extend(found)
+    # The kernel lets a process write to its own read-only pages this way; they become private copies.
+    with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
+        for at in _request_timeouts:
+            memory.seek(at)
+            memory.write(int(seconds * 1e9).to_bytes(8, "little"))
+
+
 def _nanoseconds(seconds: tuple[float, ...]) -> bytes:
     return _KEEPALIVE.pack(*(int(one * 1e9) for one in seconds))
 
 
 def _overwrite(name: str, expected: bytes, replacement: bytes) -> None:
     if name not in _found:
-        places = [address for region in _writable_regions() for address in _places(region, expected)]
+        places = [address for region in _regions("rw") for address in _places(region, expected)]
         if len(places) != 1:
             raise TrustError(
                 f"{name} was found {len(places)} times in the loaded neonize library instead of once; "
@@ -84,14 +110,14 @@ def _places(region: tuple[int, int], wanted: bytes) -> Iterator[int]:
         at = memory.find(wanted, at + 1)
 
 
-def _writable_regions() -> list[tuple[int, int]]:
-    """The memory that the library's initialised variables are in."""
+def _regions(permissions: str) -> list[tuple[int, int]]:
+    """The library's memory: `rw` for its initialised variables, `r-xp` for its code."""
     if not sys.platform.startswith("linux"):
         raise TrustError("This works on Linux only: it reads /proc/self/maps.")
     regions = []
     for line in Path("/proc/self/maps").read_text().splitlines():
         parts = line.split(None, 5)
-        if len(parts) == 6 and "neonize-linux-" in parts[5] and parts[1].startswith("rw"):
+        if len(parts) == 6 and "neonize-linux-" in parts[5] and parts[1].startswith(permissions):
             start, _, end = parts[0].partition("-")
             regions.append((int(start, 16), int(end, 16)))
     if not regions:

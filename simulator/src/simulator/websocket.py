@@ -47,7 +47,9 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
 class Receiver:
     """Turns bytes from a client into messages: `feed` gives (opcode, payload) for each one that is complete."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = WEBSOCKET_MESSAGE_BYTES_MAX) -> None:
+        # Raised once a client has proved itself.
+        self.bytes_max = bytes_max
         self._buffer = b""
         self._parts: list[bytes] = []
         self._opcode = BINARY
@@ -80,7 +82,7 @@ class Receiver:
             if len(buffer) < at + extra:
                 return None
             size, at = int.from_bytes(buffer[at : at + extra], "big"), at + extra
-        if size > WEBSOCKET_MESSAGE_BYTES_MAX or (first & 0x08 and (size > 125 or not first & 0x80)):
+        if size > self.bytes_max or (first & 0x08 and (size > 125 or not first & 0x80)):
             raise ProtocolError("bad_websocket_frame", "A WebSocket frame is too large.")
         end = at + 4 + size
         if len(buffer) < end:
@@ -98,7 +100,7 @@ class Receiver:
             self._opcode = opcode
         self._parts.append(payload)
         self._size += len(payload)
-        if self._size > WEBSOCKET_MESSAGE_BYTES_MAX:
+        if self._size > self.bytes_max:
             raise ProtocolError("bad_websocket_frame", "A WebSocket message is too large.")
         if not final:
             return None

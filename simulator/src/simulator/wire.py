@@ -5,10 +5,15 @@ Field numbers come from WhatsApp's published schema as whatsmeow ships it; each 
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
+
 from simulator.errors import ProtocolError
 from simulator.limits import PROTOBUF_FIELDS_MAX
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+_DOUBLE = struct.Struct("<d")
+_UINT64 = 0xFFFFFFFFFFFFFFFF
 
 
 class Fields:
@@ -40,8 +45,27 @@ class Fields:
         value = values[-1]
         return value if isinstance(value, int) else default
 
+    def signed(self, number: int) -> int:
+        """An int32 or int64, which may be negative."""
+        value = self.number(number)
+        return value - (1 << 64) if value >= 1 << 63 else value
+
+    def decimal(self, number: int) -> float:
+        """A double (the wire type FIXED64)."""
+        return float(_DOUBLE.unpack(self.number(number).to_bytes(8, "little"))[0])
+
     def message(self, number: int) -> Fields:
         return parse(self.blob(number))
+
+    def blobs(self, number: int) -> list[bytes]:
+        """Every value of a repeated length-delimited field."""
+        return [value for value in self._values.get(number, ()) if isinstance(value, bytes)]
+
+    def texts(self, number: int) -> list[str]:
+        return [value.decode("utf-8", "replace") for value in self.blobs(number)]
+
+    def messages(self, number: int) -> list[Fields]:
+        return [parse(value) for value in self.blobs(number)]
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -51,7 +75,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         at += 1
         result |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return result & 0xFFFFFFFFFFFFFFFF, at
+            return result & _UINT64, at
         shift += 7
         if shift > 63:
             raise ProtocolError("bad_protobuf", "A varint is longer than ten bytes.")
@@ -108,15 +132,29 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def pack(*fields: tuple[int, int | bytes | str | None]) -> bytes:
-    """A message from (number, value) pairs: ints become varints, bytes and text length-delimited, None is left out."""
+Packable = int | float | bytes | str | None
+
+
+def repeated(number: int, values: Iterable[Packable]) -> list[tuple[int, Packable]]:
+    """The pairs of a repeated field, for `pack(*repeated(...))`."""
+    return [(number, value) for value in values]
+
+
+def pack(*fields: tuple[int, Packable]) -> bytes:
+    """A message from (number, value) pairs: ints become varints, floats doubles, bytes and text length-delimited.
+
+    None is left out.
+    """
     out = bytearray()
     for number, value in fields:
         if value is None:
             continue
         if isinstance(value, int):
             out += varint(number << 3 | VARINT)
-            out += varint(value)
+            out += varint(value & _UINT64)
+        elif isinstance(value, float):
+            out += varint(number << 3 | FIXED64)
+            out += _DOUBLE.pack(value)
         else:
             raw = value.encode() if isinstance(value, str) else value
             out += varint(number << 3 | BYTES)

@@ -11,6 +11,11 @@ The workarounds for neonize 0.5.2 live here and in `store.py`, each with its rea
 - A handler that raises is swallowed by ctypes, so handlers only translate and hand on.
 - `send_message` and its like are called only between `start` and `stop`: an unknown uuid is a nil dereference in Go, which
   ends the process.
+- A device that was removed while it was away gets a 401 at login, and if that is faster than the library's `FetchMe`, it waits
+  for ever for the device row which whatsmeow has just deleted, and no event comes. So a linked store that is suddenly empty,
+  without a word, is taken for what it is (`_watch_for_silent_removal`).
+- Every life of a client is a new object, and old ones are kept (`_lives`): Go's logger can still call into a client that has
+  stopped, and calling a callback that Python has freed ends the process (seen once against the simulator).
 - The end of a round of QR codes raises no event; the library only calls its login-status callback, which NewClient prints.
   The subclass hears it instead.
 """
@@ -46,9 +51,14 @@ _STOP_TIMEOUT_S = 5.0
 # is cut is therefore left running until it has been quiet for a moment.
 _QUIET_S = 0.1
 _QUIET_TIMEOUT_S = 2.0
+# WhatsApp answers a login within a second or it is a matter of the network.
+_REMOVAL_LOOK_S = 0.25
+_REMOVAL_WATCH_S = 60.0
 
 _LIFECYCLE = threading.Lock()
 _uuids = itertools.count(1)
+# A few kilobytes each; a cell that has had thousands of lives leaks more elsewhere and wants recycling anyway (facts).
+_lives: list[NewClient] = []
 
 log = logging.getLogger(__name__)
 
@@ -85,14 +95,18 @@ class LibraryClient:
                 props=DeviceProps(os="Keepline", platformType=DeviceProps.DESKTOP),
             )
             client._stop_finalizer.detach()
+            _lives.append(client)
             client.login_status = self._login_status
             self._register(client)
             self._client = client
             self._thread = threading.Thread(
                 target=self._connect, args=(client,), name=f"neonize {self._device}", daemon=True
             )
+            was_linked = self._store.own_number() is not None
             self._thread.start()
             self._sign_of_life.wait(_START_SIGN_TIMEOUT_S)
+        if was_linked and not self._sign_of_life.is_set():
+            threading.Thread(target=self._watch_for_silent_removal, name=f"removal {self._device}", daemon=True).start()
 
     def wait_until_quiet(self) -> None:
         """Let the library tell what it has decrypted already. Call it when the socket is cut and nothing new can come."""
@@ -146,6 +160,15 @@ class LibraryClient:
             self._tell(link_events.LinkFailed(cause, str(error)[:200]))
         finally:
             self._sign_of_life.set()
+
+    def _watch_for_silent_removal(self) -> None:
+        deadline_s = time.monotonic() + _REMOVAL_WATCH_S
+        while time.monotonic() < deadline_s and not self._stopped:
+            if self._sign_of_life.wait(_REMOVAL_LOOK_S):
+                return
+            if self._store.own_number() is None:
+                self._tell(link_events.LoggedOut())
+                return
 
     def _login_status(self, status: str) -> None:
         if status == "timeout":

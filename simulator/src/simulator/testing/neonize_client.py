@@ -2,66 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import subprocess
-import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from simulator.trust import environment
+from simulator.testing.process import Event, Options, Process
 
-PROGRAM = Path(__file__).with_name("neonize_process.py")
 WAIT_SECONDS = 20.0
-END_SECONDS_MAX = 5.0
-
-Event = dict[str, Any]
 
 
 def _any(event: Event) -> bool:
     return True
 
 
-class NeonizeClient:
-    """A client with one store file; `about` is what `Simulator.describe()` or `simulator.json` says. Always `close` it."""
+class Handle:
+    """A client in a process: its events, and commands to it."""
 
-    def __init__(self, about: dict[str, Any], store: Path, keepalive: tuple[float, ...] | None = None) -> None:
+    def __init__(self, store: Path) -> None:
         self.store = store
         self.events: list[Event] = []
-        self._log = store.with_name(store.name + ".log")
         self._changed = threading.Condition()
         self._calls = 0
-        reader, writer = os.pipe()
-        options = {
-            "store": str(store), "uuid": uuid.uuid4().hex, "proxy": about["proxy"], "noise_root": about["noise_root"],
-            "keepalive": keepalive,
-        }  # fmt: skip
-        # A proxy meant for other things must not catch the client's connections.
-        inherited = {key: value for key, value in os.environ.items() if not key.upper().endswith("_PROXY")}
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, str(PROGRAM), json.dumps(options), str(writer)],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=(writer,),
-                env={**inherited, **environment(Path(about["ca"]).parent)},
-                text=True,
-            )
-        os.close(writer)
-        self._reader = threading.Thread(target=self._read, args=(reader,), daemon=True)
-        self._reader.start()
-
-    def _read(self, reader: int) -> None:
-        with os.fdopen(reader) as pipe:
-            for line in pipe:
-                self._add(json.loads(line))
-        self._add({"event": "exited"})
+        self._process: Process
+        self._index = 0
 
     def _add(self, event: Event) -> None:
         with self._changed:
@@ -93,17 +58,22 @@ class NeonizeClient:
         with self._changed:
             return len(self.events)
 
+    def log(self) -> str:
+        """What the process wrote to its standard output and error."""
+        return self._process.log()
+
     def _log_tail(self) -> str:
-        return self._log.read_text(errors="replace")[-3_000:]
+        return self.log()[-3_000:]
+
+    def exited(self) -> bool:
+        return bool(self.events) and self.events[-1]["event"] == "exited"
 
     # Commands
 
     def begin(self, do: str, **fields: Any) -> int:
         """Starts a command; its number is for `result`."""
         self._calls += 1
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps({"do": do, "call": self._calls, **fields}) + "\n")
-        self._process.stdin.flush()
+        self._process.write({"client": self._index, "do": do, "call": self._calls, **fields})
         return self._calls
 
     def result(self, call: int, timeout: float = WAIT_SECONDS) -> Event:
@@ -116,6 +86,8 @@ class NeonizeClient:
                         if event["event"] == "failed":
                             raise RuntimeError(event["error"])
                         return event
+                if self.exited():
+                    raise AssertionError(f"the client ended during command {call}; {self._log_tail()}")
                 if not self._changed.wait(deadline - time.monotonic()):
                     raise AssertionError(f"command {call} gave no result within {timeout} s; {self._log_tail()}")
 
@@ -126,23 +98,58 @@ class NeonizeClient:
         """Sends and waits for the server's ack; gives the message id. `tag` is 64 hex digits for the message secret."""
         return str(self.result(self.begin_send(to, text, tag))["id"])
 
+    def call(self, method: str, *args: Any, timeout: float = WAIT_SECONDS, **named: Any) -> Any:
+        """Calls any method of neonize; see `neonize_calls` for arguments that are no JSON. Its result as JSON."""
+        return self.result(self.begin("call", method=method, args=args, named=named), timeout).get("value")
+
+    def content(self, message_id: str) -> dict[str, Any]:
+        """What is in a message that came, as protobuf's JSON."""
+        return dict(self.result(self.begin("content", id=message_id))["content"])
+
     def on_whatsapp(self, *numbers: str) -> dict[str, bool]:
         return dict(self.result(self.begin("on_whatsapp", numbers=numbers))["found"])
 
-    # The end
+
+class NeonizeClient(Handle):
+    """A client with one store file; `about` is what `Simulator.describe()` or `simulator.json` says. Always `close` it."""
+
+    def __init__(
+        self,
+        about: dict[str, Any],
+        store: Path,
+        keepalive: tuple[float, ...] | None = None,
+        request_timeout: float | None = None,
+        label: str = "",
+    ) -> None:
+        """`label` is the user name for the proxy, by which `refuse` faults can tell clients apart: the phone's number."""
+        super().__init__(store)
+        options = Options(keepalive, request_timeout)
+        self._process = Process(about, [(store, label)], lambda _, event: self._add(event), options)
 
     def kill(self) -> None:
         """What `kill -9` does: no goodbye."""
         self._process.kill()
-        self.close()
 
     def close(self) -> None:
-        if self._process.stdin and not self._process.stdin.closed:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-        try:
-            self._process.wait(END_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join(END_SECONDS_MAX)
+        self._process.close()
+
+
+class NeonizeFleet:
+    """Several clients in one process, which is much cheaper than a process each; they share its fate. Always `close` it."""
+
+    def __init__(
+        self,
+        about: dict[str, Any],
+        stores: list[tuple[Path, str]],
+        keepalive: tuple[float, ...] | None = None,
+        request_timeout: float | None = None,
+    ) -> None:
+        """`stores` are each client's store file and label."""
+        self.clients = [Handle(store) for store, _ in stores]
+        options = Options(keepalive, request_timeout)
+        self._process = Process(about, stores, lambda client, event: self.clients[client]._add(event), options)
+        for index, client in enumerate(self.clients):
+            client._process, client._index = self._process, index
+
+    def close(self) -> None:
+        self._process.close()

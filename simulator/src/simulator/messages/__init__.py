@@ -1,0 +1,1 @@
+"""What people send: the kinds of WhatsApp's `Message` that phones here read (`reading`) and write (`writing`, `polls`)."""

@@ -1,0 +1,106 @@
+"""The docs name what the code has: error codes, reasons, settings, routes, links. No part of Keepline runs for this."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keepline.domain import errors, views
+from keepline.domain.message import MessageState
+from keepline.domain.session import REASONS, SessionState
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+SOURCES = [*(ROOT / "core" / "src" / "keepline").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
+
+
+def in_backticks(text: str) -> set[str]:
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+def section(page: str, heading: str) -> str:
+    """A section of a page of docs/, without its sub-sections' siblings."""
+    text = (DOCS / page).read_text()
+    level = heading.split()[0]
+    return re.split(rf"^#{{1,{len(level)}}} ", text.split(f"\n{heading}\n", 1)[1], flags=re.MULTILINE)[0]
+
+
+def codes_in_calls() -> Iterator[str]:
+    """The code of every error that is raised anywhere, and of those that Flask's own errors become."""
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+    for file in SOURCES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = node.func.id if isinstance(node.func, ast.Name) else ""
+            at = {"error_response": 1}.get(name, 0 if name in kinds else -1)
+            if at >= 0 and len(node.args) > at and isinstance(code := node.args[at], ast.Constant):
+                yield str(code.value)
+    # The two that a class or a table names instead of a call.
+    yield "qr_not_ready"
+    table = (ROOT / "functions" / "keepline_functions" / "errors.py").read_text()
+    yield from re.findall(r'\d{3}: \(\s*"(\w+)"', table)
+
+
+def test_the_api_page_lists_every_error_code_and_no_other() -> None:
+    table = section("api.md", "## Errors").split("### ")[0]
+    listed = {code for row in re.findall(r"^\| \d{3} \| (.*?) \|", table, re.MULTILINE) for code in in_backticks(row)}
+    assert listed == set(codes_in_calls())
+
+
+def test_the_api_page_lists_every_error_of_a_message() -> None:
+    listed = in_backticks(section("api.md", "### Why a message is not sent")) - {state.value for state in MessageState}
+    assert listed - {"error", "wa_…"} == set(views._MESSAGE_ERRORS)
+
+
+def test_the_architecture_page_lists_every_state_and_reason() -> None:
+    sessions = section("architecture.md", "## The states of a session")
+    rows = re.findall(r"^\| `(\w+)` \|", sessions, re.MULTILINE)
+    assert rows == [state.value for state in SessionState]
+    assert set(REASONS) <= in_backticks(sessions.split("Codes:")[1])
+    messages = section("architecture.md", "## The states of a message")
+    named = {state for row in re.findall(r"^\| (`.*?) \|", messages, re.MULTILINE) for state in in_backticks(row)}
+    assert named == {state.value for state in MessageState}
+
+
+def test_the_api_page_and_the_readme_list_every_route() -> None:
+    routes = set()
+    for file in (ROOT / "functions" / "keepline_functions").glob("*_api.py"):
+        for method, path in re.findall(r'@routes\.(get|post|delete)\("([^"]+)"\)', file.read_text()):
+            routes.add((method.upper(), re.sub(r"<(\w+)>", r"{}", path)))
+    for page in (DOCS / "api.md", ROOT / "README.md"):
+        listed = {
+            (method, re.sub(r"\{\w+\}", "{}", path))
+            for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?\s]*)", page.read_text())
+        }
+        assert listed == routes, page.name
+
+
+def test_the_operations_page_lists_every_setting() -> None:
+    used: set[str] = set()
+    for folder in ("connector/src", "functions", "local/src"):
+        for file in (ROOT / folder).rglob("*.py"):
+            used.update(re.findall(r'"(KEEPLINE_[A-Z_]+)"', file.read_text()))
+    listed = set(re.findall(r"`(KEEPLINE_[A-Z_]+)`", (DOCS / "operations.md").read_text()))
+    # What the local run tells its own parts, and the one that the simulated cell is told.
+    assert listed == used - {"KEEPLINE_SIMULATOR_DIR"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, target
