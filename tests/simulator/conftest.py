@@ -10,20 +10,6 @@ import pytest
 from simulator.testing import NeonizeClient, RunningSimulator
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes minutes of real time; runs with `-m slow` only")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that wait for real minutes run when they are asked for."""
-    if "slow" in config.getoption("-m"):
-        return
-    skip = pytest.mark.skip(reason="takes minutes; pytest -m slow runs it")
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(skip)
-
-
 @pytest.fixture(scope="module")
 def running() -> Iterator[RunningSimulator]:
     with RunningSimulator() as service:

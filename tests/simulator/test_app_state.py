@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from simulator import Policy, Settings, SimulatorError
+from simulator import Policy, Settings, SimulatorError, content, wire
 from simulator.appstate import patches
 from simulator.client import SimulatorClient, wait_for
 from simulator.errors import ProtocolError
+from simulator.messages import schema, writing
+from simulator.nodes import Node
+from simulator.probe import ProbeDevice
 from simulator.testing import Handle, NeonizeClient, NeonizeFleet, RunningSimulator, link
 
 Start = Callable[..., NeonizeClient]
@@ -185,6 +190,45 @@ def test_bad_settings_get_a_clear_4xx(running: RunningSimulator, path: str, body
     with pytest.raises(SimulatorError) as refused:
         control.call("POST", f"/phones/14155556030/{path}", body)
     assert refused.value.code == code and 400 <= refused.value.status < 500
+
+
+async def test_the_key_is_given_again_to_a_device_that_asks(running: RunningSimulator) -> None:
+    """whatsmeow asks its phone for keys that it does not have (APP_STATE_SYNC_KEY_REQUEST)."""
+    control, number = running.client, "14155556040"
+    await asyncio.to_thread(control.add_phone, number)
+    device = ProbeDevice(
+        int(running.about["proxy"].rpartition(":")[2]),
+        Path(running.about["ca"]).parent,
+        bytes.fromhex(running.about["noise_root"]),
+        lambda node: stanzas.append(node),
+    )
+    stanzas: list[Node] = []
+    await device.pair(lambda qr: control.scan(number, qr))
+    await device.log_in()
+    # Read and acknowledged by the test itself.
+    device.acknowledges = False
+    phone = device.lid.account()
+    await device.open_sessions([phone])
+    request = writing.protocol(
+        schema.KEY_REQUEST, schema.PROTOCOL_KEY_REQUEST, wire.pack((1, wire.pack((1, b"\0" * 6))))
+    )
+    sealed = device.store.encrypt(phone, content.pad(request.message))
+    parts = [
+        Node("enc", {"v": "2", "type": sealed.kind}, sealed.data),
+        Node("device-identity", {}, device.device_identity),
+    ]
+    attrs = {"id": "3EB0KEY", "to": device.jid.account(), "type": "text", "category": "peer"}
+    assert "error" not in (await device.answered(Node("message", attrs, parts))).attrs
+    answer = await asyncio.to_thread(
+        wait_for, lambda: next((node for node in stanzas if node.tag == "message"), None), 10, "the answer of the phone"
+    )
+    enc = answer.child("enc")
+    assert enc is not None and answer.text("category") == "peer"
+    found = content.read(content.unpad(device.store.decrypt(phone, enc.text("type"), enc.data())))
+    assert found.protocol is not None
+    share = found.protocol.message(schema.PROTOCOL_KEY_SHARE).message(1)
+    assert share.message(1).blob(1) == running.simulator.phone(number).settings.key_id
+    await device.close()
 
 
 # The cryptography of patches

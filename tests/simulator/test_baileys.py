@@ -230,6 +230,28 @@ def test_what_it_sets_about_a_chat_is_known_to_the_phone(control: SimulatorClien
     assert control.log(kind="app_state_broken")[0] == []
 
 
+def test_it_asks_its_phone_for_older_messages(control: SimulatorClient, ada: Baileys) -> None:
+    """Before the history that came with linking, of which the last message is known here."""
+    told = [control.send(EVE, ADA, f"number {i}") for i in range(4)]
+    ada.wait("message", with_id(told[-1]))
+    ada.do("older", id=told[-1], count=2)
+    history = ada.wait("history", lambda event: event["syncType"] == 6)
+    assert history["messages"] == told[1:3]
+
+
+def test_it_asks_its_phone_for_a_message_it_could_not_read(control: SimulatorClient, ada: Baileys) -> None:
+    """Ada's phone has a message of the device's own making, which the device pretends to have lost."""
+    sent = ada.send(person(BOB), text="lost here, not there")
+    on_phone(control, ADA, sent)
+    request = ada.do("resend", key={"remoteJid": person(BOB), "fromMe": True, "id": sent})["request"]
+    told = ada.wait("message", lambda event: request in json.dumps(event.get("content")))
+    assert "webMessageInfoBytes" in json.dumps(told["content"])
+    after = ada.events.index(told) + 1
+    again = [event for event in ada.events[:after] if event.get("id") == sent]
+    later = ada.wait("message", lambda event: event["id"] == sent and "content" in event and event not in again)
+    assert later["content"]["extendedTextMessage"]["text"] == "lost here, not there"
+
+
 def test_it_links_by_code(running: RunningSimulator, control: SimulatorClient, tmp_path: Path) -> None:
     client = Baileys(running.about, tmp_path / "eve")
     try:

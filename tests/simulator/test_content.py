@@ -353,6 +353,8 @@ def test_receipts_of_the_device_come_to_phones(control: SimulatorClient, ada: Ne
         ({"to": BOB, "text": "x", "addressing": "post"}, 400, "bad_addressing"),
         ({"to": ADA, "text": "x"}, 400, "same_number"),
         ({"to": "120363000000000000@g.us", "text": "x"}, 404, "no_such_group"),
+        ({"to": "1:x@g.us", "text": "x"}, 400, "bad_number"),
+        ({"to": "1@lid", "text": "x"}, 404, "no_such_phone"),
         ({"to": BOB, "kind": "location", "latitude": 91, "longitude": 0}, 400, "bad_location"),
         ({"to": BOB, "kind": "contact", "name": "Nobody"}, 400, "bad_contact"),
         ({"to": BOB, "kind": "poll", "question": "?", "options": ["one"]}, 400, "bad_poll"),
@@ -383,3 +385,7 @@ def test_only_what_is_possible_can_be_done_to_a_message(control: SimulatorClient
     with pytest.raises(SimulatorError) as unknown:
         control.vote(ADA, poll, ["c"])
     assert unknown.value.code == "no_such_option"
+    control.revoke(BOB, poll)
+    with pytest.raises(SimulatorError) as deleted:
+        control.vote(ADA, poll, ["a"])
+    assert deleted.value.code == "not_a_poll"

@@ -10,17 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator import content, wire
+from simulator import content, history, wire
+from simulator.accounts import Companion, Keys
 from simulator.errors import ProtocolError
 from simulator.http11 import RequestReader
+from simulator.jid import Jid
 from simulator.log import TruthLog
 from simulator.media.sealing import MediaError, open_sealed, seal
 from simulator.media.service import MediaConnection
 from simulator.media.store import MediaStore
 from simulator.messages import polls, writing
 from simulator.messages.reading import Key, read
+from simulator.nodes import Node, Value
 from simulator.signal.ratchet import DuplicateError, UndecryptableError
 from simulator.signal.sender_keys import SenderKeys
+from simulator.signal.store import SignalStore
+from simulator.world import World
 
 GROUP = "120363000000000001@g.us"
 
@@ -245,3 +250,34 @@ def test_any_bytes_are_a_message_or_a_protocol_error(garbage: bytes) -> None:
         read(garbage)
     except ProtocolError as problem:
         assert problem.code == "bad_protobuf"
+
+
+# Numbers of fields that mean something in a message, its parts and its keys.
+_numbers = st.sampled_from([*range(1, 19), 20, 26, 31, 35, 37, 40, 46, 49, 50, 51, 53, 55, 58, 63, 64, 66])
+_leaves = st.integers(0, 2**40) | st.binary(max_size=40) | st.sampled_from(["1:x@lid", "@", "14155550100", GROUP, "ID"])
+_messages = st.recursive(
+    _leaves,
+    lambda inside: st.lists(st.tuples(_numbers, inside), max_size=6).map(lambda pairs: wire.pack(*pairs)),
+    max_leaves=20,
+)
+
+
+@given(st.lists(st.tuples(_numbers, _messages), max_size=5), st.booleans(), st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_a_phone_survives_whatever_is_decrypted(pairs: list[tuple[int, wire.Packable]], own: bool, peer: bool) -> None:
+    world = World(TruthLog())
+    ada, bob = world.add_phone("14155550100", "Ada"), world.add_phone("14155550199", "Bob")
+    sender = Companion(ada.account if own else bob.account, 1, b"", Keys(1, b"", 1, b"", b""), 0.0, world.log)
+    target = bob.acts.poll("14155550100", "?", ["a", "b"])
+    store = SignalStore()
+    store.start_session(ada.lid, ada.take_bundle())
+    message = wire.pack(*pairs, (46, wire.pack((1, wire.pack((3, target))), (2, "x"))))
+    for place in (sender.lid, Jid("120363000000000001", "g.us")):
+        sealed = store.encrypt(ada.lid, content.pad(message))
+        attrs: dict[str, Value] = {"id": os.urandom(4).hex(), "from": place, "participant": sender.lid, "t": "1"}
+        if peer:
+            attrs["category"] = "peer"
+        ada.deliver(Node("message", attrs, [Node("enc", {"v": "2", "type": sealed.kind}, sealed.data)]), sender)
+    assert all(received.as_json() for received in ada.chats.all())
+    history.bootstrap(world, ada)
+    ada.send_receipts([received.id for received in ada.inbox], "read")

@@ -303,6 +303,7 @@ def test_typing_in_a_group_is_seen(control: SimulatorClient, fleet: list[Handle]
         ("POST", "/groups", {"by": ADA, "subject": "x", "members": ["14155559999"]}, 404, "no_such_phone"),
         ("POST", "/groups", {"by": ADA, "subject": "x", "addressing": "post"}, 400, "bad_addressing"),
         ("GET", "/groups/120363000000000000@g.us", None, 404, "no_such_group"),
+        ("GET", "/groups/1:x@g.us", None, 404, "no_such_group"),
         ("POST", "/groups/1/members", {"by": ADA, "action": "add", "members": [BOB]}, 404, "no_such_group"),
         ("POST", "/groups/join", {"number": ADA, "link": "nowhere"}, 410, "invite_gone"),
     ],

@@ -9,7 +9,7 @@ from simulator.accounts import Account
 from simulator.chats import Received
 from simulator.errors import SimulatorError
 from simulator.groups.model import Group
-from simulator.jid import BROADCAST_SERVER, GROUP_SERVER, LID_SERVER, PN_SERVER, Jid, parse_jid
+from simulator.jid import BROADCAST_SERVER, GROUP_SERVER, LID_SERVER, PN_SERVER, try_parse_jid
 from simulator.limits import MEDIA_BLOB_BYTES_MAX, POLL_OPTIONS_MAX, TEXT_CHARACTERS_MAX
 from simulator.media.sealing import MediaError, open_sealed, seal
 from simulator.messages import polls, writing
@@ -43,7 +43,7 @@ class Acts:
 
     def chat(self, to: str, readers: list[str] | None = None) -> Chat:
         """Whom `to` names. Readers of a status are given, or everyone the phone ever exchanged messages with."""
-        jid = parse_jid(to) if "@" in to else None
+        jid = try_parse_jid(to) if "@" in to else None
         if to in ("status", STATUS) or (jid is not None and jid.server == BROADCAST_SERVER):
             return Status(self._readers(readers))
         if jid is not None and jid.server == GROUP_SERVER:
@@ -168,7 +168,7 @@ class Acts:
     def vote(self, message_id: str, options: list[str]) -> str:
         poll, chat, key = self._target(message_id)
         author = self._world.directory.by_number(poll.from_number)
-        if poll.kind != "poll" or author is None or not poll.tag:
+        if poll.kind != "poll" or poll.revoked or author is None or not poll.tag:
             raise SimulatorError("not_a_poll", f"{message_id[:64]} is not a poll.")
         unknown = [option for option in options if option not in poll.fields["options"]]
         if unknown:
@@ -231,11 +231,3 @@ def own_record(phone: Phone, chat: Chat, message_id: str, draft: Draft, now: flo
     found = read(draft.message)
     place = chat.number if isinstance(chat, Account) else str(address_of(chat))
     return Received(message_id, phone.account.number, 0, place, found.kind, found.text, now, found.tag)
-
-
-def jid_of_text(text: str) -> Jid | None:
-    """An address out of a message's content, where it is a text and may be anything."""
-    try:
-        return parse_jid(text)
-    except ValueError:
-        return None

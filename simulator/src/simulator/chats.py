@@ -144,7 +144,7 @@ class Chats:
         return True
 
     def _count_vote(self, poll: Received, voter: str, content: Content, addon: Received) -> bool:
-        if content.vote is None or poll.kind != "poll" or not poll.tag:
+        if content.vote is None or poll.kind != "poll" or poll.revoked or not poll.tag:
             return False
         authors, voters = self._addresses_of(poll.from_number), self._addresses_of(voter)
         hashes = open_vote(bytes.fromhex(poll.tag), poll.id, authors, voters, *content.vote)

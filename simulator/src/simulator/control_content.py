@@ -13,7 +13,7 @@ from simulator.control_body import Body
 from simulator.errors import SimulatorError
 from simulator.groups import changes
 from simulator.groups.model import Group
-from simulator.jid import GROUP_SERVER, LID_SERVER, PN_SERVER, Jid, parse_jid
+from simulator.jid import GROUP_SERVER, LID_SERVER, PN_SERVER, Jid, try_parse_jid
 from simulator.limits import CLOCK_SECONDS_MAX
 from simulator.phone import Phone
 from simulator.world import World
@@ -186,7 +186,7 @@ class ContentRoutes:
     # Groups
 
     def _find_group(self, group: str) -> Group:
-        return self._world.groups.require(parse_jid(group) if "@" in group else Jid(group, GROUP_SERVER))
+        return self._world.groups.require(try_parse_jid(group) if "@" in group else Jid(group, GROUP_SERVER))
 
     def _accounts(self, numbers: list[str]) -> list[Account]:
         return [self._phone(number).account for number in numbers]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from simulator import wire
 from simulator.accounts import Account
 from simulator.chats import Received
-from simulator.jid import GROUP_SERVER, parse_jid
+from simulator.jid import GROUP_SERVER, try_parse_jid
 from simulator.limits import HISTORY_CHATS_MAX, HISTORY_MESSAGES_PER_CHAT_MAX
 from simulator.media.sealing import seal
 from simulator.messages import schema, writing
@@ -61,8 +61,8 @@ def push_names(world: World, phone: Phone) -> Draft:
 
 def on_demand(world: World, phone: Phone, request: wire.Fields) -> Draft:
     """Messages of one chat before a known one (HistorySyncOnDemandRequest)."""
-    jid = parse_jid(request.text(1))
-    account = world.account_at(jid)
+    jid = try_parse_jid(request.text(1))
+    account = world.account_at(jid.account()) if jid else None
     chat = account.number if account else request.text(1)
     messages = sorted((one for one in phone.chats.all() if one.chat == chat and one.message), key=lambda one: one.at)
     at = next((place for place, one in enumerate(messages) if one.id == request.text(2)), len(messages))
@@ -84,7 +84,7 @@ def notification(world: World, kind: int, body: bytes) -> Draft:
 
 def _conversation(world: World, phone: Phone, chat: str, messages: Iterable[Received]) -> bytes:
     account = world.directory.by_number(chat)
-    group = None if account else world.groups.get(parse_jid(chat))
+    group = None if account else world.groups.get(try_parse_jid(chat))
     address = str(account.lid_jid) if account else chat
     infos = [wire.pack((1, web_message(world, phone, address, message))) for message in messages]
     last = max((int(message.at) for message in messages), default=0)

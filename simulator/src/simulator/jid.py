@@ -54,6 +54,14 @@ def parse_jid(text: str) -> Jid:
     return Jid(name, server, int(device) if device else 0)
 
 
+def try_parse_jid(text: str) -> Jid | None:
+    """An address out of a text that may be anything."""
+    try:
+        return parse_jid(text)
+    except ValueError:
+        return None
+
+
 def normal_number(text: str) -> str:
     """Digits of a phone number given as `14155550100` or `+14155550100`; a clear 4xx for anything else."""
     found = _NUMBER.fullmatch(text)

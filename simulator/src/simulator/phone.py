@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from simulator import content, retries
 from simulator.accounts import Account, Device
-from simulator.acts import Acts, fetch, jid_of_text, own_record
+from simulator.acts import Acts, fetch, own_record
 from simulator.appstate.settings import Settings
 from simulator.chats import WAITING_TEXT, Chats, Received
 from simulator.errors import ProtocolError, SimulatorError
 from simulator.groups.model import Group, Role
-from simulator.jid import BROADCAST_SERVER, GROUP_SERVER, LID_SERVER, parse_jid
+from simulator.jid import BROADCAST_SERVER, GROUP_SERVER, LID_SERVER, try_parse_jid
 from simulator.limits import INBOX_MESSAGES_MAX
 from simulator.media.sealing import MediaError
 from simulator.messages.reading import SILENT, Content, read
@@ -97,7 +97,7 @@ class Phone(Device):
 
     def may_delete(self, number: str, chat: str) -> bool:
         """Whether someone may delete what others wrote: admins of a group may."""
-        group = self._world.groups.get(jid_of_text(chat))
+        group = self._world.groups.get(try_parse_jid(chat))
         account = self._world.directory.by_number(number)
         return group is not None and account is not None and group.members.get(account, Role.MEMBER) is not Role.MEMBER
 
@@ -167,7 +167,7 @@ class Phone(Device):
         self._check_media(found)
         message.at = self._world.now()
         if found.sent_to:
-            owner = self._world.directory.by_jid(jid_of_text(found.sent_to) or self.lid)
+            owner = self._world.directory.by_jid(try_parse_jid(found.sent_to) or self.lid)
             message.chat = owner.number if owner else found.sent_to
         self.chats.show(message, found)
         self._log("shown", node, from_=sender.account.number, from_device=sender.number, tag=found.tag or None)
@@ -181,7 +181,7 @@ class Phone(Device):
             fields["quote"]["from"] = self._number_of(fields["quote"]["from"])
 
     def _number_of(self, address: str) -> str:
-        jid = jid_of_text(address)
+        jid = try_parse_jid(address)
         account = self._world.directory.by_jid(jid.account()) if jid else None
         return account.number if account else address
 
@@ -281,10 +281,11 @@ class Phone(Device):
 
     def _send_receipt(self, chat: str, author: Account, ids: list[str], kind: str) -> None:
         attrs: dict[str, Value] = {"id": ids[0], "to": author.lid_jid, "t": self._world.timestamp()}
-        if "@" in chat:
-            group = self._world.groups.get(parse_jid(chat))
+        place = try_parse_jid(chat) if "@" in chat else None
+        if place is not None:
+            group = self._world.groups.get(place)
             server = group.addressing if isinstance(group, Group) else LID_SERVER
-            attrs["to"], attrs["participant"] = parse_jid(chat), author.phone.jid(server)
+            attrs["to"], attrs["participant"] = place, author.phone.jid(server)
         if kind:
             attrs["type"] = kind
         more: list[Node] | None = None
@@ -302,8 +303,8 @@ class Phone(Device):
                 "bad_field", f"{what[:20]!r} cannot be forgotten.", f"Use one of: {', '.join(FORGETTABLE)}."
             )
         if what == "handed_out":
-            key = self.outbox.new_sender_key(self._world.groups.require(jid_of_text(group)))
-            key.holders.update(self._world.groups.require(jid_of_text(group)).devices())
+            key = self.outbox.new_sender_key(self._world.groups.require(try_parse_jid(group)))
+            key.holders.update(self._world.groups.require(try_parse_jid(group)).devices())
             return
         for device in self._world.phone(number).account.devices():
             if what == "sessions":

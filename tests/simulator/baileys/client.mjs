@@ -95,6 +95,11 @@ const commands = {
     await socket.chatModify({ archive: true, lastMessages: [received.get(last)] }, chat)
     return {}
   },
+  older: async ({ id, count }) => {
+    const { key, messageTimestamp } = received.get(id)
+    return { request: await socket.fetchMessageHistory(count, key, messageTimestamp) }
+  },
+  resend: async ({ key }) => ({ request: await socket.requestPlaceholderResend(key) }),
   on_whatsapp: async ({ number }) => ({ found: await socket.onWhatsApp(number) })
 }
 
