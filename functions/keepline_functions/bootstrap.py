@@ -14,6 +14,8 @@ from keepline.adapters.system_clock import SystemClock
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.usecases.access import Access, VerifyToken
+from keepline.usecases.linking import Linking
+from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.monitoring import MinuteRound
 from keepline.usecases.sessions import Entropy, Sessions
@@ -59,7 +61,9 @@ def assemble(
         store=store,
         access=Access(store, clock, verify_token),
         sessions=Sessions(store, clock, entropy),
-        messages=Messages(store, entropy),
+        linking=Linking(store, clock),
+        messages=Messages(store, clock, entropy),
+        message_lists=MessageLists(store, clock),
         store_health=StoreHealth(loop, store, clock),
     )
     return Process(create_app(services), services, MinuteRound(store, clock))

@@ -21,6 +21,7 @@ from keepline.domain.errors import (
     Unavailable,
 )
 from keepline.ports.documents import StoreConflict, StoreUnavailable
+from keepline.usecases.queue_room import TooMany
 
 RETRY_AFTER_S = 1
 
@@ -33,6 +34,7 @@ _STATUS_OF: dict[type[KeeplineError], int] = {
     NotFound: 404,
     StateConflict: 409,
     TooLarge: 413,
+    TooMany: 429,
     Unavailable: 503,
 }
 

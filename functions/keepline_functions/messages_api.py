@@ -1,13 +1,16 @@
-"""`/api/messages`: send, look at one, read backwards."""
+"""`/api/messages`: send, look at one, read backwards, cancel, replay; and `/api/dead-letters`."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from keepline.records.api_keys import READ, SEND
+from keepline.usecases.message_lists import Page
 from keepline_functions.auth import caller, needs
-from keepline_functions.schemas import ListMessages, SendMessage, read_body, read_query
+from keepline_functions.schemas import ListDeadLetters, ListMessages, SendMessage, read_body, read_query
 from keepline_functions.services import services
 from keepline_functions.views import message_json, rfc3339
 
@@ -19,7 +22,8 @@ routes = Blueprint("messages", __name__)
 def send() -> ResponseReturnValue:
     body = read_body(SendMessage, request)
     key = request.headers.get("Idempotency-Key")
-    accepted = services().run(services().messages.send(caller().tenant, body.session_id, body.to, body.text, key))
+    sending = services().messages.send(caller().tenant, body.session_id, body.to, body.text, key, body.options())
+    accepted = services().run(sending)
     response = jsonify(message_json(accepted.message))
     if accepted.replayed:
         response.headers["Idempotent-Replay"] = "true"
@@ -32,17 +36,41 @@ def one(message_id: str) -> ResponseReturnValue:
     return jsonify(message_json(services().run(services().messages.get(caller().tenant, message_id))))
 
 
+@routes.post("/api/messages/<message_id>/cancel")
+@needs(SEND)
+def cancel(message_id: str) -> ResponseReturnValue:
+    return jsonify(message_json(services().run(services().messages.cancel(caller().tenant, message_id))))
+
+
+@routes.post("/api/messages/<message_id>/replay")
+@needs(SEND)
+def replay(message_id: str) -> ResponseReturnValue:
+    return jsonify(message_json(services().run(services().messages.replay(caller().tenant, message_id)))), 202
+
+
 @routes.get("/api/messages")
 @needs(READ)
 def page() -> ResponseReturnValue:
     """Newest first."""
     query = read_query(ListMessages, request)
-    found = services().run(
-        services().messages.page(caller().tenant, query.session_id, query.chat, query.limit, query.before)
-    )
-    return jsonify(
-        {
-            "messages": [message_json(message) for message in found.messages],
-            "next_before": rfc3339(found.next_before) if found.next_before else None,
-        }
-    )
+    lists = services().message_lists
+    found = services().run(lists.page(caller().tenant, query.session_id, query.chat, query.limit, query.before))
+    return jsonify({"messages": _shown(found), "next_before": _next(found)})
+
+
+@routes.get("/api/dead-letters")
+@needs(READ)
+def dead_letters() -> ResponseReturnValue:
+    """Newest first."""
+    query = read_query(ListDeadLetters, request)
+    lists = services().message_lists
+    found = services().run(lists.dead_letters(caller().tenant, query.session_id, query.limit, query.before))
+    return jsonify({"dead_letters": _shown(found), "next_before": _next(found)})
+
+
+def _shown(page: Page) -> list[dict[str, Any]]:
+    return [message_json(message) for message in page.messages]
+
+
+def _next(page: Page) -> str | None:
+    return rfc3339(page.next_before) if page.next_before else None

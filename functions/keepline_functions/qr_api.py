@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from keepline.domain.errors import NotFound
 from keepline.records.api_keys import ADMIN
-from keepline.usecases.sessions import PairingOffer
+from keepline.usecases.linking import PairingOffer
 from keepline_functions import qr_images
 from keepline_functions.auth import caller, needs
 from keepline_functions.schemas import read_query
@@ -24,11 +24,12 @@ _BY_TYPE: dict[str, Format] = {"image/png": "png", "application/json": "json", "
 
 
 class QrQuery(BaseModel):
-    """`format` goes before the Accept header."""
+    """`format` goes before the Accept header. `slot` is the device that is to be linked; b is the standby."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Format | None = None
+    slot: Literal["a", "b"] = "a"
 
 
 @routes.get("/api/qr/<user_id>/<session_id>")
@@ -38,7 +39,7 @@ def code(user_id: str, session_id: str) -> ResponseReturnValue:
     tenant = caller().tenant
     if user_id not in (tenant, "me"):
         raise NotFound("session_not_found", "There is no such session.", "Use your own user id, or 'me'.")
-    offer = services().run(services().sessions.pairing_offer(tenant, session_id))
+    offer = services().run(services().linking.pairing_offer(tenant, session_id, query.slot))
     return _answer(offer, query.format or _accepted())
 
 

@@ -3,58 +3,100 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeVar
 
 from flask import Request
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from keepline.domain.errors import InvalidInput, KeeplineError
-from keepline.usecases.messages import PAGE_MESSAGES_MAX
+from keepline.domain.message import OnDoubt
+from keepline.domain.send_options import Priority, SendOptions
+from keepline.usecases.message_lists import PAGE_MESSAGES_MAX
 
 BODY_BYTES_MAX = 1024 * 1024
 PAGE_MESSAGES_DEFAULT = 50
 _SHOWN_CHARACTERS_MAX = 60
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)")
 
+_TIME_HINT = "write a time like 2026-01-31T12:00:00.000Z"
+
 _Model = TypeVar("_Model", bound=BaseModel)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class CreateSession(_Strict):
-    """Body of `POST /api/sessions/create`; without an id one is made."""
-
-    session_id: str | None = None
-
-
-class SendMessage(_Strict):
-    """Body of `POST /api/messages/send`."""
-
-    session_id: str
-    to: str
-    text: str
 
 
 def _rfc3339(value: object) -> object:
     # pydantic alone would also take bare numbers as seconds or milliseconds, whichever fits.
-    if isinstance(value, str) and not _RFC3339.fullmatch(value):
-        raise ValueError("write a time like 2026-01-31T12:00:00.000Z")
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError(_TIME_HINT)
     return value
 
 
-class ListMessages(BaseModel):
-    """Query of `GET /api/messages`. Everything in a query is text, so this one converts."""
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # The first and the last hours of the calendar, seen from elsewhere.
+        raise ValueError(_TIME_HINT) from None
+
+
+# Not strict, though the body is: what comes out of a validator is no JSON any more, and a strict date takes no text then.
+_Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), AfterValidator(_in_utc)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class CreateSession(_Body):
+    """Body of `POST /api/sessions/create`; without an id one is made."""
+
+    session_id: str | None = None
+    on_doubt: Literal["resend", "hold"] | None = None
+
+
+class SendMessage(_Body):
+    """Body of `POST /api/messages/send`. What is null is as if it were not there."""
+
+    session_id: str
+    to: str
+    text: str
+    send_at: _Time | None = None
+    expires_at: _Time | None = None
+    priority: Literal["high", "normal", "low"] | None = None
+    on_doubt: Literal["resend", "hold"] | None = None
+
+    def options(self) -> SendOptions:
+        """What is asked for beyond the text and where it goes."""
+        return SendOptions(
+            send_at=self.send_at,
+            expires_at=self.expires_at,
+            priority=Priority[self.priority.upper()] if self.priority else Priority.NORMAL,
+            on_doubt=OnDoubt(self.on_doubt) if self.on_doubt else None,
+        )
+
+
+class _Query(BaseModel):
+    """Everything in a query is text, so these convert."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ListDeadLetters(_Query):
+    """Query of `GET /api/dead-letters`."""
+
+    session_id: str
+    limit: int = Field(PAGE_MESSAGES_DEFAULT, ge=1, le=PAGE_MESSAGES_MAX)
+    before: _Time | None = None
+
+
+class ListMessages(_Query):
+    """Query of `GET /api/messages`."""
 
     session_id: str
     chat: str | None = None
     limit: int = Field(PAGE_MESSAGES_DEFAULT, ge=1, le=PAGE_MESSAGES_MAX)
-    before: Annotated[AwareDatetime, BeforeValidator(_rfc3339)] | None = None
+    before: _Time | None = None
 
 
 def read_body(model: type[_Model], request: Request, *, may_be_empty: bool = False) -> _Model:

@@ -10,6 +10,8 @@ from flask import current_app
 
 from keepline.ports.documents import DocumentStore
 from keepline.usecases.access import Access
+from keepline.usecases.linking import Linking
+from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.sessions import Sessions
 from keepline_functions.loop import BackgroundLoop
@@ -30,7 +32,9 @@ class Services:
     store: DocumentStore
     access: Access
     sessions: Sessions
+    linking: Linking
     messages: Messages
+    message_lists: MessageLists
     store_health: StoreHealth
 
     def run(self, coroutine: Coroutine[Any, Any, _T], timeout_s: float = CALL_TIMEOUT_S) -> _T:

@@ -1,10 +1,11 @@
-"""`/api/sessions`: create, list, look, delete."""
+"""`/api/sessions`: create, list, look, delete; and a session's standby device."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from keepline.domain.message import OnDoubt
 from keepline.records.api_keys import ADMIN, READ
 from keepline_functions.auth import caller, needs
 from keepline_functions.schemas import CreateSession, read_body
@@ -18,7 +19,8 @@ routes = Blueprint("sessions", __name__)
 @needs(ADMIN)
 def create() -> ResponseReturnValue:
     body = read_body(CreateSession, request, may_be_empty=True)
-    view = services().run(services().sessions.create(caller().tenant, body.session_id))
+    on_doubt = OnDoubt(body.on_doubt) if body.on_doubt else OnDoubt.RESEND
+    view = services().run(services().sessions.create(caller().tenant, body.session_id, on_doubt))
     return jsonify(session_json(view)), 201
 
 
@@ -39,4 +41,18 @@ def status(session_id: str) -> ResponseReturnValue:
 @needs(ADMIN)
 def delete(session_id: str) -> ResponseReturnValue:
     services().run(services().sessions.delete(caller().tenant, session_id))
+    return Response(status=204)
+
+
+@routes.post("/api/sessions/<session_id>/standby")
+@needs(ADMIN)
+def add_standby(session_id: str) -> ResponseReturnValue:
+    services().run(services().linking.add_standby(caller().tenant, session_id))
+    return jsonify(session_json(services().run(services().sessions.look(caller().tenant, session_id)))), 202
+
+
+@routes.delete("/api/sessions/<session_id>/standby")
+@needs(ADMIN)
+def remove_standby(session_id: str) -> ResponseReturnValue:
+    services().run(services().linking.remove_standby(caller().tenant, session_id))
     return Response(status=204)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from keepline.domain.session import Reason
 from keepline.domain.views import Proof, message_error
-from keepline.usecases.messages import MessageView
-from keepline.usecases.sessions import SessionView
+from keepline.usecases.linking import device_reason
+from keepline.usecases.message_views import Delivery, MessageView
+from keepline.usecases.sessions import DeviceView, SessionView
 
 _SHOWN_TIMES = (
     "accepted",
+    "replayed",
     "in_doubt",
     "sent",
     "delivered",
@@ -31,19 +34,18 @@ def rfc3339(at: datetime) -> str:
 
 def session_json(view: SessionView) -> dict[str, Any]:
     """A session."""
-    account, reason = view.account, view.status.reason
+    account = view.account
     return {
         "session_id": account.session_id,
         "user_id": account.tenant,
         "phone": account.phone,
         "lid": account.lid,
         "state": view.status.state.value,
-        "reason": {"code": reason.code, "sentence": reason.sentence, "next_step": reason.next_step},
+        "reason": _reason_json(view.status.reason),
         "evidence": _proof_json(view.proof),
-        "devices": [
-            {"slot": device.slot, "state": device.state.value, "connector": device.connector, "region": device.region}
-            for device in view.devices
-        ],
+        "devices": [_device_json(device) for device in view.devices],
+        "standby": view.standby.value,
+        "on_doubt": account.on_doubt.value,
         "queue": {
             "queued": view.queued,
             "oldest_s": round(view.oldest_queued_s, 3) if view.oldest_queued_s is not None else None,
@@ -54,8 +56,8 @@ def session_json(view: SessionView) -> dict[str, Any]:
 
 def message_json(view: MessageView) -> dict[str, Any]:
     """A message, in or out."""
-    error = message_error(view.error_code)
-    return {
+    error = message_error(view.error_code, view.state)
+    message = {
         "message_id": view.message_id,
         "session_id": view.session_id,
         "chat": view.chat,
@@ -67,6 +69,32 @@ def message_json(view: MessageView) -> dict[str, Any]:
         "times": {name: rfc3339(view.times[name]) for name in _SHOWN_TIMES if name in view.times},
         "error": {"code": error.code, "message": error.message, "hint": error.hint} if error else None,
     }
+    return message if view.delivery is None else message | _delivery_json(view.delivery)
+
+
+def _delivery_json(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "send_at": rfc3339(delivery.send_at) if delivery.send_at else None,
+        "expires_at": rfc3339(delivery.expires_at) if delivery.expires_at else None,
+        "priority": delivery.priority.word,
+        "on_doubt": delivery.on_doubt.value,
+        "attempts": delivery.attempts,
+        "repairs": delivery.repairs,
+    }
+
+
+def _device_json(device: DeviceView) -> dict[str, Any]:
+    return {
+        "slot": device.slot,
+        "state": device.status.state.value,
+        "reason": _reason_json(device_reason(device.slot, device.status)),
+        "connector": device.connector,
+        "region": device.region,
+    }
+
+
+def _reason_json(reason: Reason) -> dict[str, str]:
+    return {"code": reason.code, "sentence": reason.sentence, "next_step": reason.next_step}
 
 
 def _proof_json(proof: Proof | None) -> dict[str, Any] | None:

@@ -13,6 +13,14 @@ from keepline_local.stack import Stack
 from .keepline import Api, Http, Phones, Session
 
 OK, DENIED = 200, 403
+# What a linked device is made of, and what its connectors say to each other about it. Whoever may not read these is told so
+# whether they are there or not.
+SEALED = (
+    "whatsapp_sessions/demo_x_a",
+    "whatsapp_sessions/demo_x_a/segments/0000000001",
+    "whatsapp_sessions/demo_x_a/snapshots/000001-000",
+    "witness/demo_x_b",
+)
 
 
 def signed_in(user: str | None) -> dict[str, str]:
@@ -94,13 +102,31 @@ def test_a_query_gives_a_user_own_messages_and_refuses_to_look_further(stack: St
         assert found >= 1
         assert owner.query(collection, None, group=group) == (DENIED, 0)
         assert owner.query(collection, "somebody-else", group=group) == (DENIED, 0)
-    for collection in ("accounts", "pairing", "api_keys", "connectors", "monitoring", "send_authority"):
+    closed = (
+        "accounts",
+        "pairing",
+        "api_keys",
+        "connectors",
+        "monitoring",
+        "send_authority",
+        "whatsapp_sessions",
+        "witness",
+    )
+    for collection in closed:
         assert owner.query(collection, "demo") == (DENIED, 0), collection
+    for collection in ("segments", "snapshots", "devices"):
+        assert owner.query(collection, "demo", group=True) == (DENIED, 0), collection
 
 
 def test_nobody_writes_from_a_browser(stack: Stack, paths: dict[str, str]) -> None:
     for browser in (Browser(stack, "demo"), Browser(stack, None)):
-        for path in (*paths.values(), "outbox/m_new", "api_keys/mine", "anything/else"):
+        for path in (*paths.values(), *SEALED, "outbox/m_new", "api_keys/mine", "anything/else"):
             assert browser.set(path) == DENIED, path
         for path in paths.values():
             assert browser.delete(path) == DENIED, path
+
+
+def test_nobody_reads_the_sealed_sessions(stack: Stack) -> None:
+    for browser in (Browser(stack, "demo"), Browser(stack, None)):
+        assert {browser.get(path) for path in SEALED} == {DENIED}
+        assert {browser.delete(path) for path in SEALED} == {DENIED}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,9 @@ from keepline.domain.link_events import MessageHeard
 from keepline.domain.session import SessionState, SessionStatus
 from keepline.ports.documents import Document, Query, StoreConflict, StoreUnavailable, Update, Version, Write
 from keepline.records import accounts, api_keys, connectors, history, outbox
+from keepline.records.accounts import Account
 from keepline.records.connectors import DeviceBeat
+from keepline.records.outbox import Authority
 from keepline.testing.documents import MemoryDocuments
 from keepline_functions.bootstrap import Process, assemble
 from keepline_functions.loop import BackgroundLoop
@@ -55,6 +57,9 @@ class FaultyDocuments(MemoryDocuments):
         self.conflicts_after_applying = 0
         self.conflicts = 0
         self.gets = 0
+        self.counts = 0
+        # What others do in between: run before the next commits, one each.
+        self.meanwhile: list[Callable[[], Awaitable[object]]] = []
 
     async def get(self, path: str) -> Document | None:
         await self._trouble()
@@ -65,8 +70,19 @@ class FaultyDocuments(MemoryDocuments):
         await self._trouble()
         return await super().query(query)
 
+    async def count(self, query: Query) -> int:
+        await self._trouble()
+        self.counts += 1
+        return len(self.run_query(query))
+
+    async def others_commit(self, *writes: Write) -> list[Version]:
+        """A commit of somebody else's, who has no trouble with the store."""
+        return await super().commit(list(writes))
+
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
         await self._trouble()
+        if self.meanwhile:
+            await self.meanwhile.pop(0)()
         if self.conflicts:
             self.conflicts -= 1
             raise StoreConflict("somebody else was there first")
@@ -147,9 +163,22 @@ class World:
         )
         self.commit(
             Update(accounts.account_path(account), {"phone": phone}),
-            Update(accounts.device_path(account, "a"), {"connector": connector, "region": "r1" if connector else ""}),
+            Update(
+                accounts.device_path(account, "a"),
+                {"connector": connector, "region": "r1" if connector else "", "linked": phone is not None},
+            ),
         )
         return account
+
+    def add_standby(self, account: str, state: str, code: str, *, linked: bool, connector: str = "c2") -> None:
+        """A second device that a connector holds, in a state."""
+        document = self.document(accounts.account_path(account))
+        assert document is not None
+        status = SessionStatus(SessionState(state), code)
+        self.commit(*accounts.new_standby(Account.read(document), status))
+        self.commit(
+            Update(accounts.device_path(account, "b"), {"connector": connector, "region": "r2", "linked": linked})
+        )
 
     def set_state(self, account: str, state: str, code: str) -> None:
         status = SessionStatus(SessionState(state), code)
@@ -166,20 +195,20 @@ class World:
         stopping: bool = False,
         connector: str = "c1",
         n: int = 1,
-        queued: int = 0,
+        slot: str = "a",
     ) -> None:
         kind = "frame" if evidence_age_ms is not None else None
-        beats = {f"{account}_a": DeviceBeat(kind, evidence_age_ms, queued, None)} if account else {}
+        beats = {f"{account}_{slot}": DeviceBeat(kind, evidence_age_ms, 0, None)} if account else {}
         self.commit(
             connectors.write_beat(
                 connector, region="r1", beat=n, stopping=stopping, started_at=self.clock.now(), devices=beats
             )
         )
 
-    def offer_qr(self, account: str, qr: str | None) -> None:
-        if self.document(accounts.pairing_path(account, "a")) is None:
-            self.commit(accounts.new_pairing(account, "a", account.partition("_")[0]))
-        self.commit(accounts.offer_qr(account, "a", qr))
+    def offer_qr(self, account: str, qr: str | None, slot: str = "a") -> None:
+        if self.document(accounts.pairing_path(account, slot)) is None:
+            self.commit(accounts.new_pairing(account, slot, account.partition("_")[0]))
+        self.commit(accounts.offer_qr(account, slot, qr))
 
     def hear(self, account: str, wa_id: str, at: datetime, *, chat: str = CHAT, from_me: bool = False) -> str:
         """Record a message that WhatsApp brought. Returns its message id."""
@@ -192,11 +221,39 @@ class World:
     def settle(self, message_id: str, **fields: Any) -> None:
         self.commit(Update(outbox.row_path(message_id), fields))
 
+    def claim(self, account: str, *message_ids: str) -> None:
+        """Name messages in an open claim, as the connector does before it hands them over."""
+        self.run(self.claims(account, *message_ids)())
+
+    def claims(self, account: str, *message_ids: str) -> Callable[[], Awaitable[object]]:
+        """The same, to be done at a moment of the test's choice."""
+
+        async def claim() -> object:
+            document = await self.store.get(outbox.authority_path(account))
+            before = Authority.read(document) if document is not None else Authority(account, 1, "c1", "a")
+            return await self.store.others_commit(before.after(message_ids, []).write())
+
+        return claim
+
     # What a program would ask.
 
-    def send(self, text: str = "hello", *, session: str = "shop", to: str = "+14155550123", **headers: str) -> Any:
-        body = {"session_id": session, "to": to, "text": text}
+    def send(
+        self,
+        text: str = "hello",
+        *,
+        session: str = "shop",
+        to: str = "+14155550123",
+        options: Any = None,
+        **headers: Any,
+    ) -> Any:
+        body = {"session_id": session, "to": to, "text": text} | (options or {})
         return self.client.post("/api/messages/send", json=body, headers=self.anna | headers)
+
+    def post(self, path: str, headers: dict[str, str] | None = None) -> Any:
+        return self.client.post(path, headers=self.anna if headers is None else headers)
+
+    def delete(self, path: str, headers: dict[str, str] | None = None) -> Any:
+        return self.client.delete(path, headers=self.anna if headers is None else headers)
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Any:
         return self.client.get(path, headers=self.anna if headers is None else headers)

@@ -36,6 +36,12 @@ def test_an_accepted_message_is_durable_and_shown_as_such(linked: World) -> None
         "wa_message_id": None,
         "times": {},
         "error": None,
+        "send_at": None,
+        "expires_at": None,
+        "priority": "normal",
+        "on_doubt": "resend",
+        "attempts": 0,
+        "repairs": 0,
     }
     assert accepted_at == "2026-03-01T12:00:00.000Z"
     row = linked.fields(outbox.row_path(message_id))
@@ -135,7 +141,7 @@ def test_an_unknown_field_is_named_together_with_the_known_ones(linked: World) -
     assert answer.get_json()["error"] == {
         "code": "unknown_field",
         "message": "There is no field 'txt' here.",
-        "hint": "The fields are: session_id, to, text.",
+        "hint": "The fields are: session_id, to, text, send_at, expires_at, priority, on_doubt.",
     }
 
 

@@ -60,6 +60,7 @@ def test_what_is_shown(
     assert session["reason"]["next_step"]
     # A device cannot be better off than its only account.
     assert session["devices"][0]["state"] == shown
+    assert session["devices"][0]["reason"] == session["reason"]
 
 
 def test_the_evidence_is_dated(world: World) -> None:
@@ -91,5 +92,11 @@ def test_who_holds_the_device_is_named(world: World) -> None:
     account = world.add_session(state="connected", code="connected")
     world.beat(account)
     assert world.get("/api/sessions/shop/status").get_json()["devices"] == [
-        {"slot": "a", "state": "connected", "connector": "c1", "region": "r1"}
+        {
+            "slot": "a",
+            "state": "connected",
+            "reason": {"code": "connected", "sentence": "WhatsApp answers.", "next_step": "Nothing to do."},
+            "connector": "c1",
+            "region": "r1",
+        }
     ]

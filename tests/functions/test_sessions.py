@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Any
 
 import pytest
 
-from keepline.ports.documents import Delete
-from keepline.records import accounts, connectors
+from keepline.ports.documents import Delete, Document, Query
+from keepline.records import accounts, connectors, outbox
 from keepline.usecases import sessions
 
 from .support import World, error_code
@@ -23,6 +22,8 @@ SHAPE = {
     "reason",
     "evidence",
     "devices",
+    "standby",
+    "on_doubt",
     "queue",
     "created_at",
 }
@@ -31,19 +32,22 @@ SHAPE = {
 def test_a_new_session_waits_for_a_connector(world: World) -> None:
     answer = world.client.post("/api/sessions/create", json={"session_id": "shop"}, headers=world.anna)
     assert answer.status_code == 201
+    waiting = {
+        "code": "waiting_for_connector",
+        "sentence": "No connector has taken this session yet.",
+        "next_step": "Nothing to do if a connector runs.",
+    }
     assert answer.get_json() == {
         "session_id": "shop",
         "user_id": "anna",
         "phone": None,
         "lid": None,
         "state": "starting",
-        "reason": {
-            "code": "waiting_for_connector",
-            "sentence": "No connector has taken this session yet.",
-            "next_step": "Nothing to do if a connector runs.",
-        },
+        "reason": waiting,
         "evidence": None,
-        "devices": [{"slot": "a", "state": "starting", "connector": None, "region": None}],
+        "devices": [{"slot": "a", "state": "starting", "reason": waiting, "connector": None, "region": None}],
+        "standby": "none",
+        "on_doubt": "resend",
         "queue": {"queued": 0, "oldest_s": None},
         "created_at": "2026-03-01T12:00:00.000Z",
     }
@@ -155,7 +159,7 @@ def test_a_session_that_is_being_deleted_cannot_be_created_until_it_is_cleared(w
 
     document = world.document(accounts.account_path(account))
     assert document is not None
-    world.commit(*accounts.remove_account(account, "a", document.version))
+    world.commit(*accounts.remove_account(account, document.version))
     again = world.client.post("/api/sessions/create", json={"session_id": "shop"}, headers=world.anna)
     assert again.status_code == 201
 
@@ -209,25 +213,59 @@ def test_the_queue_is_counted_and_its_oldest_dated(world: World) -> None:
     assert queue["oldest_s"] == pytest.approx(4.5, abs=0.01)
 
 
-def test_a_deep_queue_is_counted_by_its_connector_while_that_is_alive(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sessions, "QUEUED_READ_MAX", 3)
-    monkeypatch.setattr(sessions, "QUEUED_COUNTED_MAX", 5)
-    account = world.add_session(state="connected", code="connected")
-
-    def queued() -> Any:
-        return world.get("/api/sessions/shop/status").get_json()["queue"]["queued"]
-
-    world.beat(account, queued=99)
-    for number in range(2):
+def test_a_deep_queue_is_counted_without_reading_its_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "QUEUED_MAX", 7)
+    world.add_session(state="connected", code="connected")
+    for number in range(9):
         world.send(f"text {number}")
-    assert queued() == 2  # A short queue is counted in the outbox, which is never behind.
-    for number in range(7):
-        world.send(f"more {number}")
-    assert queued() == 99
-    world.clock.advance(7)
-    assert queued() == 5  # What a silent connector once said is worth nothing.
+    read: list[int] = []
+    query = world.store.query
+
+    async def counting(asked: Query) -> list[Document]:
+        found = await query(asked)
+        read.append(len(found) if asked.collection == outbox.OUTBOX else 0)
+        return found
+
+    monkeypatch.setattr(world.store, "query", counting)
+    assert world.get("/api/sessions/shop/status").get_json()["queue"]["queued"] == 7  # As far as the cap goes.
+    assert sum(read) == 1
+
+
+def test_messages_for_later_wait_in_the_queue_and_have_not_waited_yet(world: World) -> None:
+    world.add_session(state="connected", code="connected")
+    world.send(options={"send_at": "2026-03-01T13:00:00Z"})
+    assert world.get("/api/sessions/shop/status").get_json()["queue"] == {"queued": 1, "oldest_s": None}
+    world.send("now")
+    world.clock.advance(3)
+    queue = world.get("/api/sessions/shop/status").get_json()["queue"]
+    assert (queue["queued"], queue["oldest_s"]) == (2, pytest.approx(3, abs=0.01))
+    world.clock.advance(3600)
+    world.settle(world.send("late").get_json()["message_id"], state="sent")
+    assert world.get("/api/sessions/shop/status").get_json()["queue"]["oldest_s"] > 3600
+
+
+def test_a_clock_of_the_store_ahead_of_ours_makes_no_negative_wait(world: World) -> None:
+    world.add_session(state="connected", code="connected")
+    world.send()
+    world.clock.advance(-3)
+    assert world.get("/api/sessions/shop/status").get_json()["queue"] == {"queued": 1, "oldest_s": 0}
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"), [({"on_doubt": "hold"}, "hold"), ({"on_doubt": "resend"}, "resend"), ({}, "resend")]
+)
+def test_a_session_has_a_choice_for_messages_in_doubt(world: World, body: dict[str, str], shown: str) -> None:
+    created = world.client.post("/api/sessions/create", json={"session_id": "shop"} | body, headers=world.anna)
+    assert created.get_json()["on_doubt"] == shown
+    assert world.get("/api/sessions/shop/status").get_json()["on_doubt"] == shown
+    assert world.send().get_json()["on_doubt"] == shown
+    assert world.send(options={"on_doubt": "hold"}).get_json()["on_doubt"] == "hold"
+
+
+def test_a_choice_that_is_none_is_refused(world: World) -> None:
+    answer = world.client.post("/api/sessions/create", json={"on_doubt": "drop"}, headers=world.anna)
+    assert (answer.status_code, error_code(answer)) == (400, "bad_field")
+    assert world.all_in(accounts.ACCOUNTS) == []
 
 
 def test_a_connector_that_has_no_document_any_more_is_silent(world: World) -> None:

@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 
 from keepline.adapters.firestore import FirestoreDocuments
+from keepline.domain.ids import new_message_id
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Document
 from keepline.records import accounts, outbox
+from keepline.records.accounts import Account
+from keepline.records.outbox import NewMessage
 from keepline_local.emulators import firestore_emulator
 from keepline_local.processes import Child, spawn
 from simulator import Settings
@@ -98,26 +101,28 @@ class Gateway:
         await self.until_state(account, "connected")
         return account
 
-    async def qr(self, account: str) -> str | None:
-        document = await self.store.get(accounts.pairing_path(account, "a"))
+    async def link_standby(self, account: str, phone: str = PHONE) -> None:
+        document = await self.store.get(accounts.account_path(account))
+        assert document is not None
+        await self.store.commit(accounts.new_standby(Account.read(document), WAITING_FOR_CONNECTOR))
+        qr = await self.until(lambda: self.qr(account, "b"), "a QR code for the standby")
+        await asyncio.to_thread(self.whatsapp.scan, phone, qr)
+        await self.until(lambda: self.device_is(account, "b", "connected"), "the standby to be connected")
+
+    async def device_is(self, account: str, slot: str, state: str) -> bool:
+        document = await self.store.get(accounts.device_path(account, slot))
+        return document is not None and document.fields["state"] == state
+
+    async def qr(self, account: str, slot: str = "a") -> str | None:
+        document = await self.store.get(accounts.pairing_path(account, slot))
         return document.fields["qr"] if document else None
 
-    async def send(self, account: str, text: str, to: str = FRIEND) -> str:
+    async def send(self, account: str, text: str, to: str = FRIEND, **choices: Any) -> str:
         self.sent += 1
-        message_id = f"m_{uuid.uuid4().hex[:26]}"
-        await self.store.commit(
-            [
-                outbox.new_row(
-                    message_id=message_id,
-                    tenant=TENANT,
-                    account=account,
-                    session_id=account.partition("_")[2],
-                    chat=f"{to}@s.whatsapp.net",
-                    text=text,
-                    body_hash="",
-                )
-            ]
-        )
+        message_id = new_message_id(os.urandom(16))
+        session = account.partition("_")[2]
+        row = NewMessage(message_id, TENANT, account, session, f"{to}@s.whatsapp.net", text, "", **choices)
+        await self.store.commit([outbox.new_row(row)])
         return message_id
 
     def inbox(self, phone: str = FRIEND) -> list[str]:

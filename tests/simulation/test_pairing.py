@@ -22,7 +22,7 @@ class UnlinkedWorld(World):
     rounds = 0
 
     def end_round(self) -> None:
-        self.links[-1].tell(PairingEnded())
+        self.processes["connector-1"].links[-1].tell(PairingEnded())
 
     def on_connect(self, link: FakeLink) -> None:
         self.rounds += 1

@@ -16,6 +16,7 @@ from keepline.testing.virtual_time import run_virtual
 from keepline.testing.whatsapp import FakeLink
 from keepline.usecases.recording import Recorder
 from keepline.usecases.sending import Sender
+from keepline.usecases.witnessing import WitnessDesk
 from tests.simulation.world import World
 
 CHATS = [f"1415555012{n}@s.whatsapp.net" for n in range(3)]
@@ -89,7 +90,7 @@ async def bad_hour(seed: int) -> tuple[list[str], int]:
             else:
                 world.drop_socket()
                 await asyncio.sleep(world.random.uniform(0, 5))
-                for link in world.links[-1:]:
+                for link in world.processes["connector-1"].links[-1:]:
                     await link.connect()  # The library connects again by itself.
     world.store.trouble = 0.0
     world.whatsapp.lose_answer = 0.0
@@ -101,6 +102,42 @@ async def bad_hour(seed: int) -> tuple[list[str], int]:
 @pytest.mark.parametrize("seed", range(12))
 def test_a_bad_hour_loses_nothing_repeats_nothing_and_keeps_the_order(seed: int) -> None:
     complaints, faults = run_virtual(bad_hour(seed))
+    assert complaints == []
+    assert faults >= 20
+
+
+async def bad_hour_with_standby(seed: int) -> tuple[list[str], int]:
+    """Kills of both connectors, dropped sockets, lost answers, while all recipients' phones are off: only the copies tell."""
+    world = World(Random(seed), standby=True)
+    await world.start()
+    world.whatsapp.recipients_are_off = True
+    world.whatsapp.lose_answer = 0.05
+    world.boot_all()
+    loop = asyncio.get_running_loop()
+    next_fault_s = world.random.expovariate(1 / 60)
+    while loop.time() < 3_600:
+        for process in world.processes.values():
+            process.store.trouble = 0.02
+        await asyncio.sleep(world.random.expovariate(1 / 8))
+        for _ in range(world.random.randrange(1, 4)):
+            await world.accept(f"out {len(world.accepted)}", world.random.choice(CHATS))
+        if loop.time() > next_fault_s:
+            next_fault_s = loop.time() + world.random.expovariate(1 / 60)
+            name = world.random.choice(list(world.devices))
+            world.kill(name)
+            await asyncio.sleep(world.random.uniform(0, 20))
+            world.boot(name)
+    for process in world.processes.values():
+        process.store.trouble = 0.0
+    world.whatsapp.lose_answer = 0.0
+    await world.until_settled()
+    await world.stop()
+    return await world.complaints(), world.faults
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_a_standby_nothing_is_sent_twice_even_when_no_receipt_ever_comes(seed: int) -> None:
+    complaints, faults = run_virtual(bad_hour_with_standby(seed))
     assert complaints == []
     assert faults >= 20
 
@@ -136,7 +173,7 @@ def caught() -> bool:
 
 
 def test_planted_the_evidence_of_the_store_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing_was_tried(self: FakeLink, tags: Any) -> dict[bytes, str]:
+    async def nothing_was_tried(self: FakeLink, tags: Any) -> dict[bytes, Any]:
         return {}
 
     monkeypatch.setattr(FakeLink, "find_tried", nothing_was_tried)
@@ -159,7 +196,7 @@ def test_planted_messages_are_handed_over_before_their_claim_is_durable(monkeypa
 
     async def hasty(self: Sender, plan: Any) -> None:
         for row in plan.claim:
-            await self._link.send_text(row.chat, row.text, self._tag(row))
+            await self._link.send_text(row.chat, row.text, self._tag(row, row.attempts))
         await honest(self, plan)
 
     monkeypatch.setattr(Sender, "_commit", hasty)
@@ -175,3 +212,11 @@ def test_planted_a_doubt_is_taken_for_a_failure_to_send(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Sender, "_hand_over", forgetful)
     assert any(run_virtual(bad_hour(seed))[0] for seed in range(6))
+
+
+def test_planted_the_witness_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nobody(self: WitnessDesk) -> str | None:
+        return None
+
+    monkeypatch.setattr(WitnessDesk, "witness", nobody)
+    assert any(run_virtual(bad_hour_with_standby(seed))[0] for seed in range(3))

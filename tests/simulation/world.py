@@ -1,4 +1,4 @@
-"""A world in virtual time: one account, its connector (which may die), WhatsApp, and a checker of what must hold."""
+"""A world in virtual time: one account, its connectors (which may die), WhatsApp, and a checker of what must hold."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
+from keepline.domain.ids import new_message_id
 from keepline.domain.session import WAITING_FOR_CONNECTOR
-from keepline.ports.documents import Document, Query
+from keepline.ports.documents import Document, Query, Update
 from keepline.records import accounts, outbox
+from keepline.records.accounts import Account
+from keepline.records.outbox import NewMessage
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.severed import SeveredDocuments
@@ -22,10 +26,30 @@ QUIET_LIMIT_S = 3_600.0
 
 
 @dataclass
+class Process:
+    """A connector's process over its device, from its start to its death."""
+
+    name: str
+    device: FakeDevice
+    store: SeveredDocuments
+    links: list[FakeLink] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+    def kill(self) -> None:
+        """kill -9: nothing that the process meant to do still happens."""
+        self.store.cut()
+        for link in self.links:
+            link.die()
+        assert self.task is not None
+        self.task.cancel()
+
+
+@dataclass
 class World:
     """Start it inside a virtual loop. `random` decides everything that is left to chance."""
 
     random: Random
+    standby: bool = False
     accepted: dict[str, str] = field(default_factory=dict)  # message id -> text
     said: dict[str, str] = field(default_factory=dict)  # WhatsApp id -> text
     faults: int = 0
@@ -34,56 +58,57 @@ class World:
         self.clock = LoopClock()
         self.documents = MemoryDocuments(self.clock)
         self.whatsapp = FakeWhatsApp(self.clock, self.random)
-        self.device = FakeDevice()
-        self.process: asyncio.Task[None] | None = None
+        self.devices = {"connector-1": self.whatsapp.add_device()}
+        self.processes: dict[str, Process] = {}
         await self.documents.commit(
             accounts.new_account(
                 account=ACCOUNT, tenant="demo", session_id="s1", tag_key=bytes(32), status=WAITING_FOR_CONNECTOR
             )
         )
+        if self.standby:
+            await self._assign("a", "connector-1")
+            document = await self.documents.get(accounts.account_path(ACCOUNT))
+            assert document is not None
+            await self.documents.commit(accounts.new_standby(Account.read(document), WAITING_FOR_CONNECTOR))
+            self.devices["connector-2"] = self.whatsapp.add_device()
+            await self._assign("b", "connector-2")
 
-    def boot(self) -> None:
-        """Start the connector's process."""
-        self.store = SeveredDocuments(self.documents, self.random)
-        self.links: list[FakeLink] = []
+    def boot(self, name: str = "connector-1") -> Process:
+        """Start a connector's process."""
+        process = Process(name, self.devices[name], SeveredDocuments(self.documents, self.random))
 
         def open_link(account: str, slot: str) -> FakeLink:
-            self.links.append(FakeLink(self.whatsapp, self.device))
-            return self.links[-1]
+            process.links.append(FakeLink(self.whatsapp, process.device))
+            return process.links[-1]
 
-        connector = Connector(self.store, self.clock, self.random, open_link, "connector-1", "here")
-        self.process = asyncio.create_task(connector.run())
+        connector = Connector(process.store, self.clock, self.random, open_link, name, "here")
+        process.task = asyncio.create_task(connector.run())
+        self.processes[name] = process
+        return process
 
-    def kill(self) -> None:
-        """kill -9: nothing that the process meant to do still happens."""
+    def boot_all(self) -> None:
+        for name in self.devices:
+            self.boot(name)
+
+    @property
+    def store(self) -> SeveredDocuments:
+        """What the sending connector sees of the store."""
+        return self.processes["connector-1"].store
+
+    def kill(self, name: str = "connector-1") -> None:
         self.faults += 1
-        self.store.cut()
-        for link in self.links:
-            link.die()
-        assert self.process is not None
-        self.process.cancel()
+        self.processes[name].kill()
 
-    def drop_socket(self) -> None:
+    def drop_socket(self, name: str = "connector-1") -> None:
         self.faults += 1
-        for link in self.links:
+        for link in self.processes[name].links:
             link.drop()
 
-    async def accept(self, text: str, chat: str) -> str:
+    async def accept(self, text: str, chat: str, **choices: Any) -> str:
         """What the API does for a message."""
-        message_id = f"m_{len(self.accepted):026d}"
-        await self.documents.commit(
-            [
-                outbox.new_row(
-                    message_id=message_id,
-                    tenant="demo",
-                    account=ACCOUNT,
-                    session_id="s1",
-                    chat=chat,
-                    text=text,
-                    body_hash="",
-                )
-            ]
-        )
+        message_id = new_message_id(self.random.randbytes(16))
+        row = NewMessage(message_id, "demo", ACCOUNT, "s1", chat, text, "", **choices)
+        await self.documents.commit([outbox.new_row(row)])
         self.accepted[message_id] = text
         return message_id
 
@@ -97,17 +122,24 @@ class World:
                 await asyncio.sleep(1)
 
     async def stop(self) -> None:
-        assert self.process is not None
-        self.process.cancel()
-        await asyncio.gather(self.process, return_exceptions=True)
+        tasks = [process.task for process in self.processes.values() if process.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def row(self, message_id: str) -> Document:
+        document = await self.documents.get(outbox.row_path(message_id))
+        assert document is not None
+        return document
 
     async def complaints(self) -> list[str]:
         """What must hold and does not."""
-        shown = Counter(message.text for message in self.whatsapp.shown)
+        kept = [message for message in self.whatsapp.shown if message.wa_message_id not in self.whatsapp.revoked]
+        shown = Counter(message.text for message in kept)
         found = [f"lost: {text}" for text in self.accepted.values() if not shown[text]]
         found += [f"shown {count} times: {text}" for text, count in shown.items() if count > 1]
         by_chat: dict[str, list[str]] = {}
-        for message in self.whatsapp.shown:
+        for message in kept:
             by_chat.setdefault(message.chat, []).append(message.text)
         order = {text: n for n, text in enumerate(self.accepted.values())}
         for chat, texts in by_chat.items():
@@ -115,7 +147,8 @@ class World:
             if places != sorted(places):
                 found.append(f"out of order in {chat}: {texts}")
         rows = {document.id: document for document in await self._rows()}
-        found += [f"{m} is {rows[m].fields['state']}" for m in self.accepted if rows[m].fields["state"] != "delivered"]
+        end = "sent" if self.whatsapp.recipients_are_off else "delivered"
+        found += [f"{m} is {rows[m].fields['state']}" for m in self.accepted if rows[m].fields["state"] != end]
         recorded = {document.fields["wa_message_id"]: document.fields["text"] for document in await self._history()}
         found += [f"unheard: {text}" for wa_id, text in self.said.items() if recorded.get(wa_id) != text]
         return found
@@ -124,7 +157,11 @@ class World:
         rows = await self._rows()
         if any(row.fields["state"] not in SETTLED for row in rows) or len(rows) < len(self.accepted):
             return False
-        return not self.device.journal and not self.whatsapp.waiting
+        return not any(device.journal or device.waiting for device in self.devices.values())
+
+    async def _assign(self, slot: str, connector: str) -> None:
+        assigned = {"connector": connector, "region": "here", "linked": True}
+        await self.documents.commit([Update(accounts.device_path(ACCOUNT, slot), assigned)])
 
     async def _rows(self) -> list[Document]:
         return await self.documents.query(Query("outbox", limit=1_000_000))

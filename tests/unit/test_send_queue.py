@@ -7,15 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from keepline.domain.link_events import SendOutcome
-from keepline.domain.message import MessageState
-from keepline.domain.send_queue import (
-    ATTEMPTS_MAX,
-    DOUBT_WAIT_S,
-    RETRY_BASE_S,
-    Outgoing,
-    Plan,
-    SendQueue,
-)
+from keepline.domain.message import Cause, MessageState, OnDoubt
+from keepline.domain.send_queue import ATTEMPTS_MAX, RETRY_BASE_S, Outgoing, Plan, SendQueue
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ANNA, BEN = "14155550101@s.whatsapp.net", "14155550102@s.whatsapp.net"
@@ -40,14 +33,14 @@ def commit(queue: SendQueue, plan: Plan, attempt: int = 1) -> None:
 
 def claim(queue: SendQueue, now_s: float = 0.0) -> list[str]:
     """Plan, commit, and say which rows were claimed."""
-    plan = queue.plan(now_s, may_send=True)
+    plan = queue.plan(NOW, now_s, may_send=True)
     commit(queue, plan)
     return [claimed.message_id for claimed in plan.claim]
 
 
 def settle(queue: SendQueue, which: Outgoing, outcome: SendOutcome, now_s: float = 0.0) -> None:
     queue.outcome(which, outcome, NOW, now_s)
-    commit(queue, queue.plan(now_s, may_send=False))
+    commit(queue, queue.plan(NOW, now_s, may_send=False))
 
 
 def test_rows_are_claimed_in_the_order_in_which_they_were_accepted() -> None:
@@ -56,7 +49,7 @@ def test_rows_are_claimed_in_the_order_in_which_they_were_accepted() -> None:
 
 
 def test_nothing_is_claimed_while_the_device_is_not_connected() -> None:
-    assert not queue_of(row("a")).plan(0, may_send=False)
+    assert not queue_of(row("a")).plan(NOW, 0, may_send=False)
 
 
 def test_no_more_is_in_flight_than_the_limit() -> None:
@@ -89,11 +82,11 @@ def test_a_sent_row_is_written_once_with_its_whatsapp_id() -> None:
     queue = queue_of(first)
     claim(queue)
     queue.outcome(first, SENT, NOW, 0)
-    plan = queue.plan(0, may_send=True)
+    plan = queue.plan(NOW, 0, may_send=True)
     assert [(r.state, r.wa_message_id) for r in plan.write] == [(MessageState.SENT, "W1")]
     assert plan.release == ("a",)
     commit(queue, plan)
-    assert not queue.plan(0, may_send=True)
+    assert not queue.plan(NOW, 0, may_send=True)
 
 
 def test_a_settled_row_in_an_old_query_result_is_not_sent_again() -> None:
@@ -129,7 +122,7 @@ def test_a_lost_connection_counts_no_attempt_and_keeps_the_place() -> None:
     claim(queue)
     queue.outcome(first, NOT_CONNECTED, NOW, 0)
     queue.put_back(second)
-    commit(queue, queue.plan(0, may_send=False))
+    commit(queue, queue.plan(NOW, 0, may_send=False))
     assert first.attempts == 0
     assert claim(queue) == ["a", "b"]
 
@@ -141,7 +134,7 @@ def test_a_passing_refusal_waits_and_holds_its_chat_back_but_no_other() -> None:
     settle(queue, first, SendOutcome("refused", error_code="wa_429"), now_s=100)
     queue.offer([first, behind, other])
     assert claim(queue, 100) == ["b1"]
-    assert queue.next_retry_s(100) == pytest.approx(RETRY_BASE_S)
+    assert queue.next_change_s(NOW, 100) == pytest.approx(RETRY_BASE_S)
     assert claim(queue, 100 + RETRY_BASE_S) == ["a1", "a2"]
 
 
@@ -151,7 +144,7 @@ def test_a_final_refusal_fails_alone() -> None:
     claim(queue)
     queue.outcome(first, SendOutcome("refused", error_code="wa_479"), NOW, 0)
     queue.outcome(behind, SENT, NOW, 0)
-    plan = queue.plan(0, may_send=True)
+    plan = queue.plan(NOW, 0, may_send=True)
     assert {r.message_id: (r.state, r.error_code) for r in plan.write} == {
         "a1": (MessageState.FAILED, "wa_479"),
         "a2": (MessageState.SENT, None),
@@ -194,27 +187,134 @@ def test_a_receipt_ends_a_doubt() -> None:
     queue = queue_of(first)
     claim(queue)
     settle(queue, first, SendOutcome("unknown", wa_message_id="W1"))
-    assert queue.receipt("W1", MessageState.DELIVERED, NOW)
+    assert queue.receipt("W1", Cause.DELIVERED, NOW)
     queue.offer([behind])
-    plan = queue.plan(0, may_send=True)
+    plan = queue.plan(NOW, 0, may_send=True)
     assert [(r.message_id, r.state) for r in plan.write] == [("a1", MessageState.DELIVERED)]
     assert [r.message_id for r in plan.claim] == ["a2"]
 
 
-def test_a_doubt_is_sent_again_only_after_the_device_has_caught_up_and_waited() -> None:
-    first = row("a")
+def doubtful(name: str = "a", on_doubt: OnDoubt = OnDoubt.RESEND) -> tuple[SendQueue, Outgoing]:
+    """A queue with one row that an earlier holder had claimed and whose tag was found."""
+    first = row(name)
+    first.on_doubt = on_doubt
     queue = queue_of()
-    first.wa_message_id = "W1"
-    queue.adopt_doubt(first, 0)
-    commit(queue, queue.plan(0, may_send=True))
-    queue.settle_doubts(1_000, None)
-    assert first.state is MessageState.IN_DOUBT
-    queue.settle_doubts(1_000 + DOUBT_WAIT_S - 0.1, 1_000)
-    assert first.state is MessageState.IN_DOUBT
-    queue.settle_doubts(1_000 + DOUBT_WAIT_S, 1_000)
+    queue.adopt(first, SendOutcome("unknown", wa_message_id="W1"), NOW, 0)
+    commit(queue, queue.plan(NOW, 0, may_send=False))
+    assert (first.state, first.attempts, first.doubtful_attempt) == (MessageState.IN_DOUBT, 1, 0)
+    assert first.times["in_doubt"] == NOW
+    return queue, first
+
+
+def test_a_doubt_without_evidence_is_sent_again_where_its_sender_wants_that() -> None:
+    queue, first = doubtful()
+    queue.give_up_waiting(first, NOW)
     assert first.state is MessageState.QUEUED
-    commit(queue, queue.plan(1_010, may_send=True))
-    assert claim(queue, 1_010) == ["a"]
+    commit(queue, queue.plan(NOW, 0, may_send=True))
+    assert claim(queue) == ["a"]
+
+
+def test_a_doubt_without_evidence_is_a_dead_letter_where_its_sender_wants_that() -> None:
+    queue, first = doubtful(on_doubt=OnDoubt.HOLD)
+    queue.give_up_waiting(first, NOW)
+    assert (first.state, first.error_code) == (MessageState.FAILED, "outcome_unknown")
+    commit(queue, queue.plan(NOW, 0, may_send=True))
+    assert claim(queue) == []
+    queue.offer([row("behind")])
+    assert claim(queue) == ["behind"]
+
+
+def test_what_a_witness_saw_is_sent_and_what_it_did_not_see_goes_again() -> None:
+    queue, first = doubtful(on_doubt=OnDoubt.HOLD)
+    queue.witnessed("a", "W1", NOW)
+    assert first.state is MessageState.SENT
+    queue, first = doubtful(on_doubt=OnDoubt.HOLD)
+    queue.witnessed("a", None, NOW)
+    assert first.state is MessageState.QUEUED
+
+
+def test_a_claimed_row_whose_answer_the_journal_has_is_sent() -> None:
+    first, queue = row("a"), queue_of()
+    queue.adopt(first, SendOutcome("sent", wa_message_id="W1"), NOW, 0)
+    assert (first.state, first.attempts) == (MessageState.SENT, 1)
+    commit(queue, queue.plan(NOW, 0, may_send=True))
+    assert queue.waiting() == []
+
+
+def test_a_claimed_row_that_was_never_handed_over_is_simply_queued() -> None:
+    first, queue = row("a"), queue_of()
+    queue.adopt(first, None, NOW, 0)
+    assert (first.state, first.attempts) == (MessageState.QUEUED, 0)
+    queue.offer([first])
+    assert claim(queue) == ["a"]
+
+
+def test_a_scheduled_row_waits_for_its_time_and_holds_nothing_back() -> None:
+    later = row("later", second=60)
+    later.send_at = later.due_at
+    queue = queue_of(later, row("now", second=1))
+    assert claim(queue) == ["now"]
+    assert queue.next_change_s(NOW, 0) == 60
+    queue.outcome(queue.claimed()[0], SENT, NOW, 0)
+    commit(queue, queue.plan(NOW, 0, may_send=False))
+    plan = queue.plan(NOW + timedelta(seconds=60), 0, may_send=True)
+    assert [r.message_id for r in plan.claim] == ["later"]
+
+
+def test_a_row_whose_time_ran_out_expires_and_the_one_behind_it_goes() -> None:
+    first = row("a", second=1)
+    first.expires_at = NOW + timedelta(seconds=30)
+    queue = queue_of(first, row("b", second=2))
+    plan = queue.plan(NOW + timedelta(seconds=30), 0, may_send=False)
+    assert [(r.message_id, r.state, r.error_code) for r in plan.write] == [("a", MessageState.EXPIRED, "expired")]
+    commit(queue, plan)
+    assert claim(queue) == ["b"]
+
+
+def test_a_row_on_its_way_does_not_expire() -> None:
+    first = row("a")
+    first.expires_at = NOW + timedelta(seconds=30)
+    queue = queue_of(first)
+    claim(queue)
+    assert not queue.plan(NOW + timedelta(hours=1), 0, may_send=True)
+
+
+def test_priority_brings_a_chat_forward_but_nothing_past_what_its_chat_has_waiting() -> None:
+    normal, urgent, plain = row("a1", ANNA, 2), row("a2", ANNA, 3), row("b1", BEN, 1)
+    urgent.priority = 1
+    assert claim(queue_of(normal, urgent, plain)) == ["a1", "a2", "b1"]
+
+
+def test_a_low_priority_waits_ten_minutes_at_most_behind_the_others() -> None:
+    for second, order in ((599, ["other", "low"]), (601, ["low", "other"])):
+        low = row("low", BEN, 0)
+        low.priority = -1
+        assert claim(queue_of(low, row("other", ANNA, second))) == order
+
+
+def test_a_message_that_cannot_be_read_is_sent_anew_once() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    claim(queue)
+    settle(queue, first, SENT)
+    assert queue.receipt("W1", Cause.UNREADABLE, NOW)
+    assert (first.state, first.repair_of, first.repairs) == (MessageState.QUEUED, "W1", 1)
+    commit(queue, queue.plan(NOW, 0, may_send=False))
+    assert claim(queue) == ["a"]
+    settle(queue, first, SendOutcome("sent", wa_message_id="W2"))
+    assert not queue.receipt("W1", Cause.DELIVERED, NOW)
+    queue.receipt("W2", Cause.UNREADABLE, NOW)
+    assert (first.state, first.repairs) == (MessageState.SENT, 1)
+
+
+def test_a_message_that_one_phone_has_is_not_sent_anew_for_another() -> None:
+    first = row("a")
+    queue = queue_of(first)
+    claim(queue)
+    settle(queue, first, SENT)
+    queue.receipt("W1", Cause.DELIVERED, NOW)
+    queue.receipt("W1", Cause.UNREADABLE, NOW)
+    assert (first.state, first.repairs) == (MessageState.DELIVERED, 0)
 
 
 def test_a_receipt_that_comes_during_a_commit_is_written_by_the_next() -> None:
@@ -222,10 +322,10 @@ def test_a_receipt_that_comes_during_a_commit_is_written_by_the_next() -> None:
     queue = queue_of(first)
     claim(queue)
     queue.outcome(first, SENT, NOW, 0)
-    plan = queue.plan(0, may_send=True)
-    queue.receipt("W1", MessageState.READ, NOW)
+    plan = queue.plan(NOW, 0, may_send=True)
+    queue.receipt("W1", Cause.READ, NOW)
     commit(queue, plan)
-    again = queue.plan(0, may_send=True)
+    again = queue.plan(NOW, 0, may_send=True)
     assert [r.state for r in again.write] == [MessageState.READ]
 
 
@@ -234,24 +334,24 @@ def test_receipts_out_of_order_never_step_back() -> None:
     queue = queue_of(first)
     claim(queue)
     settle(queue, first, SENT)
-    queue.receipt("W1", MessageState.READ, NOW)
-    queue.receipt("W1", MessageState.DELIVERED, NOW)
+    queue.receipt("W1", Cause.READ, NOW)
+    queue.receipt("W1", Cause.DELIVERED, NOW)
     assert first.state is MessageState.READ
     assert set(first.times) == {"sent", "delivered", "read"}
 
 
 def test_a_receipt_for_somebody_elses_message_is_not_ours() -> None:
-    assert not queue_of(row("a")).receipt("W9", MessageState.READ, NOW)
+    assert not queue_of(row("a")).receipt("W9", Cause.READ, NOW)
 
 
 def test_a_claim_whose_answer_was_lost_is_released_before_it_is_made_again() -> None:
     # Found by the simulated ring: claim and release of one row in one commit left it free to be handed over twice.
     first = row("a")
     queue = queue_of(first)
-    lost = queue.plan(0, may_send=True)
+    lost = queue.plan(NOW, 0, may_send=True)
     assert [r.message_id for r in lost.claim] == ["a"]
     queue.release_unknown(["a"])
-    plan = queue.plan(0, may_send=True)
+    plan = queue.plan(NOW, 0, may_send=True)
     assert plan.release == ("a",)
     assert plan.claim == ()
     commit(queue, plan)
@@ -261,7 +361,7 @@ def test_a_claim_whose_answer_was_lost_is_released_before_it_is_made_again() -> 
 def test_a_refused_commit_of_a_cancelled_row_drops_it() -> None:
     first = row("a")
     queue = queue_of(first)
-    queue.plan(0, may_send=True)
+    queue.plan(NOW, 0, may_send=True)
     cancelled = row("a")
     cancelled.state = MessageState.CANCELLED
     queue.refresh(first, cancelled)
@@ -277,5 +377,5 @@ def test_a_refused_commit_of_a_proven_row_is_written_at_the_new_version() -> Non
     changed.state = MessageState.CANCELLED
     changed.version = NOW + timedelta(minutes=5)
     queue.refresh(first, changed)
-    [written] = queue.plan(0, may_send=True).write
+    [written] = queue.plan(NOW, 0, may_send=True).write
     assert (written.state, written.version) == (MessageState.SENT, changed.version)

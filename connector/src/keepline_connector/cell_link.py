@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from keepline.domain.link_events import CellLost, LinkEvent, SendOutcome
+from keepline.domain.link_events import CellLost, LinkEvent, SendOutcome, Tried
 from keepline_connector import frames
 from keepline_connector.cells import Cell, CellDied, CellPool
 
 # A cell that cannot open a device is tried again this often before the failure is shown.
 _OPEN_TRIES_MAX = 5
 _REOPEN_PAUSE_S = 0.2
+# WhatsApp answers within a second on a link that works; the library itself would wait for 75.
+_PROBE_LIMIT_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,9 @@ class CellLink:
         while True:
             yield await self._events.get()
 
+    async def open(self) -> None:
+        await self._call("find_tried", tags=[])
+
     async def connect(self) -> None:
         await self._call("connect")
 
@@ -47,11 +52,26 @@ class CellLink:
         except (CellDied, RuntimeError) as error:
             return SendOutcome("unknown", detail=str(error))
 
-    async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, str]:
+    async def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
+        try:
+            cell = await self._open_cell()
+            return SendOutcome(**await cell.call(self._device, "revoke", chat=chat, wa_message_id=wa_message_id))
+        except (CellDied, RuntimeError) as error:
+            return SendOutcome("unknown", detail=str(error))
+
+    async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, Tried]:
         if not tags:
             return {}
         answer = await self._call("find_tried", tags=[_text(tag) for tag in tags])
-        return {b64decode(tag): wa_message_id for tag, wa_message_id in answer["found"].items()}
+        return {b64decode(tag): Tried(**tried) for tag, tried in answer["found"].items()}
+
+    async def probe(self) -> bool:
+        try:
+            async with asyncio.timeout(_PROBE_LIMIT_S):
+                cell = await self._open_cell()
+                return bool((await cell.call(self._device, "probe"))["answered"])
+        except (CellDied, RuntimeError, TimeoutError):
+            return False
 
     async def acknowledge(self, seqs: Sequence[int]) -> None:
         if seqs and self._cell is not None:

@@ -40,6 +40,12 @@ class Cell:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
 
+    def has_room_for(self, device: str) -> bool:
+        """One process must not take both devices of an account with it (`<account>_<slot>`)."""
+        account = device.rpartition("_")[0]
+        with_sibling = any(other != device and other.rpartition("_")[0] == account for other in self.devices)
+        return len(self.devices) < DEVICES_PER_CELL_MAX and not with_sibling
+
     async def start(self, module: str) -> None:
         """Start the process. It inherits one end of a socket pair, and ends when the other end closes."""
         ours, theirs = socket.socketpair()
@@ -121,7 +127,7 @@ class CellPool:
         """The cell that is to hold this device: one with room, else a new one."""
         async with self._starting:
             self._cells = [cell for cell in self._cells if not cell.ended.is_set()]
-            cell = next((cell for cell in self._cells if len(cell.devices) < DEVICES_PER_CELL_MAX), None)
+            cell = next((cell for cell in self._cells if cell.has_room_for(device)), None)
             if cell is None:
                 cell = await self._add()
             cell.devices[device] = on_event

@@ -35,6 +35,7 @@ _EVENT_TYPES: dict[str, type[Any]] = {
         link_events.Resumed,
         link_events.Evidence,
         link_events.MessageHeard,
+        link_events.MessageUnreadable,
         link_events.ReceiptHeard,
     )
 }

@@ -111,7 +111,8 @@ class Chats:
         if content.target is None:
             return
         target = self._by_id.get(content.target.id)
-        if target is None or target.waiting:
+        # Of a placeholder the phone knows who sent it, so it can be deleted; everything else waits for its content.
+        if target is None or (target.waiting and content.kind != "revoke"):
             self._orphans.setdefault(content.target.id, []).append((addon, content))
             if len(self._orphans) > ORPHANS_MAX:
                 self._orphans.popitem(last=False)
@@ -137,6 +138,7 @@ class Chats:
             if author != target.from_number and not self._may_delete(author, target.chat):
                 return False
             target.text, target.revoked, target.media, target.message = REVOKED_TEXT, True, None, b""
+            target.waiting = False
             target.fields = {}
             return True
         if content.kind == "vote":

@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from keepline.domain.link_events import Evidence, LinkEvent, MessageHeard, ReceiptHeard, SendOutcome
+from keepline.domain.link_events import (
+    Evidence,
+    LinkEvent,
+    MessageHeard,
+    MessageUnreadable,
+    ReceiptHeard,
+    SendOutcome,
+    Tried,
+)
 from keepline_connector import frames
 from keepline_connector.cell.egress import Egress
 from keepline_connector.cell.folder_lock import FolderLock
@@ -52,10 +60,27 @@ class CellDevice:
         client = self._client
         if client is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        return client.send_text(chat, text, tag)
+        outcome = client.send_text(chat, text, tag)
+        if outcome.wa_message_id is not None:
+            # Before the supervisor hears of it: should it die now, or Firestore be away, nobody need doubt this send.
+            self._journal.note_answer(tag, outcome.wa_message_id)
+        return outcome
 
-    def find_tried(self, tags: Iterable[bytes]) -> dict[bytes, str]:
-        return self._store.find_tried(tags)
+    def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
+        client = self._client
+        if client is None:
+            return SendOutcome("not_sent", error_code="not_connected")
+        return client.revoke(chat, wa_message_id)
+
+    def probe(self) -> bool:
+        client = self._client
+        return client is not None and client.probe()
+
+    def find_tried(self, tags: Iterable[bytes]) -> dict[bytes, Tried]:
+        wanted = list(tags)
+        answered = self._journal.answered(wanted)
+        tried = {**self._store.find_tried(wanted), **answered}
+        return {tag: Tried(wa_message_id, tag in answered) for tag, wa_message_id in tried.items()}
 
     def acknowledge(self, seqs: Iterable[int]) -> None:
         self._journal.acknowledge(seqs)
@@ -83,7 +108,7 @@ class CellDevice:
             self._client = None
 
     def _hear(self, event: LinkEvent) -> None:
-        if isinstance(event, (MessageHeard, ReceiptHeard)):
+        if isinstance(event, (MessageHeard, MessageUnreadable, ReceiptHeard)):
             self._journal.append(frames.event_to_json(event))
         else:
             self._tell(frames.event_to_json(event))

@@ -1,4 +1,4 @@
-"""The journal of one device: what was heard and is not yet in Firestore, on this machine's disk.
+"""The journal of one device on this machine's disk: what was heard and is not yet in Firestore, and which sends were answered.
 
 WhatsApp considers a message delivered once the library has taken it, so the callback writes it here before it returns
 (a blocked handler and a kill lost 101 messages that way otherwise). WAL with synchronous=NORMAL survives the death of the
@@ -16,6 +16,8 @@ from typing import Any
 
 # Heard events on their way to Firestore at once; the rest waits on disk until these are acknowledged.
 WINDOW_MAX = 500
+# Answers matter until their sends are settled: for ten sends at once in good times, for one outage of Firestore in bad ones.
+ANSWERS_MAX = 1_000
 
 Emit = Callable[[int, dict[str, Any]], None]
 
@@ -31,6 +33,9 @@ class Journal:
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS heard (seq INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL)"
+        )
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS answered (seq INTEGER PRIMARY KEY, tag BLOB UNIQUE, wa_message_id TEXT NOT NULL)"
         )
         self._emitted = 0
         self._on_the_way: set[int] = set()
@@ -55,6 +60,25 @@ class Journal:
             self._database.execute("COMMIT")
             self._on_the_way.difference_update(done)
             self._fill_window()
+
+    def note_answer(self, tag: bytes, wa_message_id: str) -> None:
+        """WhatsApp has acknowledged the send with this tag."""
+        with self._lock:
+            answered = self._database.execute(
+                "INSERT OR REPLACE INTO answered (tag, wa_message_id) VALUES (?, ?)", (tag, wa_message_id)
+            )
+            self._database.execute("DELETE FROM answered WHERE seq <= ?", ((answered.lastrowid or 0) - ANSWERS_MAX,))
+
+    def answered(self, tags: Iterable[bytes]) -> dict[bytes, str]:
+        """The WhatsApp ids of those of these sends that WhatsApp has acknowledged."""
+        found: dict[bytes, str] = {}
+        with self._lock:
+            for tag in tags:
+                for (wa_message_id,) in self._database.execute(
+                    "SELECT wa_message_id FROM answered WHERE tag = ?", (tag,)
+                ):
+                    found[tag] = wa_message_id
+        return found
 
     def close(self) -> None:
         with self._lock:

@@ -27,12 +27,13 @@ import itertools
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from neonize._binder import ProxySettings
 from neonize.client import NewClient
-from neonize.exc import SendMessageError
+from neonize.exc import GetBlocklistError, SendMessageError
 from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message, MessageContextInfo
 from neonize.utils.jid import build_jid
@@ -54,6 +55,9 @@ _QUIET_TIMEOUT_S = 2.0
 # WhatsApp answers a login within a second or it is a matter of the network.
 _REMOVAL_LOOK_S = 0.25
 _REMOVAL_WATCH_S = 60.0
+
+# So many sent messages the library keeps in memory, to send again what a recipient could not read (whatsmeow, retry.go).
+_REMEMBERED_BY_LIBRARY = 256
 
 _LIFECYCLE = threading.Lock()
 _uuids = itertools.count(1)
@@ -85,6 +89,7 @@ class LibraryClient:
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._told_at_s = 0.0  # monotonic; when the library last told something
+        self._sent_lately: deque[str] = deque(maxlen=_REMEMBERED_BY_LIBRARY)
 
     def start(self) -> None:
         """Begin to connect. Returns at the first sign of life, or when waiting for one would hold up the others."""
@@ -131,13 +136,34 @@ class LibraryClient:
         client = self._client
         if client is None or self._stopped:
             return SendOutcome("not_sent", error_code="not_connected")
-        user, _, server = chat.partition("@")
         message = Message(conversation=text, messageContextInfo=MessageContextInfo(messageSecret=tag))
+        return self._send(client, chat, message)
+
+    def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
+        """Take a message of this number back."""
+        client, own = self._client, self._store.own_number()
+        if client is None or self._stopped or own is None:
+            return SendOutcome("not_sent", error_code="not_connected")
+        return self._send(client, chat, client.build_revoke(_jid(chat), build_jid(own.phone), wa_message_id))
+
+    def _send(self, client: _Client, chat: str, message: Message) -> SendOutcome:
         try:
-            response = client.send_message(build_jid(user, server), message)
+            response = client.send_message(_jid(chat), message)
         except SendMessageError as error:
             return outcome_of(str(error))
+        self._sent_lately.append(response.ID)
         return SendOutcome("sent", wa_message_id=response.ID)
+
+    def probe(self) -> bool:
+        """Whether WhatsApp answers a small question: the list of blocked numbers, which every client asks for at its start."""
+        client = self._client
+        if client is None or self._stopped:
+            return False
+        try:
+            client.get_blocklist()
+        except GetBlocklistError as error:
+            return "missing" in str(error)  # An answer in which the library misses something is an answer.
+        return True
 
     def log_out(self) -> bool:
         """Unlink the device at WhatsApp. False when that could not be done now."""
@@ -187,14 +213,25 @@ class LibraryClient:
         for event_type, to_event in translate.TRANSLATIONS.items():
             client.event(event_type)(self._handler(to_event))
 
+    def _answered_by_library(self, event: LinkEvent) -> bool:
+        """A recipient asks for a message again that this life of the library has sent: it sends it again by itself."""
+        if not isinstance(event, link_events.ReceiptHeard) or event.status != "unreadable":
+            return False
+        return event.wa_message_ids[0] in self._sent_lately
+
     def _handler(self, to_event: Callable[[Any, DeviceStore], LinkEvent | None]) -> Callable[[NewClient, Any], None]:
         def handle(_: NewClient, message: Any) -> None:
             try:
                 event = to_event(message, self._store)
-                if event is not None:
+                if event is not None and not self._answered_by_library(event):
                     self._tell(event)
             except Exception:
                 # ctypes would swallow it without a word.
                 log.exception("an event of the WhatsApp library could not be taken")
 
         return handle
+
+
+def _jid(chat: str) -> Any:
+    user, _, server = chat.partition("@")
+    return build_jid(user, server)

@@ -42,6 +42,8 @@ class Cell:
             "open": self._open,
             "connect": self._connect,
             "send_text": self._send_text,
+            "revoke": self._revoke,
+            "probe": self._probe,
             "find_tried": self._find_tried,
             "acknowledge": self._acknowledge,
             "log_out": self._log_out,
@@ -124,9 +126,15 @@ class Cell:
         outcome = self._device(command).send_text(command["chat"], command["text"], b64decode(command["tag"]))
         return vars(outcome)
 
+    def _revoke(self, command: dict[str, Any]) -> dict[str, Any]:
+        return vars(self._device(command).revoke(command["chat"], command["wa_message_id"]))
+
+    def _probe(self, command: dict[str, Any]) -> dict[str, Any]:
+        return {"answered": self._device(command).probe()}
+
     def _find_tried(self, command: dict[str, Any]) -> dict[str, Any]:
         found = self._device(command).find_tried([b64decode(tag) for tag in command["tags"]])
-        return {"found": {b64encode(tag).decode(): wa_message_id for tag, wa_message_id in found.items()}}
+        return {"found": {b64encode(tag).decode(): vars(tried) for tag, tried in found.items()}}
 
 
 def main() -> None:

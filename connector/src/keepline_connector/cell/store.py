@@ -1,15 +1,19 @@
-"""The WhatsApp library's own store of one device: a SQLite file that whatsmeow writes and we only read."""
+"""The WhatsApp library's own store of one device: a SQLite file that whatsmeow writes and another process of ours reads."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from keepline_connector.cell.store_reader import StoreReader, Value
 
 # The store is opened by `file:%s?_foreign_keys=on`; options written into the name go first and an empty one swallows the rest.
 _DSN_OPTIONS = "?_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=5000&_foreign_keys=on&z="
+
+# One for the process: it opens a file for a question and closes it again.
+_READER = StoreReader()
 
 
 @dataclass(frozen=True)
@@ -61,24 +65,8 @@ class DeviceStore:
             return str(lid)
         return None
 
-    def _read(self, statement: str, values: tuple[object, ...]) -> list[tuple[str, ...]]:
-        with self._reading() as database:
-            return [] if database is None else list(database.execute(statement, values))
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        try:
-            database = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=5.0)
-        except sqlite3.OperationalError:
-            yield None  # There is no file before the first connection.
-            return
-        with closing(database):
-            try:
-                database.execute("SELECT 1 FROM whatsmeow_device LIMIT 1")
-            except sqlite3.OperationalError:
-                yield None  # A kill during the very first start left a file without tables.
-                return
-            yield database
+    def _read(self, statement: str, values: tuple[Value, ...]) -> list[tuple[Any, ...]]:
+        return _READER.read(self._path, statement, values)
 
 
 def _user(jid: str | None) -> str | None:

@@ -20,6 +20,7 @@ _RECEIPTS = {
     neonize_events.ReceiptEv.DELIVERED: "delivered",
     neonize_events.ReceiptEv.READ: "read",
     neonize_events.ReceiptEv.PLAYED: "played",
+    neonize_events.ReceiptEv.RETRY: "unreadable",
 }
 # neonize numbers WhatsApp's ban codes 101, 102, 103, 104 and 106 from 1 to 5.
 _BAN_CODES = {1: 101, 2: 102, 3: 103, 4: 104, 5: 106}
@@ -60,21 +61,35 @@ def message(event: Any, store: DeviceStore) -> LinkEvent | None:
     if found is None:
         return None
     kind, text = found
-    # The other address of the sender, or of the recipient for a copy of what another device of ours sent.
-    other = source.RecipientAlt if source.IsFromMe else source.SenderAlt
     phone, lid = _both(source.Sender, source.SenderAlt, store)
     return link_events.MessageHeard(
         seq=_UNNUMBERED,
         wa_message_id=info.ID,
-        chat=_chat(source.Chat, None if source.IsGroup else other, store),
+        chat=_chat_of(source, store),
         sender_phone=phone,
         sender_lid=lid,
         from_me=source.IsFromMe,
         kind=kind,
         text=text,
-        # neonize gives milliseconds here and seconds in receipts.
-        at=datetime.fromtimestamp(info.Timestamp / 1000, UTC),
+        at=_time_of(info),
         tag=event.Message.messageContextInfo.messageSecret or None,
+    )
+
+
+def unreadable(event: Any, store: DeviceStore) -> LinkEvent | None:
+    """A message that could not be decrypted, unless its sender marked it as none that people need to see."""
+    info, source = event.Info, event.Info.MessageSource
+    if event.DecryptFailMode == neonize_events.UndecryptableMessageEv.DECRYPT_FAIL_HIDE:
+        return None
+    phone, lid = _both(source.Sender, source.SenderAlt, store)
+    return link_events.MessageUnreadable(
+        seq=_UNNUMBERED,
+        wa_message_id=info.ID,
+        chat=_chat_of(source, store),
+        sender_phone=phone,
+        sender_lid=lid,
+        from_me=source.IsFromMe,
+        at=_time_of(info),
     )
 
 
@@ -95,6 +110,18 @@ def _kind_and_text(content: Any) -> tuple[str, str | None] | None:
         if content.HasField(name):
             return kind, (getattr(getattr(content, name), words) or None) if words else None
     return None
+
+
+def _time_of(info: Any) -> datetime:
+    return datetime.fromtimestamp(
+        info.Timestamp / 1000, UTC
+    )  # neonize gives milliseconds here and seconds in receipts.
+
+
+def _chat_of(source: Any, store: DeviceStore) -> str:
+    # The other address of the sender, or of the recipient for a copy of what another device of ours sent.
+    other = source.RecipientAlt if source.IsFromMe else source.SenderAlt
+    return _chat(source.Chat, None if source.IsGroup else other, store)
 
 
 def _chat(chat: Any, other: Any, store: DeviceStore) -> str:
@@ -128,5 +155,6 @@ TRANSLATIONS: dict[Any, Callable[[Any, DeviceStore], LinkEvent | None]] = {
     neonize_events.KeepAliveTimeoutEv: lambda _, __: link_events.Stalled(),
     neonize_events.KeepAliveRestoredEv: lambda _, __: link_events.Resumed(),
     neonize_events.MessageEv: message,
+    neonize_events.UndecryptableMessageEv: unreadable,
     neonize_events.ReceiptEv: receipt,
 }

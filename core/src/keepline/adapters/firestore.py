@@ -72,6 +72,11 @@ class FirestoreDocuments:
             snapshots = await _query(self._client, query).get(retry=_RETRY, timeout=_ATTEMPT_TIMEOUT_S)
         return [to_document(snapshot) for snapshot in snapshots]
 
+    async def count(self, query: Query) -> int:
+        with _named_errors():
+            counted = await _query(self._client, query).count().get(retry=_RETRY, timeout=_ATTEMPT_TIMEOUT_S)
+        return int(counted[0][0].value)
+
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
         if len(writes) > COMMIT_WRITES_MAX:
             raise ValueError(f"a commit of {len(writes)} writes is above the limit of {COMMIT_WRITES_MAX}")

@@ -115,8 +115,24 @@ class MessageHeard:
 
 
 @dataclass(frozen=True)
+class MessageUnreadable:
+    """A message that WhatsApp delivered and the library could not decrypt. It has asked for it again; mostly it comes."""
+
+    seq: int
+    wa_message_id: str
+    chat: str
+    sender_phone: str | None
+    sender_lid: str | None
+    from_me: bool
+    at: datetime
+
+
+@dataclass(frozen=True)
 class ReceiptHeard:
-    """A recipient's phone says what became of our messages. `status` is `delivered`, `read` or `played`."""
+    """A recipient's phone says what became of our messages. `status` is `delivered`, `read`, `played` or `unreadable`.
+
+    `unreadable`: it asks for the message again, and the library no longer has it (it forgets at every restart).
+    """
 
     seq: int
     wa_message_ids: tuple[str, ...]
@@ -145,7 +161,7 @@ StateEvent = (
     | Resumed
     | CellLost
 )
-HeardEvent = MessageHeard | ReceiptHeard
+HeardEvent = MessageHeard | MessageUnreadable | ReceiptHeard
 LinkEvent = StateEvent | HeardEvent | Evidence
 
 
@@ -161,3 +177,11 @@ class SendOutcome:
     wa_message_id: str | None = None
     error_code: str | None = None
     detail: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a device knows of a tag. `acknowledged`: WhatsApp's answer to the send is in the device's journal."""
+
+    wa_message_id: str
+    acknowledged: bool

@@ -2,8 +2,9 @@
 
 Pure: the shell (usecases/sending.py) commits what `plan` says and reports back. Rules kept here:
 
-- First in, first out per chat. A chat with claimed rows gets no second claim before all of them have an outcome, and a row in
-  doubt blocks the rows behind it, so that a re-send can never overtake.
+- First in, first out per chat, by the time at which a row is due. A chat with claimed rows gets no second claim before all of
+  them have an outcome, and a row in doubt blocks the rows behind it, so that a re-send can never overtake.
+- Priority decides between chats: an urgent row brings its whole chat forward, never itself past those before it.
 - At most `in_flight_max` rows are claimed at once.
 - A row is handed to WhatsApp only after the claim that names it is durable; whoever takes over finds it named there.
 """
@@ -14,10 +15,10 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from keepline.domain.link_events import SendOutcome
-from keepline.domain.message import MessageState, advance
+from keepline.domain.message import Cause, MessageState, OnDoubt, next_state
 
 # Below Firestore's 500, with room for the authority document.
 WRITES_PER_COMMIT_MAX = 400
@@ -28,16 +29,17 @@ ATTEMPTS_MAX = 8
 RETRY_BASE_S = 2.0
 RETRY_FACTOR = 2.0
 RETRY_MAX_S = 120.0
-# How long a doubt waits, from the moment the device has caught up, for the receipt that would prove the message arrived.
-# A recipient that is online answers within a second or two; the receipts of the time away come with the catching-up.
-DOUBT_WAIT_S = 10.0
+# What priority is worth: a high row goes before normal ones of the ten minutes before it, a low one lets those of the ten
+# minutes after it pass. So nothing waits for ever behind a stream of more important things.
+PRIORITY_WORTH = timedelta(minutes=10)
+# A message that its recipient cannot read is sent anew once; a second complaint would not be mended by a third copy.
+REPAIRS_MAX = 1
 
 # Answers of WhatsApp to a stanza that may be different the next time; every other code is final (seen in facts about acks).
 RETRYABLE_REFUSALS = frozenset({"wa_421", "wa_429", "wa_500", "wa_503"})
 
-_PROVEN = frozenset(
-    {MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED, MessageState.FAILED}
-)
+_WAITING = (MessageState.QUEUED, MessageState.IN_DOUBT)
+_WITH_WHATSAPP = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
 
 
 @dataclass
@@ -47,11 +49,20 @@ class Outgoing:
     message_id: str
     chat: str
     text: str
-    accepted_at: datetime
+    due_at: datetime
     created: datetime
     version: datetime
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    priority: int = 0
+    on_doubt: OnDoubt = OnDoubt.RESEND
     state: MessageState = MessageState.QUEUED
-    attempts: int = 0
+    attempts: int = 0  # tries that are over; the next one has this number
+    attempts_max: int = ATTEMPTS_MAX
+    repairs: int = 0
+    repair_of: str | None = (
+        None  # the WhatsApp id of the copy that could not be read, to be revoked before the next try
+    )
     wa_message_id: str | None = None
     error_code: str | None = None
     times: dict[str, datetime] = field(default_factory=dict)
@@ -63,8 +74,13 @@ class Outgoing:
 
     @property
     def order(self) -> tuple[datetime, datetime, str]:
-        """Accepted first goes first; the emulator's server time has milliseconds, its create time microseconds."""
-        return (self.accepted_at, self.created, self.message_id)
+        """Due first goes first; the emulator's server time has milliseconds, its create time microseconds."""
+        return (self.due_at, self.created, self.message_id)
+
+    @property
+    def doubtful_attempt(self) -> int:
+        """The number of the try that is in doubt, for a row in that state."""
+        return max(0, self.attempts - 1)
 
 
 @dataclass(frozen=True)
@@ -110,20 +126,33 @@ class SendQueue:
                 del self._open[message_id]
                 self._seen.pop(message_id, None)
 
-    def adopt_doubt(self, row: Outgoing, now_s: float) -> None:
-        """A row that may have left under an earlier claim, with the WhatsApp id that its tag was found under."""
+    def adopt(self, row: Outgoing, outcome: SendOutcome | None, now: datetime, now_s: float) -> None:
+        """A row that an earlier holder had claimed or left in doubt, and what the device's store knows of that try.
+
+        `sent`: WhatsApp had acknowledged it. `unknown`: it may have left, under the WhatsApp id given, if one is known.
+        None: it was never handed over, and is simply queued.
+        """
         row.claim = None
-        row.doubt_since_s = now_s
+        was_in_doubt = row.state is MessageState.IN_DOUBT
+        if outcome is None and not was_in_doubt:
+            return
         self._open[row.message_id] = row
-        if row.state is not MessageState.IN_DOUBT:
-            row.state = MessageState.IN_DOUBT
-            row.error_code = "outcome_unknown"
-            self._touch(row)
+        if not was_in_doubt:
+            row.attempts += 1
+        if outcome is not None and outcome.result == "sent":
+            self._prove(row, Cause.TAKEN, now, outcome.wa_message_id)
+            return
+        if outcome is not None and outcome.wa_message_id is not None:
+            row.wa_message_id = outcome.wa_message_id
+        row.doubt_since_s = now_s
+        if not was_in_doubt:
+            self._into_doubt(row, now)
         self._remember(row)
 
-    def plan(self, now_s: float, *, may_send: bool) -> Plan:
+    def plan(self, now: datetime, now_s: float, *, may_send: bool) -> Plan:
         """What to commit now. `may_send` is false while the device is not connected: then nothing new is claimed."""
-        claim = self._claimable(now_s) if may_send else []
+        self._expire(now)
+        claim = self._claimable(now, now_s) if may_send else []
         write = tuple(itertools.islice(self._dirty.values(), WRITES_PER_COMMIT_MAX))
         return Plan(write, tuple(row.revision for row in write), tuple(claim), tuple(sorted(self._released)))
 
@@ -135,14 +164,16 @@ class SendQueue:
             if row.revision == revision:  # Else a receipt came while the commit was on its way.
                 row.dirty = False
                 self._dirty.pop(row.message_id, None)
+            if row.claim is None and row.state not in _WAITING:
+                self._open.pop(row.message_id, None)
         for row in plan.claim:
             row.claim = attempt
         for message_id in plan.release:
             self._released.discard(message_id)
-            row_or_none = self._open.get(message_id)
-            if row_or_none is not None:
-                row_or_none.claim = None
-                if row_or_none.state not in (MessageState.QUEUED, MessageState.IN_DOUBT):
+            released = self._open.get(message_id)
+            if released is not None:
+                released.claim = None
+                if released.state not in _WAITING:
                     del self._open[message_id]
 
     def outcome(self, row: Outgoing, outcome: SendOutcome, now: datetime, now_s: float) -> None:
@@ -151,50 +182,62 @@ class SendQueue:
         row.attempts += 1
         match outcome.result:
             case "sent":
-                self._prove(row, MessageState.SENT, now, outcome.wa_message_id)
+                self._prove(row, Cause.TAKEN, now, outcome.wa_message_id)
             case "not_sent":
                 self._retry_or_fail(row, outcome.error_code or "not_connected", now, now_s)
             case "refused" if outcome.error_code in RETRYABLE_REFUSALS:
                 self._retry_or_fail(row, outcome.error_code or "refused", now, now_s)
             case "refused":
                 self._fail(row, outcome.error_code or "refused", now)
+            case _ if outcome.wa_message_id is None:
+                # The library's own row is written before the stanza leaves: no row, no stanza.
+                self._retry_or_fail(row, "not_handed_over", now, now_s)
             case _:
-                self._doubt(row, outcome.wa_message_id, now, now_s)
+                row.wa_message_id = outcome.wa_message_id
+                row.doubt_since_s = now_s
+                self._into_doubt(row, now)
+                self._remember(row)
 
     def put_back(self, row: Outgoing) -> None:
         """A claimed row that was not even tried, because one before it in its chat was not sent."""
         self._released.add(row.message_id)
 
-    def receipt(self, wa_message_id: str, status: MessageState, at: datetime) -> bool:
+    def receipt(self, wa_message_id: str, cause: Cause, at: datetime) -> bool:
         """A receipt for a message sent lately. False when this queue does not know the WhatsApp id."""
         row = self._sent.get(wa_message_id)
         if row is None:
             return False
-        self._prove(row, status, at, wa_message_id)
-        if row.claim is None:
-            self._open.pop(row.message_id, None)  # It was in doubt; the receipt is the proof.
+        if cause is Cause.UNREADABLE:
+            self._repair(row, wa_message_id)
+        else:
+            self._prove(row, cause, at, wa_message_id)
         return True
 
-    def settle_doubts(self, now_s: float, caught_up_since_s: float | None) -> None:
-        """Send again what is in doubt, when the device has caught up and the proof had its time to come."""
-        if caught_up_since_s is None:
+    def witnessed(self, message_id: str, wa_message_id: str | None, now: datetime) -> None:
+        """Another device of the account has seen the doubtful message under this id; or has not, with None."""
+        row = self._open.get(message_id)
+        if row is None or row.state is not MessageState.IN_DOUBT or row.claim is not None:
             return
-        for row in self._open.values():
-            if row.state is not MessageState.IN_DOUBT or row.claim is not None or row.doubt_since_s is None:
-                continue
-            if now_s - max(row.doubt_since_s, caught_up_since_s) >= DOUBT_WAIT_S:
-                row.state = MessageState.QUEUED
-                row.doubt_since_s = None
-                self._touch(row)
+        if wa_message_id is not None:
+            self._prove(row, Cause.TAKEN, now, wa_message_id)
+        else:
+            self._leave_doubt(row, Cause.NOT_TAKEN, now)
+
+    def give_up_waiting(self, row: Outgoing, now: datetime) -> None:
+        """No evidence will come for this doubt: its sender's choice decides."""
+        self._leave_doubt(row, Cause.HELD if row.on_doubt is OnDoubt.HOLD else Cause.NOT_TAKEN, now)
+
+    def doubts(self) -> list[Outgoing]:
+        """The rows in doubt that no claim holds any more."""
+        return [row for row in self._open.values() if row.state is MessageState.IN_DOUBT and row.claim is None]
 
     def refresh(self, row: Outgoing, current: Outgoing | None) -> None:
         """A commit with this row was refused; `current` is what the store holds of it now (None: it is gone)."""
         if current is None:
             self._forget(row)
-        elif current.state in (MessageState.QUEUED, row.state) or (row.dirty and row.state in _PROVEN):
-            row.version = (
-                current.version
-            )  # Ours to write still; or it was applied after all and only the answer was lost.
+        elif current.state in (MessageState.QUEUED, row.state) or (row.dirty and row.state in _WITH_WHATSAPP):
+            # Ours to write still; or it was applied after all and only the answer was lost.
+            row.version = current.version
         else:
             self._forget(row)
 
@@ -216,47 +259,63 @@ class SendQueue:
         """Rows under an open claim, with or without an outcome."""
         return [row for row in self._open.values() if row.claim is not None]
 
-    def has_doubts(self) -> bool:
-        return any(row.state is MessageState.IN_DOUBT for row in self._open.values())
-
     def waiting(self) -> list[Outgoing]:
-        """Rows that are not yet sent, oldest first."""
-        return sorted(
-            (row for row in self._open.values() if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT)),
-            key=lambda row: row.order,
-        )
+        """Rows that are not yet sent, those first that are due first."""
+        return sorted((row for row in self._open.values() if row.state in _WAITING), key=lambda row: row.order)
 
-    def next_retry_s(self, now_s: float) -> float | None:
-        """Seconds until the first row whose back-off ends, or None."""
-        times = [row.not_before_s - now_s for row in self._open.values() if row.not_before_s > now_s]
-        return min(times, default=None)
+    def next_change_s(self, now: datetime, now_s: float) -> float | None:
+        """Seconds until time itself changes something (a back-off ends, a row is due, one expires), or None."""
+        times = [row.not_before_s - now_s for row in self._open.values()]
+        for row in self._open.values():
+            times += [(at - now).total_seconds() for at in (row.send_at, row.expires_at) if at is not None]
+        return min((time for time in times if time > 0), default=None)
 
-    def _claimable(self, now_s: float) -> list[Outgoing]:
+    def _claimable(self, now: datetime, now_s: float) -> list[Outgoing]:
         room = self._in_flight_max - len(self.claimed())
-        blocked: set[str] = {row.chat for row in self._open.values() if row.claim is not None}
+        if room <= 0:
+            return []
+        chats = self._ready_chats(now, now_s)
         chosen: list[Outgoing] = []
+        while chats and len(chosen) < room:
+            chat = min(chats, key=lambda name: _urgency(chats[name]))
+            chosen.append(chats[chat].pop(0))
+            if not chats[chat]:
+                del chats[chat]
+        return chosen
+
+    def _ready_chats(self, now: datetime, now_s: float) -> dict[str, list[Outgoing]]:
+        """For each chat, the rows that may be claimed now, in their order."""
+        blocked: set[str] = {row.chat for row in self._open.values() if row.claim is not None}
+        ready: dict[str, list[Outgoing]] = {}
         for row in self.waiting():
-            if len(chosen) >= room:
-                break
             if row.chat in blocked:
                 continue
             # A row whose last claim still names it waits for the commit that releases it: one commit cannot do both.
             unready = row.dirty or row.message_id in self._released
+            # Only a time that somebody chose: `due_at` of the others is Firestore's clock, and ours may be behind it.
+            unready = unready or (row.send_at is not None and row.send_at > now)
             if row.state is MessageState.IN_DOUBT or row.not_before_s > now_s or unready:
                 blocked.add(row.chat)
                 continue
-            chosen.append(row)
-        return chosen
+            ready.setdefault(row.chat, []).append(row)
+        return ready
 
-    def _prove(self, row: Outgoing, proof: MessageState, at: datetime, wa_message_id: str | None) -> None:
-        state = advance(row.state, proof)
-        if state is row.state and proof.value in row.times:
+    def _expire(self, now: datetime) -> None:
+        for row in self._open.values():
+            in_play = row.claim is not None or row.message_id in self._released
+            if row.expires_at is None or row.expires_at > now or in_play or row.state is not MessageState.QUEUED:
+                continue
+            self._end(row, Cause.EXPIRED, "expired", now)
+
+    def _prove(self, row: Outgoing, cause: Cause, at: datetime, wa_message_id: str | None) -> None:
+        state = next_state(row.state, cause)
+        if state is None or (state is row.state and _proof_time(cause) in row.times):
             return
         row.state = state
         row.error_code = None
         row.doubt_since_s = None
         row.wa_message_id = wa_message_id
-        row.times.setdefault(proof.value, at)
+        row.times.setdefault(_proof_time(cause), at)
         self._touch(row)
         self._remember(row)
 
@@ -264,32 +323,59 @@ class SendQueue:
         if code == "not_connected":
             row.attempts -= 1  # The link's trouble is not the message's: it waits for the connection, without a count.
             return
-        if row.attempts >= ATTEMPTS_MAX:
+        if row.attempts >= row.attempts_max:
             self._fail(row, code, now)
             return
-        row.not_before_s = now_s + min(RETRY_BASE_S * RETRY_FACTOR ** (row.attempts - 1), RETRY_MAX_S)
+        tries = row.attempts - (row.attempts_max - ATTEMPTS_MAX)  # A replay has its own series of pauses.
+        row.not_before_s = now_s + min(RETRY_BASE_S * RETRY_FACTOR ** (tries - 1), RETRY_MAX_S)
         self._touch(row)
 
     def _fail(self, row: Outgoing, code: str, now: datetime) -> None:
-        row.state = MessageState.FAILED
-        row.error_code = code
-        row.times.setdefault(MessageState.FAILED.value, now)
+        self._end(row, Cause.REFUSED, code, now)
+
+    def _into_doubt(self, row: Outgoing, now: datetime) -> None:
+        state = next_state(row.state, Cause.UNSURE)
+        if state is None:
+            return  # Its receipt was faster than the bad news.
+        row.state = state
+        row.error_code = "outcome_unknown"
+        row.times.setdefault(state.value, now)
         self._touch(row)
 
-    def _doubt(self, row: Outgoing, tried: str | None, now: datetime, now_s: float) -> None:
-        if tried is None:
-            # The library's own row is written before the stanza leaves: no row, no stanza.
-            self._retry_or_fail(row, "not_handed_over", now, now_s)
+    def _leave_doubt(self, row: Outgoing, cause: Cause, now: datetime) -> None:
+        if cause is Cause.HELD or row.attempts >= row.attempts_max:
+            self._end(row, Cause.HELD, "outcome_unknown", now)
             return
-        if row.attempts >= ATTEMPTS_MAX:
-            self._fail(row, "outcome_unknown", now)
+        state = next_state(row.state, cause)
+        if state is None:
             return
-        row.state = MessageState.IN_DOUBT
-        row.error_code = "outcome_unknown"
-        row.wa_message_id = tried
-        row.doubt_since_s = now_s
+        row.state = state
+        row.error_code = None
+        row.doubt_since_s = None
         self._touch(row)
-        self._remember(row)
+
+    def _repair(self, row: Outgoing, unreadable: str) -> None:
+        """Send the message anew under another id, and let the copy that could not be read vanish; once."""
+        state = next_state(row.state, Cause.UNREADABLE)
+        if state is None or row.repairs >= REPAIRS_MAX or row.claim is not None or row.attempts >= row.attempts_max:
+            return
+        row.state = state
+        row.repairs += 1
+        row.repair_of = unreadable
+        row.wa_message_id = None
+        self._sent.pop(unreadable, None)  # What else is said of that copy says nothing of the new one.
+        self._open[row.message_id] = row
+        self._touch(row)
+
+    def _end(self, row: Outgoing, cause: Cause, code: str, now: datetime) -> None:
+        state = next_state(row.state, cause)
+        if state is None:
+            return
+        row.state = state
+        row.error_code = code
+        row.doubt_since_s = None
+        row.times[state.value] = now
+        self._touch(row)
 
     def _forget(self, row: Outgoing) -> None:
         row.dirty = False
@@ -316,3 +402,12 @@ class SendQueue:
         self._seen.move_to_end(row.message_id)
         while len(self._seen) > REMEMBERED_SENT_MAX:
             self._seen.popitem(last=False)
+
+
+def _urgency(rows: Sequence[Outgoing]) -> tuple[datetime, tuple[datetime, datetime, str]]:
+    """Of a chat: when its most urgent row would be due at normal priority, then its first row's place."""
+    return min(row.due_at - row.priority * PRIORITY_WORTH for row in rows), rows[0].order
+
+
+def _proof_time(cause: Cause) -> str:
+    return MessageState.SENT.value if cause is Cause.TAKEN else cause.value

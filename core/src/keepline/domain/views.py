@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
-from keepline.domain.session import SessionStatus, shown_status
+from keepline.domain.message import MessageState
+from keepline.domain.session import Reason, SessionState, SessionStatus, shown_status
 
 # A connector beats every 2 s. Three beats missed is silence; one can be late for many innocent reasons.
 CONNECTOR_SILENT_AFTER_MS = 6_000
@@ -66,6 +68,37 @@ def told_status(status: SessionStatus, seen: Outlook) -> SessionStatus:
     )
 
 
+class Standby(StrEnum):
+    """How a session's second device is."""
+
+    NONE = "none"  # There is none, or it is being removed.
+    LINKING = "linking"  # No phone has linked it yet: its QR code waits, or will.
+    READY = "ready"  # Connected, with fresh evidence.
+    AWAY = "away"  # Linked, but not connected now. Its reason says why.
+
+
+def standby(told: SessionStatus | None, *, linked: bool) -> Standby:
+    """The standby by what may be told of its device; None when there is no such device."""
+    if told is None:
+        return Standby.NONE
+    if not linked:
+        return Standby.LINKING
+    return Standby.READY if told.state is SessionState.CONNECTED else Standby.AWAY
+
+
+# A standby is mended without touching the session.
+_STANDBY_REASONS = {
+    "logged_out": Reason(
+        "logged_out", "The phone removed the standby device.", "Delete the standby, ask for it again and scan its code."
+    )
+}
+
+
+def standby_reason(status: SessionStatus) -> Reason:
+    """Why a standby device is in its state, with the step that mends the standby."""
+    return _STANDBY_REASONS.get(status.code, status.reason)
+
+
 @dataclass(frozen=True)
 class MessageError:
     """Why a message is not where its sender wants it: a stable code, a sentence, the next step."""
@@ -81,7 +114,7 @@ _MESSAGE_ERRORS: dict[str, MessageError] = {
         MessageError(
             "outcome_unknown",
             "The connection died while this message was on its way; whether WhatsApp took it is being found out.",
-            "Nothing to do: a receipt settles it, or it is sent again.",
+            "Nothing to do: proof settles it, or else what it says for this case (`on_doubt`).",
         ),
         MessageError(
             "not_connected",
@@ -130,6 +163,11 @@ _MESSAGE_ERRORS: dict[str, MessageError] = {
         ),
         MessageError("not_on_whatsapp", "This number is not on WhatsApp.", "Check the number and its country code."),
         MessageError(
+            "expired",
+            "Its time ran out before it could be sent.",
+            "Send it as a new message if it is still worth it; look at the session's status if this surprises you.",
+        ),
+        MessageError(
             "session_deleted",
             "The session was deleted while this message was queued.",
             "Create a session and send it from there.",
@@ -144,10 +182,20 @@ _MESSAGE_ERRORS: dict[str, MessageError] = {
 }
 
 
-def message_error(code: str | None) -> MessageError | None:
-    """The words for an error code; a code that is not in the table keeps its name and gets a general sentence."""
+# The same code once nothing more is being found out.
+_OUTCOME_STAYS_UNKNOWN = MessageError(
+    "outcome_unknown",
+    "It may have reached the recipient; nobody knows.",
+    "Look at the chat on the phone, then replay the message or leave it.",
+)
+
+
+def message_error(code: str | None, state: MessageState) -> MessageError | None:
+    """The words for the error code of a message; a code that is not in the table keeps its name and gets a general sentence."""
     if code is None:
         return None
+    if code == _OUTCOME_STAYS_UNKNOWN.code and state is MessageState.FAILED:
+        return _OUTCOME_STAYS_UNKNOWN
     return _MESSAGE_ERRORS.get(code) or MessageError(
         code,
         f"The message was not sent ({code}).",

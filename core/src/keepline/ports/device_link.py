@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from keepline.domain.link_events import LinkEvent, SendOutcome
+from keepline.domain.link_events import LinkEvent, SendOutcome, Tried
 
 
 class DeviceLink(Protocol):
@@ -13,6 +13,10 @@ class DeviceLink(Protocol):
 
     def events(self) -> AsyncIterator[LinkEvent]:
         """Everything the device tells, in order. One reader."""
+        ...
+
+    async def open(self) -> None:
+        """Take hold of the device's folder; returns once no other process of this machine has it. It stays offline."""
         ...
 
     async def connect(self) -> None:
@@ -23,8 +27,16 @@ class DeviceLink(Protocol):
         """Hand one message to WhatsApp and wait for its answer (the library gives up after 75 s). Never raises."""
         ...
 
-    async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, str]:
-        """The WhatsApp ids under which messages with these tags were tried, from the device's own store. Needs no socket."""
+    async def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
+        """Take a message of ours back: the recipient's devices show that it was deleted. Never raises."""
+        ...
+
+    async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, Tried]:
+        """What the device's own store and journal know of messages with these tags, sent or got as a copy. Needs no socket."""
+        ...
+
+    async def probe(self) -> bool:
+        """Ask WhatsApp something that it has to answer, over the device's socket. False when no answer comes in time."""
         ...
 
     async def acknowledge(self, seqs: Sequence[int]) -> None:

@@ -132,6 +132,10 @@ class DocumentStore(Protocol):
 
     async def query(self, query: Query) -> list[Document]: ...
 
+    async def count(self, query: Query) -> int:
+        """How many documents meet the query, up to its limit. Costs one read for each thousand, not one for each."""
+        ...
+
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
         """Apply all writes or none, and return each one's new version. Raises StoreConflict and StoreUnavailable."""
         ...

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from keepline.domain.message import OnDoubt
 from keepline.domain.session import SessionState, SessionStatus
 from keepline.ports.documents import SERVER_TIME, Create, Delete, Document, Query, Update, Version, Where, Write
 
@@ -14,6 +15,8 @@ DEVICES = "devices"
 PAIRING = "pairing"
 
 FIRST_SLOT = "a"
+SECOND_SLOT = "b"  # the standby's
+SLOTS = (FIRST_SLOT, SECOND_SLOT)
 # A connector takes up to this many devices; the pool's limits proper come with the pool.
 DEVICES_PER_CONNECTOR_MAX = 200
 # One per device, at most four devices an account, and a query for 30 accounts.
@@ -36,7 +39,10 @@ def pairing_path(account: str, slot: str) -> str:
 
 @dataclass(frozen=True)
 class Account:
-    """One account as it was read. `tag_key` makes the tags of its messages and is shown to nobody."""
+    """One account as it was read. `tag_key` makes the tags of its messages and is shown to nobody.
+
+    `on_doubt` is what holds for a message that does not say it itself.
+    """
 
     id: str
     tenant: str
@@ -45,6 +51,7 @@ class Account:
     lid: str | None
     status: SessionStatus
     tag_key: bytes
+    on_doubt: OnDoubt
     wanted: bool
     created_at: datetime
     version: Version
@@ -60,6 +67,7 @@ class Account:
             lid=fields["lid"],
             status=SessionStatus(SessionState(fields["state"]), fields["reason"]["code"]),
             tag_key=fields["tag_key"],
+            on_doubt=OnDoubt(fields["on_doubt"]),
             wanted=fields["wanted"],
             created_at=fields["created_at"],
             version=document.version,
@@ -68,15 +76,25 @@ class Account:
 
 @dataclass(frozen=True)
 class Device:
-    """A linked device and the connector that holds it. `connector` is empty while none has taken it."""
+    """A device and the connector that holds it. `connector` is empty while none has taken it.
+
+    `linked` says whether a phone has linked it: from the login after a scan until it offers a code again.
+    """
 
     account: str
     slot: str
     connector: str
     region: str
     state: SessionState
+    reason_code: str
+    linked: bool
     wanted: bool
     version: Version
+
+    @property
+    def status(self) -> SessionStatus:
+        """What its connector wrote of it."""
+        return SessionStatus(self.state, self.reason_code)
 
     @classmethod
     def read(cls, document: Document) -> Device:
@@ -87,6 +105,8 @@ class Device:
             connector=fields["connector"],
             region=fields["region"],
             state=SessionState(fields["state"]),
+            reason_code=fields["reason"]["code"],
+            linked=fields["linked"],
             wanted=fields["wanted"],
             version=document.version,
         )
@@ -102,34 +122,47 @@ def status_fields(status: SessionStatus) -> dict[str, Any]:
     }
 
 
-def new_account(*, account: str, tenant: str, session_id: str, tag_key: bytes, status: SessionStatus) -> list[Write]:
+def new_account(
+    *,
+    account: str,
+    tenant: str,
+    session_id: str,
+    tag_key: bytes,
+    status: SessionStatus,
+    on_doubt: OnDoubt = OnDoubt.RESEND,
+) -> list[Write]:
     """A session with one device that waits for a connector."""
-    return [
-        Create(
-            account_path(account),
-            {
-                "tenant": tenant,
-                "session_id": session_id,
-                "phone": None,
-                "lid": None,
-                "tag_key": tag_key,
-                "wanted": True,
-                "created_at": SERVER_TIME,
-                **status_fields(status),
-            },
-        ),
-        Create(
-            device_path(account, FIRST_SLOT),
-            {
-                "account": account,
-                "connector": "",
-                "region": "",
-                "state": status.state.value,
-                "wanted": True,
-                "created_at": SERVER_TIME,
-            },
-        ),
-    ]
+    fields = {
+        "tenant": tenant,
+        "session_id": session_id,
+        "phone": None,
+        "lid": None,
+        "tag_key": tag_key,
+        "on_doubt": on_doubt.value,
+        "wanted": True,
+        "created_at": SERVER_TIME,
+        **status_fields(status),
+    }
+    return [Create(account_path(account), fields), _new_device(account, FIRST_SLOT, status)]
+
+
+def new_standby(account: Account, status: SessionStatus) -> list[Write]:
+    """A second device that waits for a connector, unless the account was changed meanwhile (deleted, that is)."""
+    touch = Update(account_path(account.id), {"changed_at": SERVER_TIME}, account.version)
+    return [_new_device(account.id, SECOND_SLOT, status), touch]
+
+
+def _new_device(account: str, slot: str, status: SessionStatus) -> Create:
+    fields = {
+        "account": account,
+        "connector": "",
+        "region": "",
+        "linked": False,
+        "wanted": True,
+        "created_at": SERVER_TIME,
+        **status_fields(status),
+    }
+    return Create(device_path(account, slot), fields)
 
 
 def unwanted(account: Account, devices: list[Device]) -> list[Write]:
@@ -140,6 +173,11 @@ def unwanted(account: Account, devices: list[Device]) -> list[Write]:
     ]
 
 
+def unwanted_device(device: Device) -> Update:
+    """One device is to go and the session stays; the device's connector logs it out and clears its documents."""
+    return Update(device_path(device.account, device.slot), {"wanted": False}, device.version)
+
+
 def assign(device: Device, connector: str, region: str) -> Update:
     """Take a device, if nobody else has touched it since."""
     path = device_path(device.account, device.slot)
@@ -147,7 +185,13 @@ def assign(device: Device, connector: str, region: str) -> Update:
 
 
 def device_status(account: str, slot: str, status: SessionStatus) -> Update:
-    return Update(device_path(account, slot), status_fields(status))
+    fields = status_fields(status)
+    # Only the newest state is written, so each that can follow a scan says that there was one.
+    if status.state is SessionState.CONNECTED or status.code == "logging_in":
+        fields["linked"] = True
+    elif status.state is SessionState.PAIRING:
+        fields["linked"] = False
+    return Update(device_path(account, slot), fields)
 
 
 def account_status(account: str, status: SessionStatus, *, phone: str | None, lid: str | None) -> Update:
@@ -174,11 +218,15 @@ def devices_of_connector(connector: str) -> Query:
     return Query(DEVICES, (Where("connector", "==", connector),), limit=DEVICES_PER_CONNECTOR_MAX, group=True)
 
 
-def remove_account(account: str, slot: str, version: Version) -> list[Write]:
-    """The last words of a deleted session."""
+def remove_device(account: str, slot: str) -> list[Delete]:
+    """The last words of one device, its session's or a standby's."""
+    return [Delete(device_path(account, slot)), Delete(pairing_path(account, slot))]
+
+
+def remove_account(account: str, version: Version) -> list[Write]:
+    """The last words of a deleted session, with all of its devices."""
     return [
-        Delete(device_path(account, slot)),
-        Delete(pairing_path(account, slot)),
+        *(delete for slot in SLOTS for delete in remove_device(account, slot)),
         Delete(f"send_authority/{account}"),
         Delete(account_path(account), version),
     ]

@@ -3,37 +3,56 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from keepline.domain.ids import inbound_message_id
-from keepline.domain.link_events import MessageHeard
+from keepline.domain.link_events import MessageHeard, MessageUnreadable
 from keepline.domain.message import MessageState
-from keepline.ports.documents import SERVER_TIME, Put, Query, Where
+from keepline.ports.documents import SERVER_TIME, Create, Put, Query, Where
 
 MESSAGES = "messages"
 
 
 def heard_message(account: str, tenant: str, session_id: str, heard: MessageHeard) -> Put:
-    """The document of a message; hearing it again writes the same."""
+    """The document of a message; hearing it again writes the same, and heals one that could not be read before."""
+    fields = _fields(account, tenant, session_id, heard, heard.kind, heard.text)
+    return Put(_path(account, heard), fields)
+
+
+def unreadable_message(account: str, tenant: str, session_id: str, heard: MessageUnreadable) -> Create:
+    """The document of a message that could not be decrypted: visible, and never in the place of one that could."""
+    return Create(_path(account, heard), _fields(account, tenant, session_id, heard, "unreadable", None))
+
+
+def _path(account: str, heard: MessageHeard | MessageUnreadable) -> str:
+    return f"accounts/{account}/chats/{heard.chat}/{MESSAGES}/{heard.wa_message_id}"
+
+
+def _fields(
+    account: str,
+    tenant: str,
+    session_id: str,
+    heard: MessageHeard | MessageUnreadable,
+    kind: str,
+    text: str | None,
+) -> dict[str, Any]:
     # A message that the user's own phone sent is part of the chat, in the direction it went.
     direction, state = ("out", MessageState.SENT) if heard.from_me else ("in", MessageState.DELIVERED)
-    return Put(
-        f"accounts/{account}/chats/{heard.chat}/{MESSAGES}/{heard.wa_message_id}",
-        {
-            "message_id": inbound_message_id(account, heard.chat, heard.wa_message_id),
-            "tenant": tenant,
-            "account": account,
-            "session_id": session_id,
-            "chat": heard.chat,
-            "direction": direction,
-            "kind": heard.kind,
-            "text": heard.text,
-            "state": state.value,
-            "wa_message_id": heard.wa_message_id,
-            "from": {"phone": heard.sender_phone, "lid": heard.sender_lid},
-            "times": {state.value: heard.at, "recorded": SERVER_TIME},
-            "at": heard.at,
-        },
-    )
+    return {
+        "message_id": inbound_message_id(account, heard.chat, heard.wa_message_id),
+        "tenant": tenant,
+        "account": account,
+        "session_id": session_id,
+        "chat": heard.chat,
+        "direction": direction,
+        "kind": kind,
+        "text": text,
+        "state": state.value,
+        "wa_message_id": heard.wa_message_id,
+        "from": {"phone": heard.sender_phone, "lid": heard.sender_lid},
+        "times": {state.value: heard.at, "recorded": SERVER_TIME},
+        "at": heard.at,
+    }
 
 
 def message_by_id(account_tenant: str, message_id: str) -> Query:

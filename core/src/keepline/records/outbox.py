@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from keepline.domain.message import MessageState
-from keepline.domain.send_queue import Outgoing
+from keepline.domain.message import MessageState, OnDoubt
+from keepline.domain.send_queue import ATTEMPTS_MAX, Outgoing
 from keepline.ports.documents import SERVER_TIME, Create, Document, Query, Update, Version, Where
 
 OUTBOX = "outbox"
@@ -33,40 +33,79 @@ def authority_path(account: str) -> str:
     return f"{AUTHORITY}/{account}"
 
 
-def new_row(
-    *, message_id: str, tenant: str, account: str, session_id: str, chat: str, text: str, body_hash: str
-) -> Create:
+@dataclass(frozen=True)
+class NewMessage:
+    """What the API accepts. Times are None where the caller gave none."""
+
+    message_id: str
+    tenant: str
+    account: str
+    session_id: str
+    chat: str
+    text: str
+    body_hash: str
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    priority: int = 0  # 1 high, 0 normal, -1 low
+    on_doubt: OnDoubt = OnDoubt.RESEND
+
+
+def new_row(message: NewMessage) -> Create:
     """Accept a message: it is durable when this write is."""
     return Create(
-        row_path(message_id),
+        row_path(message.message_id),
         {
-            "tenant": tenant,
-            "account": account,
-            "session_id": session_id,
-            "chat": chat,
+            "tenant": message.tenant,
+            "account": message.account,
+            "session_id": message.session_id,
+            "chat": message.chat,
             "kind": "text",
-            "text": text,
-            "body_hash": body_hash,
+            "text": message.text,
+            "body_hash": message.body_hash,
             "state": MessageState.QUEUED.value,
+            "priority": message.priority,
+            "on_doubt": message.on_doubt.value,
             "attempts": 0,
+            "attempts_max": ATTEMPTS_MAX,
+            "repairs": 0,
+            "repair_of": None,
             "wa_message_id": None,
             "error_code": None,
+            "send_at": message.send_at,
+            "expires_at": message.expires_at,
             # Also at the top: the Python client's listener cannot order by a field inside a map (it ends with a ValueError).
             "accepted_at": SERVER_TIME,
+            # What the queue is ordered by, within a chat and for the watch: when it may go.
+            "due_at": message.send_at or SERVER_TIME,
             "times": {"accepted": SERVER_TIME},
         },
     )
 
 
 def waiting_rows(accounts: tuple[str, ...]) -> Query:
-    """The queued rows of up to 30 accounts, oldest first: what a connector watches."""
+    """The queued rows of up to 30 accounts, those first that may go first: what a connector watches."""
     where = (Where("account", "in", list(accounts)), Where("state", "==", MessageState.QUEUED.value))
-    return Query(OUTBOX, where, "accepted_at", limit=WAITING_ROWS_MAX)
+    return Query(OUTBOX, where, "due_at", limit=WAITING_ROWS_MAX)
 
 
 def queued_rows(account: str, limit: int) -> Query:
+    """The queued rows of one account, those first that may go first."""
     where = (Where("account", "==", account), Where("state", "==", MessageState.QUEUED.value))
-    return Query(OUTBOX, where, "accepted_at", limit=limit)
+    return Query(OUTBOX, where, "due_at", limit=limit)
+
+
+def dead_letters(account: str, limit: int, before: datetime | None) -> Query:
+    """The failed rows of one account, newest first."""
+    where = [Where("account", "==", account), Where("state", "==", MessageState.FAILED.value)]
+    if before is not None:
+        where.append(Where("accepted_at", "<", before))
+    return Query(OUTBOX, tuple(where), "accepted_at", descending=True, limit=limit)
+
+
+def overdue_rows(expired_before: datetime, limit: int) -> Query:
+    """Queued rows of any account whose time ran out before a moment."""
+    where = (Where("state", "==", MessageState.QUEUED.value), Where("expires_at", "<", expired_before))
+    return Query(OUTBOX, where, "expires_at", limit=limit)
 
 
 def newest_rows(account: str, chat: str | None, limit: int, before: datetime | None) -> Query:
@@ -102,11 +141,18 @@ def to_outgoing(document: Document) -> Outgoing:
         message_id=document.id,
         chat=fields["chat"],
         text=fields["text"],
-        accepted_at=fields["accepted_at"],
+        due_at=fields["due_at"],
         created=document.created,
         version=document.version,
+        send_at=fields["send_at"],
+        expires_at=fields["expires_at"],
+        priority=fields["priority"],
+        on_doubt=OnDoubt(fields["on_doubt"]),
         state=MessageState(fields["state"]),
         attempts=fields["attempts"],
+        attempts_max=fields["attempts_max"],
+        repairs=fields["repairs"],
+        repair_of=fields["repair_of"],
         wa_message_id=fields["wa_message_id"],
         error_code=fields["error_code"],
         times=dict(fields["times"]),
@@ -120,6 +166,8 @@ def settle_row(row: Outgoing) -> Update:
         {
             "state": row.state.value,
             "attempts": row.attempts,
+            "repairs": row.repairs,
+            "repair_of": row.repair_of,
             "wa_message_id": row.wa_message_id,
             "error_code": row.error_code,
             "times": dict(row.times),
@@ -128,9 +176,34 @@ def settle_row(row: Outgoing) -> Update:
     )
 
 
+def cancel_row(row: Document) -> Update:
+    """Withdraw a queued row, if nobody has changed it since."""
+    return Update(row.path, {"state": MessageState.CANCELLED.value, "times.cancelled": SERVER_TIME}, row.version)
+
+
+def replay_row(row: Document) -> Update:
+    """Queue a dead letter again, for as many tries as a new message has; behind what its chat has waiting now."""
+    return Update(
+        row.path,
+        {
+            "state": MessageState.QUEUED.value,
+            "error_code": None,
+            "attempts_max": row.fields["attempts"] + ATTEMPTS_MAX,
+            "expires_at": None,
+            "due_at": SERVER_TIME,
+            "times.replayed": SERVER_TIME,
+        },
+        row.version,
+    )
+
+
 @dataclass(frozen=True)
 class Authority:
-    """Who may send for an account. `generation` fences: it rises whenever the authority changes hands."""
+    """Who may send for an account. `generation` fences: it rises whenever the authority changes hands.
+
+    `recalls` counts withdrawn messages: a withdrawal changes this document, so that it and a claim made at the same moment
+    cannot both succeed.
+    """
 
     account: str
     generation: int
@@ -138,6 +211,7 @@ class Authority:
     slot: str
     attempt: int = 0
     claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # attempt -> ids without a settled outcome
+    recalls: int = 0
     version: Version | None = None
 
     @classmethod
@@ -150,8 +224,14 @@ class Authority:
             slot=fields["slot"],
             attempt=fields["attempt"],
             claims={attempt: tuple(ids) for attempt, ids in fields["claims"].items()},
+            recalls=fields["recalls"],
             version=document.version,
         )
+
+    @classmethod
+    def nobodys(cls, account: str) -> Authority:
+        """Before anybody has sent for the account."""
+        return cls(account, 0, "", "")
 
     def write(self) -> Create | Update:
         """This state of the authority, on the condition that nobody changed it since it was read."""
@@ -161,6 +241,7 @@ class Authority:
             "slot": self.slot,
             "attempt": self.attempt,
             "claims": {attempt: list(ids) for attempt, ids in self.claims.items()},
+            "recalls": self.recalls,
             "changed_at": SERVER_TIME,
         }
         path = authority_path(self.account)
@@ -174,6 +255,10 @@ class Authority:
             attempt += 1
             claims[str(attempt)] = tuple(claim)
         return replace(self, attempt=attempt, claims={attempt: ids for attempt, ids in claims.items() if ids})
+
+    def after_recall(self) -> Authority:
+        """The authority after a message was withdrawn."""
+        return replace(self, recalls=self.recalls + 1)
 
     def message_ids(self) -> list[str]:
         """Everything that is claimed."""

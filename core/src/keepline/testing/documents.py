@@ -49,6 +49,9 @@ class MemoryDocuments:
         await asyncio.sleep(0)
         return self.run_query(query)
 
+    async def count(self, query: Query) -> int:
+        return len(await self.query(query))
+
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
         await asyncio.sleep(0)
         if len(writes) > COMMIT_WRITES_MAX:

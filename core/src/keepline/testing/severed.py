@@ -34,6 +34,10 @@ class SeveredDocuments:
         await self._step()
         return await self._store.query(query)
 
+    async def count(self, query: Query) -> int:
+        await self._step()
+        return await self._store.count(query)
+
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
         await self._step()
         self.commits += 1

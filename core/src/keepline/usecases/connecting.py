@@ -11,15 +11,18 @@ from random import Random
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import IN_VALUES_MAX, Document, DocumentStore, StoreConflict, StoreUnavailable
-from keepline.records import accounts, connectors, outbox
-from keepline.records.accounts import Account, Device, Pairing
-from keepline.usecases.deleting import clear_session
+from keepline.records import accounts, connectors, outbox, witness
+from keepline.records.accounts import FIRST_SLOT, Account, Device, Pairing
+from keepline.records.witness import Question
+from keepline.usecases.deleting import clear_device
 from keepline.usecases.device_running import DeviceRunner
 
 HEARTBEAT_INTERVAL_S = 2.0
 # A connector with devices lets emptier ones go first: this much later per device it holds.
 _ADOPT_DELAY_PER_DEVICE_S = 0.05
 _ADOPT_DELAY_MAX_S = 2.0
+# The standby of a device that we hold ourselves is left to the others for this long: one connector must not take both with it.
+_SIBLING_DELAY_S = 5.0
 _STORE_RETRY_S = 1.0
 
 OpenLink = Callable[[str, str], DeviceLink]
@@ -27,7 +30,7 @@ OpenLink = Callable[[str, str], DeviceLink]
 log = logging.getLogger(__name__)
 
 
-class _AccountsChanged(Exception):
+class _DevicesChanged(Exception):
     """Ends the present feeds, so that they are grouped anew."""
 
 
@@ -43,9 +46,10 @@ class Connector:
         self._open_link = open_link
         self.connector = connector
         self.region = region
-        self._runners: dict[str, DeviceRunner] = {}  # by account
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._accounts_changed = asyncio.Event()
+        self._runners: dict[tuple[str, str], DeviceRunner] = {}  # by account and slot
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._waiting_to_take: set[asyncio.Task[None]] = set()
+        self._devices_changed = asyncio.Event()
         self._beat_now = asyncio.Event()
         self._beat = 0
         self._beating = True
@@ -89,7 +93,7 @@ class Connector:
             beat=self._beat,
             stopping=self._stopping,
             started_at=self._started_at,
-            devices={f"{account}_{accounts.FIRST_SLOT}": runner.beat() for account, runner in self._runners.items()},
+            devices={f"{account}_{slot}": runner.beat() for (account, slot), runner in self._runners.items()},
         )
         try:
             await self._store.commit([write])
@@ -110,8 +114,17 @@ class Connector:
                 if not documents or self.devices >= accounts.DEVICES_PER_CONNECTOR_MAX:
                     continue
                 await asyncio.sleep(min(_ADOPT_DELAY_PER_DEVICE_S * self.devices, _ADOPT_DELAY_MAX_S))
-                for document in documents:
-                    await self._try_to_take(Device.read(document))
+                for device in map(Device.read, documents):
+                    if any(account == device.account for account, _ in self._runners):
+                        task = asyncio.create_task(self._take_later(device))
+                        self._waiting_to_take.add(task)
+                        task.add_done_callback(self._waiting_to_take.discard)
+                    else:
+                        await self._try_to_take(device)
+
+    async def _take_later(self, device: Device) -> None:
+        await asyncio.sleep(_SIBLING_DELAY_S)
+        await self._try_to_take(device)
 
     async def _try_to_take(self, device: Device) -> None:
         try:
@@ -128,20 +141,21 @@ class Connector:
                 await self._follow_assignment(documents)
 
     async def _follow_assignment(self, documents: Sequence[Document]) -> None:
-        devices = {device.account: device for device in map(Device.read, documents)}
-        await self._stop_runners([account for account in self._tasks if account not in devices])
-        for account, device in devices.items():
+        devices = {(device.account, device.slot): device for device in map(Device.read, documents)}
+        await self._stop_runners([name for name in self._tasks if name not in devices])
+        for name, device in devices.items():
             if not device.wanted:
                 await self._remove(device)
-            elif account not in self._tasks or self._tasks[account].done():
+            elif name not in self._tasks or self._tasks[name].done():
                 await self._start(device)
-        self._accounts_changed.set()
+        self._devices_changed.set()
 
     async def _start(self, device: Device) -> None:
         document = await self._read_account(device.account)
         if document is None:
             return
-        runner = DeviceRunner(
+        name = (device.account, device.slot)
+        self._runners[name] = DeviceRunner(
             self._store,
             self._clock,
             self._random,
@@ -151,37 +165,37 @@ class Connector:
             self.connector,
             self._beat_now.set,
         )
-        self._runners[device.account] = runner
-        self._tasks[device.account] = asyncio.create_task(runner.run(), name=f"device {device.account}")
-        self._tasks[device.account].add_done_callback(_report)
+        self._tasks[name] = asyncio.create_task(self._runners[name].run(), name=f"device {'_'.join(name)}")
+        self._tasks[name].add_done_callback(_report)
 
     async def _remove(self, device: Device) -> None:
-        """The session was deleted: unlink its device and clear what is kept of it."""
-        runner = self._runners.get(device.account)
+        """The session or its standby was deleted: unlink the device and clear what is kept of it."""
+        name = (device.account, device.slot)
+        runner = self._runners.get(name)
         if runner is not None:
             runner.leave()
-            await self._stop_runners([device.account])
+            await self._stop_runners([name])
         else:
             await self._open_link(device.account, device.slot).log_out()
         while True:
             try:
-                await clear_session(self._store, device.account, device.slot)
+                await clear_device(self._store, device.account, device.slot)
             except (StoreUnavailable, StoreConflict) as error:
                 log.warning("the documents of %s could not be cleared, trying again: %s", device.account, error)
                 await asyncio.sleep(_STORE_RETRY_S)
             else:
                 return
 
-    async def _stop_runners(self, stopping: Sequence[str]) -> None:
-        tasks = [self._tasks[account] for account in stopping if account in self._tasks]
+    async def _stop_runners(self, stopping: Sequence[tuple[str, str]]) -> None:
+        tasks = [self._tasks[name] for name in stopping if name in self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for account in stopping:
-            self._tasks.pop(account, None)
-            self._runners.pop(account, None)
+        for name in stopping:
+            self._tasks.pop(name, None)
+            self._runners.pop(name, None)
         if tasks:
-            self._accounts_changed.set()
+            self._devices_changed.set()
 
     async def _read_account(self, account: str) -> Document | None:
         while True:
@@ -194,29 +208,39 @@ class Connector:
     async def _feed(self) -> None:
         """Watch waiting rows and QR requests of all accounts, in groups as large as one query takes; regroup on a change."""
         while True:
-            self._accounts_changed.clear()
+            self._devices_changed.clear()
             held = sorted(self._runners)
+            senders = [account for account, slot in held if slot == FIRST_SLOT]
             try:
                 async with asyncio.TaskGroup() as feeds:
-                    for group in _batched(held, IN_VALUES_MAX):
+                    for group in _batched(senders, IN_VALUES_MAX):
                         feeds.create_task(self._feed_rows(group))
+                    for group in _batched(sorted({account for account, _ in held}), IN_VALUES_MAX):
                         feeds.create_task(self._feed_pairings(group))
-                    feeds.create_task(self._until_accounts_change(held))
-            except* _AccountsChanged:
+                        feeds.create_task(self._feed_questions(group))
+                    feeds.create_task(self._until_devices_change(held))
+            except* _DevicesChanged:
                 pass
 
-    async def _until_accounts_change(self, held: list[str]) -> None:
+    async def _until_devices_change(self, held: list[tuple[str, str]]) -> None:
         while sorted(self._runners) == held:
-            await self._accounts_changed.wait()
-            self._accounts_changed.clear()
-        raise _AccountsChanged
+            await self._devices_changed.wait()
+            self._devices_changed.clear()
+        raise _DevicesChanged
 
     async def _feed_pairings(self, group: tuple[str, ...]) -> None:
         async with self._store.watch(accounts.pairings_of(group)) as watch:
             async for documents in watch:
                 for pairing in map(Pairing.read, documents):
-                    if runner := self._runners.get(pairing.account):
+                    if runner := self._runners.get((pairing.account, pairing.slot)):
                         runner.pairing_requested(pairing.requested)
+
+    async def _feed_questions(self, group: tuple[str, ...]) -> None:
+        async with self._store.watch(witness.questions_to(group)) as watch:
+            async for documents in watch:
+                for question in map(Question.read, documents):
+                    if runner := self._runners.get((question.account, question.slot)):
+                        runner.asked(question)
 
     async def _feed_rows(self, group: tuple[str, ...]) -> None:
         async with self._store.watch(outbox.waiting_rows(group)) as watch:
@@ -225,7 +249,7 @@ class Connector:
                 for document in documents:
                     rows[document.fields["account"]].append(document)
                 for account, of_account in rows.items():
-                    if runner := self._runners.get(account):
+                    if runner := self._runners.get((account, FIRST_SLOT)):
                         runner.offer(map(outbox.to_outgoing, of_account))
 
 

@@ -1,22 +1,33 @@
-"""Clearing what is kept of a deleted session, in batches that Firestore takes."""
+"""Clearing what is kept of a deleted session or standby, in batches that Firestore takes."""
 
 from __future__ import annotations
 
 from keepline.domain.message import MessageState
 from keepline.ports.documents import SERVER_TIME, Delete, DocumentStore, Update, Write
-from keepline.records import accounts, history, outbox
+from keepline.records import accounts, history, outbox, witness
+from keepline.records.accounts import Account
 
 _BATCH_MAX = 400
 
 
-async def clear_session(store: DocumentStore, account: str, slot: str) -> None:
-    """Cancel what still waits, then remove the chats and the session's own documents. Can be repeated after any crash."""
+async def clear_device(store: DocumentStore, account: str, slot: str) -> None:
+    """Remove the documents of one device, and those of its session if that is deleted and this was its last device.
+
+    The last, because the others are still to be unlinked by the connectors that hold them. Can be repeated after any crash.
+    """
+    others = [d for d in await store.query(accounts.devices_of_account(account)) if d.id != slot]
     document = await store.get(accounts.account_path(account))
-    if document is None:
-        return
+    if document is not None and not Account.read(document).wanted and not others:
+        await _clear_session(store, Account.read(document))
+    else:
+        await store.commit([*accounts.remove_device(account, slot), witness.remove_questions(account, slot)])
+
+
+async def _clear_session(store: DocumentStore, account: Account) -> None:
+    """Cancel what still waits, then remove the chats and the session's own documents."""
     while rows := [
-        *await store.query(outbox.queued_rows(account, _BATCH_MAX)),
-        *await store.query(outbox.doubtful_rows(account)),
+        *await store.query(outbox.queued_rows(account.id, _BATCH_MAX)),
+        *await store.query(outbox.doubtful_rows(account.id)),
     ][:_BATCH_MAX]:
         cancelled = {
             "state": MessageState.CANCELLED.value,
@@ -24,8 +35,9 @@ async def clear_session(store: DocumentStore, account: str, slot: str) -> None:
             "times.cancelled": SERVER_TIME,
         }
         await store.commit([Update(row.path, cancelled, row.version) for row in rows])
-    while messages := await store.query(history.newest_of_account(account, _BATCH_MAX, None)):
+    while messages := await store.query(history.newest_of_account(account.id, _BATCH_MAX, None)):
         removals: list[Write] = [Delete(message.path) for message in messages]
         await store.commit(removals)
+    questions = [witness.remove_questions(account.id, slot) for slot in accounts.SLOTS]
     # At the version that was read: two may clear at once, and the slower must not clear a session made anew in between.
-    await store.commit(accounts.remove_account(account, slot, document.version))
+    await store.commit([*questions, *accounts.remove_account(account.id, account.version)])

@@ -1,4 +1,7 @@
-"""Running one linked device: its events become state, pairing codes, recorded messages and receipts; its queue is sent."""
+"""Running one linked device: its events become state, pairing codes, recorded messages and receipts.
+
+The device of the first slot sends for the account. The other one hears the same and is its witness.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,15 @@ from keepline.domain.send_queue import Outgoing
 from keepline.domain.session import STARTING, TERMINAL_STATES, next_status
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
-from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
-from keepline.records import history
-from keepline.records.accounts import Account, Device
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
+from keepline.records.accounts import FIRST_SLOT, Account, Device
 from keepline.records.connectors import DeviceBeat
+from keepline.records.witness import Question
 from keepline.usecases.pairing import PairingDesk
 from keepline.usecases.recording import Recorder
 from keepline.usecases.sending import AuthorityLost, Sender, take_authority
 from keepline.usecases.status_keeping import StatusKeeper
+from keepline.usecases.witnessing import Witness
 
 DRAIN_TIMEOUT_S = 6.0
 _STORE_RETRY_S = 0.5
@@ -59,7 +63,8 @@ class DeviceRunner:
         self._offered: list[Outgoing] = []
         self._keeper = StatusKeeper(store, account.id, device.slot)
         self._desk = PairingDesk(store, account.id, device.slot, account.tenant)
-        self._recorder = Recorder(store, device_link, self._heard_write)
+        self._recorder = Recorder(store, device_link, account)
+        self._witness = Witness(store, device_link)
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
         """The present waiting rows of this account."""
@@ -74,6 +79,10 @@ class DeviceRunner:
             self._keeper.show(STARTING)
             self._try_again.set()
 
+    def asked(self, question: Question) -> None:
+        """What the account's sending device asks of this one."""
+        self._witness.asked(question)
+
     def beat(self) -> DeviceBeat:
         """What the connector's heartbeat says of this device."""
         queued, oldest = self._sender.queue_depth() if self._sender else (0, None)
@@ -86,15 +95,19 @@ class DeviceRunner:
         """Run until cancelled; then settle what is in flight and cut the socket. Returns by itself when its authority is lost."""
         self._keeper.show(STARTING)
         try:
-            # What an earlier life claimed is judged from the device's own store, before its socket opens.
-            self._sender = await self._become_sender()
+            await self._link.open()
+            if self._device.slot == FIRST_SLOT:
+                # What an earlier life claimed is judged from the device's own store, before its socket opens.
+                self._sender = await self._become_sender()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keeper.run())
                 tasks.create_task(self._desk.keep_shown())
                 tasks.create_task(self._recorder.run())
-                tasks.create_task(self._hear(self._sender))
+                tasks.create_task(self._witness.run())
+                tasks.create_task(self._hear())
                 tasks.create_task(self._reconnect())
-                tasks.create_task(self._send(self._sender))
+                if self._sender is not None:
+                    tasks.create_task(self._send(self._sender))
                 await self._link.connect()
         except* AuthorityLost:
             log.warning("another connector sends for %s now; this one falls silent", self._account.id)
@@ -125,19 +138,49 @@ class DeviceRunner:
             await sender.drain(DRAIN_TIMEOUT_S)
             raise
 
-    async def _hear(self, sender: Sender) -> None:
+    async def _hear(self) -> None:
         async for event in self._link.events():
             match event:
                 case link.Evidence(kind=kind, age_ms=age_ms):
                     self._evidence = (kind, self._clock.monotonic_s() - age_ms / 1000)
-                case link.MessageHeard():
+                case link.MessageHeard() | link.MessageUnreadable():
                     self._recorder.heard(event)
                 case link.ReceiptHeard():
-                    sender.heard(event)
+                    await self._receipt(event)
                 case _:
-                    self._follow(event, sender)
+                    self._follow(event)
+                    self._tell_roles(event)
 
-    def _follow(self, event: link.StateEvent, sender: Sender) -> None:
+    async def _receipt(self, receipt: link.ReceiptHeard) -> None:
+        if self._sender is not None:
+            self._sender.heard(receipt)
+        else:
+            await self._link.acknowledge([receipt.seq])  # The sending device gets it as well.
+
+    def _tell_roles(self, event: link.StateEvent) -> None:
+        """What a change of the connection means for sending and for bearing witness."""
+        match event:
+            case link.CaughtUp():
+                self._witness.caught_up()
+            case link.Connected() | link.Stalled() | link.Resumed() | link.Paired() | link.PairingCode():
+                pass
+            case _:
+                self._witness.disconnected()
+        if self._sender is None:
+            return
+        match event:
+            case link.Connected() | link.Resumed():
+                self._sender.connected()
+            case link.CaughtUp():
+                self._sender.caught_up()
+            case link.Stalled():
+                self._sender.paused()
+            case link.PairingCode() | link.Paired() | link.PairingEnded():
+                pass
+            case _:
+                self._sender.disconnected()
+
+    def _follow(self, event: link.StateEvent) -> None:
         """One change of the connection's state."""
         self._status = next_status(self._status, event)
         match event:
@@ -156,20 +199,9 @@ class DeviceRunner:
                 self._evidence = ("login", self._clock.monotonic_s())
                 self._keeper.show_number(phone, lid)
                 self._tell_connected()
-                sender.connected()
-            case link.CaughtUp():
-                sender.caught_up()
-            case link.Stalled():
-                sender.paused()
-            case link.Resumed():
-                sender.connected()
-            case link.LinkFailed() | link.CellLost():
-                sender.disconnected()
-                if self._status.state not in TERMINAL_STATES:
-                    self._failures += 1
-                    self._try_again.set()
-            case _:
-                sender.disconnected()
+            case link.LinkFailed() | link.CellLost() if self._status.state not in TERMINAL_STATES:
+                self._failures += 1
+                self._try_again.set()
         self._keeper.show(self._status)
 
     async def _reconnect(self) -> None:
@@ -180,6 +212,3 @@ class DeviceRunner:
                 await asyncio.sleep(back_off_s(self._failures, self._random.random()))
             self._try_again.clear()
             await self._link.connect()
-
-    def _heard_write(self, heard: link.MessageHeard) -> Write:
-        return history.heard_message(self._account.id, self._account.tenant, self._account.session_id, heard)

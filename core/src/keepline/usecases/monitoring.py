@@ -6,6 +6,7 @@ Everything here may run twice, late, or beside itself: what it writes has an id 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 
 from keepline.domain.message import MessageState
@@ -15,13 +16,18 @@ from keepline.records import accounts, connectors, monitoring, outbox
 from keepline.records.accounts import Device
 from keepline.records.connectors import ConnectorBeat
 from keepline.records.monitoring import Silence, StateChange
-from keepline.usecases.deleting import clear_session
+from keepline.usecases.deleting import clear_device
+from keepline.usecases.withdrawing import expire
 
 # Far beyond what a slow beat or a restart takes (the status page calls a connector silent after 6 s already).
 CONNECTOR_SILENT_AFTER_S = 30.0
 # An accepted message whose session is gone cannot have been in a clearing's reach only moments after its acceptance.
 STRANDED_AFTER_S = 60.0
 STRANDED_ROWS_MAX = 300
+# The connector that holds the account expires its messages itself, to the second; this is for accounts that nobody holds.
+OVERDUE_AFTER_S = 60.0
+# In one commit of an account with its authority; the rest has its turn a minute later.
+OVERDUE_ROWS_MAX = 300
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +52,7 @@ class MinuteRound:
         await self._watch_connectors()
         await self._clear_deleted()
         await self._cancel_stranded()
+        await self._expire_overdue()
 
     async def _watch_connectors(self) -> None:
         documents = await self._store.query(connectors.all_connectors())
@@ -76,7 +83,7 @@ class MinuteRound:
             if device.wanted:
                 continue
             try:
-                await clear_session(self._store, device.account, device.slot)
+                await clear_device(self._store, device.account, device.slot)
             except StoreConflict:
                 log.info("%s is being cleared by somebody else as well", device.account)
 
@@ -84,10 +91,7 @@ class MinuteRound:
         """Messages accepted in the very moment in which their session was cleared: nobody else would ever end them."""
         accepted_before = self._clock.now() - timedelta(seconds=STRANDED_AFTER_S)
         rows = await self._store.query(outbox.longest_waiting_rows(accepted_before, STRANDED_ROWS_MAX))
-        by_account: dict[str, list[Document]] = {}
-        for row in rows:
-            by_account.setdefault(row.fields["account"], []).append(row)
-        for account, stranded in by_account.items():
+        for account, stranded in _by_account(rows).items():
             if await self._store.get(accounts.account_path(account)) is None:
                 await self._cancel(stranded)
 
@@ -101,3 +105,20 @@ class MinuteRound:
             await self._store.commit([Update(row.path, cancelled, row.version) for row in rows])
         except StoreConflict:
             log.info("a stranded message was changed by somebody else")
+
+    async def _expire_overdue(self) -> None:
+        """Messages whose time ran out while no connector was there to say so."""
+        expired_before = self._clock.now() - timedelta(seconds=OVERDUE_AFTER_S)
+        rows = await self._store.query(outbox.overdue_rows(expired_before, OVERDUE_ROWS_MAX))
+        for account, overdue in _by_account(rows).items():
+            try:
+                await expire(self._store, account, overdue)
+            except StoreConflict:
+                log.info("the overdue messages of %s are left to the next round: its queue is busy", account)
+
+
+def _by_account(rows: Sequence[Document]) -> dict[str, list[Document]]:
+    found: dict[str, list[Document]] = {}
+    for row in rows:
+        found.setdefault(row.fields["account"], []).append(row)
+    return found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
-from keepline.domain.link_events import MessageHeard
+from keepline.domain.link_events import MessageHeard, MessageUnreadable
+from keepline.domain.tag import read_tag
 from keepline.ports.device_link import DeviceLink
-from keepline.ports.documents import DocumentStore, StoreUnavailable, Write
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
+from keepline.records import history
+from keepline.records.accounts import Account
 
 # A commit is on its way for some milliseconds; what comes meanwhile goes into the next one, so batches grow with the load.
 BATCH_MAX = 100
@@ -20,14 +22,14 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Writes one device's heard messages. The journal in its cell bounds how many can be on the way at once."""
 
-    def __init__(self, store: DocumentStore, link: DeviceLink, to_write: Callable[[MessageHeard], Write]) -> None:
+    def __init__(self, store: DocumentStore, link: DeviceLink, account: Account) -> None:
         self._store = store
         self._link = link
-        self._to_write = to_write
-        self._heard: list[MessageHeard] = []
+        self._account = account
+        self._heard: list[MessageHeard | MessageUnreadable] = []
         self._wake = asyncio.Event()
 
-    def heard(self, message: MessageHeard) -> None:
+    def heard(self, message: MessageHeard | MessageUnreadable) -> None:
         self._heard.append(message)
         self._wake.set()
 
@@ -41,13 +43,29 @@ class Recorder:
 
     async def _record_batch(self) -> None:
         batch = self._heard[:BATCH_MAX]
-        # The same message can be heard twice (a redelivery, another device's copy): one document, one write.
-        writes = {write.path: write for write in map(self._to_write, batch)}
         try:
-            await self._store.commit(list(writes.values()))
+            await self._write(batch)
         except StoreUnavailable as error:
             log.warning("Firestore did not take %d heard messages, trying again: %s", len(batch), error)
             await asyncio.sleep(_STORE_RETRY_S)
             return
         del self._heard[: len(batch)]
         await self._link.acknowledge([message.seq for message in batch])
+
+    async def _write(self, batch: list[MessageHeard | MessageUnreadable]) -> None:
+        names = (self._account.id, self._account.tenant, self._account.session_id)
+        for message in batch:
+            if isinstance(message, MessageUnreadable):
+                try:
+                    await self._store.commit([history.unreadable_message(*names, message)])
+                except StoreConflict:
+                    continue  # It is there, perhaps readable: the other device of the account could decrypt it.
+        readable = [message for message in batch if isinstance(message, MessageHeard) and not self._is_ours(message)]
+        # The same message can be heard twice (a redelivery, another device's copy): one document, one write.
+        writes = {write.path: write for write in (history.heard_message(*names, message) for message in readable)}
+        if writes:
+            await self._store.commit(list(writes.values()))
+
+    def _is_ours(self, message: MessageHeard) -> bool:
+        """A copy of what this account's sending device sent for the outbox, where it stands already."""
+        return message.from_me and message.tag is not None and read_tag(self._account.tag_key, message.tag) is not None

@@ -1,7 +1,7 @@
 """Sending for one account: claim, hand over, settle, with one commit carrying both the settles and the next claims.
 
-One task (`run`) is the only writer of the account's authority document, so preconditions fail only when the authority has
-changed hands, somebody cancelled a row, or an earlier commit of our own was applied although its answer was lost.
+One task (`run`) is the only writer of the account's authority document but for withdrawals, so preconditions fail only when the
+authority has changed hands, somebody withdrew a row, or an earlier commit of our own was applied although its answer was lost.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from keepline.domain.doubt import Judgement, judge
 from keepline.domain.link_events import ReceiptHeard, SendOutcome
-from keepline.domain.message import MessageState
+from keepline.domain.message import Cause, MessageState
 from keepline.domain.send_queue import Outgoing, Plan, SendQueue
 from keepline.domain.tag import message_tag
 from keepline.ports.clock import Clock
@@ -23,6 +24,7 @@ from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
 from keepline.records import outbox
 from keepline.records.outbox import Authority
+from keepline.usecases.witnessing import WitnessDesk
 
 IN_FLIGHT_MAX = 10
 _STORE_RETRY_S = 0.5
@@ -43,11 +45,8 @@ async def take_authority(store: DocumentStore, account: str, connector: str, slo
     The earlier holder's claims stay in the document until they are settled, so a crash in between forgets none of them.
     """
     document = await store.get(outbox.authority_path(account))
-    if document is None:
-        authority = Authority(account, 1, connector, slot)
-    else:
-        before = Authority.read(document)
-        authority = replace(before, generation=before.generation + 1, connector=connector, slot=slot)
+    before = Authority.read(document) if document is not None else Authority.nobodys(account)
+    authority = replace(before, generation=before.generation + 1, connector=connector, slot=slot)
     [version] = await store.commit([authority.write()])
     return replace(authority, version=version)
 
@@ -56,7 +55,12 @@ class Sender:
     """The sending side of one account, for as long as its authority lasts."""
 
     def __init__(
-        self, store: DocumentStore, clock: Clock, link: DeviceLink, authority: Authority, account_key: bytes
+        self,
+        store: DocumentStore,
+        clock: Clock,
+        link: DeviceLink,
+        authority: Authority,
+        account_key: bytes,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -64,6 +68,7 @@ class Sender:
         self._authority = authority
         self._key = account_key
         self._queue = SendQueue(IN_FLIGHT_MAX)
+        self._desk = WitnessDesk(store, authority.account, authority.slot, str(authority.generation))
         self._wake = asyncio.Event()
         self._connected = False
         self._caught_up_since_s: float | None = None
@@ -99,35 +104,34 @@ class Sender:
         """Decide about rows that an earlier holder had claimed. Call it before the device connects.
 
         A row whose tag the device's store does not know was never handed to WhatsApp: it is simply still queued. A row whose
-        tag is known may have left: it is in doubt until a receipt proves it, or the wait for one is over.
+        tag is known is sent, if the journal has WhatsApp's answer, or else in doubt.
         """
-        claimed = [await self._store.get(outbox.row_path(message_id)) for message_id in self._authority.message_ids()]
-        doubted = await self._store.query(outbox.doubtful_rows(self._authority.account))
-        rows = {document.id: outbox.to_outgoing(document) for document in [*claimed, *doubted] if document is not None}
-        unsettled = [row for row in rows.values() if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT)]
-        tried = await self._link.find_tried([self._tag(row) for row in unsettled])
-        now_s = self._clock.monotonic_s()
+        unsettled = await self._unsettled_rows()
+        tags = {row.message_id: self._tag(row, _open_attempt(row)) for row in unsettled}
+        tried = await self._link.find_tried(list(tags.values()))
+        now, now_s = self._clock.now(), self._clock.monotonic_s()
         for row in unsettled:
-            wa_message_id = tried.get(self._tag(row), row.wa_message_id)
-            if wa_message_id is not None:
-                row.wa_message_id = wa_message_id
-                self._queue.adopt_doubt(row, now_s)
+            found = tried.get(tags[row.message_id])
+            outcome = None
+            if found is not None:
+                outcome = SendOutcome("sent" if found.acknowledged else "unknown", wa_message_id=found.wa_message_id)
+            self._queue.adopt(row, outcome, now, now_s)
         self._queue.release_unknown(self._authority.message_ids())
-        while plan := self._queue.plan(now_s, may_send=False):
+        while plan := self._queue.plan(now, now_s, may_send=False):
             await self._commit(plan)
 
     def heard(self, receipt: ReceiptHeard) -> None:
         """A receipt. The device's journal may forget it once what it says is durable."""
         self._receipts.append(receipt)
         for wa_message_id in receipt.wa_message_ids:
-            if not self._queue.receipt(wa_message_id, MessageState(receipt.status), receipt.at):
+            if not self._queue.receipt(wa_message_id, Cause(receipt.status), receipt.at):
                 self._early.setdefault(wa_message_id, []).append(receipt)
         self._wake.set()
 
     def queue_depth(self) -> tuple[int, datetime | None]:
         """How many rows wait, and since when the oldest does."""
         waiting = self._queue.waiting()
-        return len(waiting), waiting[0].accepted_at if waiting else None
+        return len(waiting), waiting[0].due_at if waiting else None
 
     async def run(self) -> None:
         """Send until cancelled. Raises AuthorityLost."""
@@ -157,20 +161,20 @@ class Sender:
 
     async def _wait(self) -> None:
         """Until there is something to do; a tick only while time itself decides something."""
-        retry_s = self._queue.next_retry_s(self._clock.monotonic_s())
-        ticking = self._queue.has_doubts() or bool(self._early)
-        timeout_s = min(retry_s or _TICK_S, _TICK_S) if ticking or retry_s is not None else None
+        next_s = self._queue.next_change_s(self._clock.now(), self._clock.monotonic_s())
+        if self._queue.doubts() or self._early:
+            next_s = min(next_s or _TICK_S, _TICK_S)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(next_s):
                 await self._wake.wait()
         self._wake.clear()
 
     async def _step(self) -> None:
         try:
             await self._look_up_early_receipts()
-            now_s = self._clock.monotonic_s()
-            self._queue.settle_doubts(now_s, self._caught_up_since_s)
-            if plan := self._queue.plan(now_s, may_send=self._connected):
+            await self._judge_doubts()
+            now, now_s = self._clock.now(), self._clock.monotonic_s()
+            if plan := self._queue.plan(now, now_s, may_send=self._connected):
                 await self._commit(plan)
                 self._wake.set()  # There may be more than one commit holds.
         except StoreUnavailable as error:
@@ -180,14 +184,47 @@ class Sender:
             return
         await self._acknowledge_receipts()
 
+    async def _unsettled_rows(self) -> list[Outgoing]:
+        """The rows whose outcome an earlier holder left open: those that its claims name, and those in doubt."""
+        ids = self._authority.message_ids()
+        claimed = [await self._store.get(outbox.row_path(message_id)) for message_id in ids]
+        doubted = await self._store.query(outbox.doubtful_rows(self._authority.account))
+        rows = {document.id: outbox.to_outgoing(document) for document in [*claimed, *doubted] if document is not None}
+        return [row for row in rows.values() if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT)]
+
+    async def _judge_doubts(self) -> None:
+        doubts = self._queue.doubts()
+        if not doubts or self._caught_up_since_s is None:
+            return
+        slot = await self._desk.witness()
+        now_s = self._clock.monotonic_s()
+        asked: dict[str, bytes] = {}
+        for row in doubts:
+            judgement = judge(
+                now_s,
+                doubt_since_s=row.doubt_since_s or 0.0,
+                caught_up_since_s=self._caught_up_since_s,
+                has_witness=slot is not None,
+            )
+            if judgement is Judgement.GIVE_UP:
+                self._queue.give_up_waiting(row, self._clock.now())
+            elif judgement is Judgement.ASK:
+                asked[row.message_id] = self._tag(row, row.doubtful_attempt)
+        if slot is None or not asked:
+            return
+        testimony = await self._desk.consult(slot, asked)
+        if testimony is not None:
+            for message_id in testimony.asked:
+                self._queue.witnessed(message_id, testimony.seen.get(message_id), self._clock.now())
+
     async def _commit(self, plan: Plan) -> None:
         """Make the plan durable and hand over what it claims. On a conflict nothing was applied: look, and plan anew."""
         authority = self._authority
         writes: list[Write] = [outbox.settle_row(row) for row in plan.write]
-        if plan.changes_claims:
-            authority = authority.after([row.message_id for row in plan.claim], plan.release)
-            writes.append(authority.write())
         try:
+            if plan.changes_claims:
+                authority = authority.after([row.message_id for row in plan.claim], plan.release)
+                writes.append(authority.write())
             versions = await self._store.commit(writes)
         except StoreConflict:
             await self._reconcile(plan)
@@ -223,7 +260,7 @@ class Sender:
             outcome = await self._hand_over(row)
             self._queue.outcome(row, outcome, self._clock.now(), self._clock.monotonic_s())
             for receipt in self._early.pop(outcome.wa_message_id or "", ()):
-                self._queue.receipt(outcome.wa_message_id or "", MessageState(receipt.status), receipt.at)
+                self._queue.receipt(outcome.wa_message_id or "", Cause(receipt.status), receipt.at)
             if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT):
                 for later in rows[tried:]:
                     self._queue.put_back(later)
@@ -232,11 +269,16 @@ class Sender:
         self._wake.set()
 
     async def _hand_over(self, row: Outgoing) -> SendOutcome:
-        tag = self._tag(row)
+        if row.repair_of is not None:
+            # First the copy that cannot be read, so that at no time two can be. Whether that worked does not decide anything.
+            await self._link.revoke(row.chat, row.repair_of)
+        tag = self._tag(row, row.attempts)
         outcome = await self._link.send_text(row.chat, row.text, tag)
         if outcome.result == "unknown":
-            tried = await self._link.find_tried([tag])
-            return replace(outcome, wa_message_id=tried.get(tag))
+            found = (await self._link.find_tried([tag])).get(tag)
+            if found is not None and found.acknowledged:
+                return SendOutcome("sent", wa_message_id=found.wa_message_id)
+            return replace(outcome, wa_message_id=found.wa_message_id if found is not None else None)
         return outcome
 
     async def _look_up_early_receipts(self) -> None:
@@ -252,7 +294,7 @@ class Sender:
             self._queue.recall(outbox.to_outgoing(document))
         for wa_message_id in ids:
             for receipt in self._early.pop(wa_message_id, ()):
-                self._queue.receipt(wa_message_id, MessageState(receipt.status), receipt.at)
+                self._queue.receipt(wa_message_id, Cause(receipt.status), receipt.at)
         if self._early:
             self._wake.set()
 
@@ -266,5 +308,10 @@ class Sender:
             self._receipts = [receipt for receipt in self._receipts if receipt not in done]
             await self._link.acknowledge([receipt.seq for receipt in done])
 
-    def _tag(self, row: Outgoing) -> bytes:
-        return message_tag(self._key, row.message_id)
+    def _tag(self, row: Outgoing, attempt: int) -> bytes:
+        return message_tag(self._key, row.message_id, attempt)
+
+
+def _open_attempt(row: Outgoing) -> int:
+    """The number of the try whose outcome is open: of a claimed row the next one, of a row in doubt the last."""
+    return row.doubtful_attempt if row.state is MessageState.IN_DOUBT else row.attempts

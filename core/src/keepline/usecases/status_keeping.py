@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from keepline.domain.session import SessionStatus
-from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
 from keepline.records import accounts
 
 _STORE_RETRY_S = 1.0
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class StatusKeeper:
-    """Keeps `accounts/{account}` and its device document at the present status of one device."""
+    """Keeps a device's document at its present status; the first device's status is the account's as well."""
 
     def __init__(self, store: DocumentStore, account: str, slot: str) -> None:
         self._store = store
@@ -45,15 +45,16 @@ class StatusKeeper:
             if self._status is None:
                 continue
             try:
-                await self._store.commit(
-                    [
-                        accounts.account_status(self._account, self._status, phone=self._phone, lid=self._lid),
-                        accounts.device_status(self._account, self._slot, self._status),
-                    ]
-                )
+                await self._store.commit(self._writes(self._status))
             except StoreUnavailable as error:
                 log.warning("the state of %s could not be written, trying again: %s", self._account, error)
                 self._wake.set()
                 await asyncio.sleep(_STORE_RETRY_S)
             except StoreConflict:
                 return
+
+    def _writes(self, status: SessionStatus) -> list[Write]:
+        writes: list[Write] = [accounts.device_status(self._account, self._slot, status)]
+        if self._slot == accounts.FIRST_SLOT:
+            writes.append(accounts.account_status(self._account, status, phone=self._phone, lid=self._lid))
+        return writes

@@ -1,0 +1,166 @@
+"""Linking a session's devices to its number: the QR code to scan, and a second device as the standby."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from keepline.domain.errors import NotFound, StateConflict
+from keepline.domain.session import WAITING_FOR_CONNECTOR, Reason, SessionState, SessionStatus
+from keepline.domain.views import standby_reason, told_status
+from keepline.ports.clock import Clock
+from keepline.ports.documents import DocumentStore, StoreConflict
+from keepline.records import accounts
+from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Device, Pairing
+from keepline.usecases.sessions import TRIES_MAX, beats_of, busy, outlook_of, own_account, session_not_found
+
+# WhatsApp replaces a code after about 20 s and takes the first of a round for 60 s: nothing older is worth a scan.
+QR_AGE_S_MAX = 60.0
+QR_GOOD_FOR_S = 20.0
+# A round that was asked for begins within a moment; asking again meanwhile would only disturb it.
+ROUND_ASKED_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class PairingOffer:
+    """A QR text to scan. It holds for `expires_in_s` at least; the first code of a round holds longer."""
+
+    qr: str
+    offered_at: datetime
+    expires_in_s: float
+
+
+class QrNotReady(StateConflict):
+    """No code is on offer at this moment, but one is coming."""
+
+    def __init__(self, message: str, hint: str, retry_after_s: int) -> None:
+        super().__init__("qr_not_ready", message, hint)
+        self.retry_after_s = retry_after_s
+
+
+class Linking:
+    """The devices of all tenants' sessions."""
+
+    def __init__(self, store: DocumentStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def add_standby(self, tenant: str, session_id: str) -> None:
+        """Give the session a second device, which waits for a connector and then for a scan; if it has one already, leave it.
+
+        Raises StateConflict (`not_linked_yet`, `standby_being_removed`).
+        """
+        for _ in range(TRIES_MAX):
+            account = await own_account(self._store, tenant, session_id)
+            document = await self._store.get(accounts.device_path(account.id, SECOND_SLOT))
+            if document is not None:
+                if not Device.read(document).wanted:
+                    raise _standby_being_removed()
+                return
+            if account.phone is None:
+                raise _not_linked_yet()
+            # Looked at in the next turn, whether this was applied or others were in between.
+            with contextlib.suppress(StoreConflict):
+                await self._store.commit(accounts.new_standby(account, WAITING_FOR_CONNECTOR))
+        raise busy()
+
+    async def remove_standby(self, tenant: str, session_id: str) -> None:
+        """From now on the second device is gone for its owner; its connector logs it out and clears its documents.
+
+        Raises NotFound (`session_not_found`, `standby_not_found`).
+        """
+        for _ in range(TRIES_MAX):
+            account = await own_account(self._store, tenant, session_id)
+            document = await self._store.get(accounts.device_path(account.id, SECOND_SLOT))
+            if document is None:
+                raise _no_standby()
+            device = Device.read(document)
+            if not device.wanted:
+                return
+            with contextlib.suppress(StoreConflict):  # Its connector wrote a state in between.
+                await self._store.commit([accounts.unwanted_device(device)])
+                return
+        raise busy()
+
+    async def pairing_offer(self, tenant: str, session_id: str, slot: str = FIRST_SLOT) -> PairingOffer:
+        """The code to scan now for one of the devices, judged by the state of that device alone.
+
+        Raises QrNotReady, NotFound (`standby_not_found`) and StateConflict (`already_linked`, `qr_not_available`).
+        """
+        account = await own_account(self._store, tenant, session_id)
+        documents = await asyncio.gather(
+            self._store.get(accounts.device_path(account.id, slot)),
+            self._store.get(accounts.pairing_path(account.id, slot)),
+        )
+        device = Device.read(documents[0]) if documents[0] is not None else None
+        if device is None or not device.wanted:
+            raise _no_standby() if slot == SECOND_SLOT else session_not_found()
+        pairing = Pairing.read(documents[1]) if documents[1] is not None else None
+        written = device.status
+        if written.state in (SessionState.CONNECTED, SessionState.DEGRADED) or written.code == "logging_in":
+            raise _already_linked()
+        if written.code == "pairing_timed_out":
+            await self._ask_for_round(pairing)
+            raise QrNotReady(
+                "The QR codes had run out; a new round of them has been asked for.", "Ask again in 2 seconds.", 2
+            )
+        if written.state not in (SessionState.STARTING, SessionState.PAIRING, SessionState.RECONNECTING):
+            reason = device_reason(slot, written)
+            raise StateConflict("qr_not_available", reason.sentence, reason.next_step)
+        seen = outlook_of(device, await beats_of(self._store, {device.connector}), self._clock.now())
+        if pairing is not None and not seen.silent and (offer := self._offer(pairing)):
+            return offer
+        if device.linked:
+            raise _already_linked()
+        told = told_status(written, seen).reason
+        raise QrNotReady(f"No QR code is on offer yet: {told.sentence}", "Ask again in a second.", 1)
+
+    def _offer(self, pairing: Pairing) -> PairingOffer | None:
+        if not pairing.qr or pairing.offered_at is None:
+            return None
+        age_s = max(0.0, (self._clock.now() - pairing.offered_at).total_seconds())
+        if age_s > QR_AGE_S_MAX:
+            return None
+        return PairingOffer(pairing.qr, pairing.offered_at, max(1.0, QR_GOOD_FOR_S - age_s))
+
+    async def _ask_for_round(self, pairing: Pairing | None) -> None:
+        if pairing is None:
+            return  # It is being written; whoever asks again finds it.
+        asked_at = pairing.requested_at
+        if asked_at is not None and self._clock.now() - asked_at < timedelta(seconds=ROUND_ASKED_EVERY_S):
+            return
+        try:
+            await self._store.commit([accounts.request_qr(pairing)])
+        except StoreConflict:
+            return  # Somebody else asked, or a code has just come.
+
+
+def device_reason(slot: str, status: SessionStatus) -> Reason:
+    """Why a device is in its state, and the step that mends it."""
+    return standby_reason(status) if slot == SECOND_SLOT else status.reason
+
+
+def _already_linked() -> StateConflict:
+    return StateConflict(
+        "already_linked", "A phone has linked this device already.", "Nothing to scan: look at the session's status."
+    )
+
+
+def _not_linked_yet() -> StateConflict:
+    return StateConflict(
+        "not_linked_yet",
+        "The session's first device has not been linked yet.",
+        "Scan its QR code first, then ask for the standby.",
+    )
+
+
+def _standby_being_removed() -> StateConflict:
+    return StateConflict(
+        "standby_being_removed", "The session's earlier standby is still being removed.", "Ask again in some seconds."
+    )
+
+
+def _no_standby() -> NotFound:
+    return NotFound("standby_not_found", "The session has no standby device.", "Ask for one, then scan its code.")
