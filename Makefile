@@ -35,6 +35,11 @@ $(RINGS:%=test-%): test-%: .venv/.synced
 test-slow: .venv/.synced  ## Run the tests that wait for the library's real times (minutes)
 	$(PYTEST) $(RING_FOLDERS) -m slow
 
+# With other figures: make chaos-queue CHAOS="--kills 20 --minutes 3 --seed 7 --phase single"
+.PHONY: chaos-queue
+chaos-queue: .venv/.synced  ## Kill cells and connectors 200 times under load; nothing may be lost (about 25 minutes)
+	@$(BIN)/python -m tests.chaos.queue $(CHAOS)
+
 .PHONY: check
 check: .venv/.synced  ## Check format, lint, types, import rules and dead code
 	$(BIN)/ruff format --check .
@@ -50,7 +55,7 @@ format: .venv/.synced  ## Format the code and mend what the linter can mend
 
 ##@ Measure
 .PHONY: bench
-bench: .venv/.synced  ## Time a message from its 202 to the wire, beside neonize called directly
+bench: .venv/.synced  ## Time a message from its 202 to the wire, beside neonize called directly; count what it costs
 	@$(BIN)/python bench/accept_to_wire.py
 
 .PHONY: bench-simulator
@@ -75,9 +80,9 @@ clean:  ## Remove what was built and what local runs stored, all but the API key
 help:
 	@awk 'BEGIN {FS = ":.*##"} \
 	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
-	  /^[a-z0-9%-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST) \
+	  /^[a-z0-9%-]+:.*##/ {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST) \
 	  | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9;]*m//g'; fi
-	@echo "  make test-RING    Run one ring of tests: $(RING_FOLDERS:tests/%=%)"
+	@echo "  make test-RING        Run one ring of tests: $(RING_FOLDERS:tests/%=%)"
 
 # Anew only when what is to be installed has changed.
 .venv/.synced: uv.lock pyproject.toml $(wildcard */pyproject.toml) scripts/bootstrap

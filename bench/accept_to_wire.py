@@ -1,7 +1,8 @@
 """How long a message waits in an idle Keepline: from its 202 to its stanza at WhatsApp, beside neonize called directly.
 
 Runs the whole demo on free ports, links one session and one bare neonize client, and sends by turns. Both times end when the
-simulator has the stanza. The last line is JSON; compare the ratio, the milliseconds belong to the machine.
+simulator has the stanza. Then it counts what a message costs in Firestore (store_costs.py). The last line is JSON; compare the
+ratio, the milliseconds belong to the machine.
 """
 
 from __future__ import annotations
@@ -13,67 +14,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
-import requests
+from demo import Keepline
+from store_costs import CostBench
 
 from keepline_local.stack import Stack
 from simulator.client import SimulatorClient
 
-T = TypeVar("T")
-
 SAMPLES = 60
 WARM_UP = 5
-LIMIT_S = 30.0
 FRIEND = "14155550123"
 BARE_PHONE = "14155550177"
-
-
-def until(look: Callable[[], T | None], what: str) -> T:
-    deadline = time.monotonic() + LIMIT_S
-    while time.monotonic() < deadline:
-        if (found := look()) is not None:
-            return found
-        time.sleep(0.005)
-    raise SystemExit(f"waited {LIMIT_S:.0f} s for {what}")
-
-
-class Keepline:
-    """A session of the demo, used as its users use it."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._http = requests.Session()
-        self._http.headers["X-Api-Key"] = stack.run.api_key
-        self._api = stack.run.api
-        self.session = self._call("POST", "/api/sessions/create", json={})["session_id"]
-        until(lambda: self._status() == "connected" or None, "the session to be connected")
-
-    def send(self, text: str) -> tuple[str, float]:
-        """Send one message, and return its id with the Unix time at which the 202 was in our hands."""
-        body = {"session_id": self.session, "to": FRIEND, "text": text}
-        answer = self._call("POST", "/api/messages/send", json=body)
-        return answer["message_id"], time.time()
-
-    def wa_message_id(self, message_id: str) -> str:
-        """The WhatsApp id of a message, once it is delivered and the gateway is idle again."""
-
-        def look() -> str | None:
-            message = self._call("GET", f"/api/messages/{message_id}")
-            return message["wa_message_id"] if message["state"] == "delivered" else None
-
-        return until(look, f"{message_id} to be delivered")
-
-    def _status(self) -> str:
-        return str(self._call("GET", f"/api/sessions/{self.session}/status")["state"])
-
-    def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        answer = self._http.request(method, self._api + path, timeout=LIMIT_S, **arguments)
-        answer.raise_for_status()
-        result: dict[str, Any] = answer.json()
-        return result
 
 
 class Bare:
@@ -138,13 +92,16 @@ def main() -> None:
         assert run.simulator is not None and run.simulator_dir is not None, "the demo has a simulator"
         whatsapp = SimulatorClient(run.simulator)
         keepline = Keepline(stack)
+        session = keepline.link()["session_id"]
         bare = Bare(whatsapp, Path(run.simulator_dir), Path(folder))
         try:
             gateway_starts: dict[str, float] = {}
             bare_starts: dict[str, float] = {}
             for n in range(WARM_UP + samples):
-                message_id, accepted_at = keepline.send(f"through Keepline {n}")
-                wa_message_id = keepline.wa_message_id(message_id)
+                message_id = keepline.send(session, FRIEND, f"through Keepline {n}")
+                accepted_at = time.time()
+                # Once it is delivered the gateway is idle again.
+                wa_message_id = keepline.until_message(message_id, "delivered")["wa_message_id"]
                 bare_id, called_at = bare.send(f"bare {n}")
                 if n >= WARM_UP:
                     gateway_starts[wa_message_id] = accepted_at
@@ -154,6 +111,7 @@ def main() -> None:
             arrived = arrivals(whatsapp)
         finally:
             bare.stop()
+        costs = CostBench(stack).measure()
     gateway_ms = [(arrived[wa_id] - started) * 1000 for wa_id, started in gateway_starts.items()]
     bare_ms = [(arrived[wa_id] - started) * 1000 for wa_id, started in bare_starts.items()]
     gateway_p50, bare_p50 = median(gateway_ms), median(bare_ms)
@@ -165,6 +123,7 @@ def main() -> None:
         "accept_to_wire_ms_p50": round(gateway_p50, 2),
         "bare_ms_p50": round(bare_p50, 2),
         "ratio": round(gateway_p50 / bare_p50, 2),
+        **costs,
     }
     print(json.dumps(figures))
 

@@ -231,7 +231,10 @@ def test_a_queue_that_never_stands_still_does_not_keep_the_others_from_expiring(
 ) -> None:
     busy = world.add_session("busy")
     world.add_session("quiet")
-    first, second = expiring(world, "busy"), expiring(world, "quiet", "2026-03-01T12:00:10.5Z")  # the busy one comes first
+    first, second = (
+        expiring(world, "busy"),
+        expiring(world, "quiet", "2026-03-01T12:00:10.5Z"),
+    )  # the busy one comes first
     world.clock.advance(71)
     changes = [world.send(session="busy").get_json()["message_id"] for _ in range(withdrawing.TRIES_MAX)]
     world.store.meanwhile = [world.claims(busy, change) for change in changes]

@@ -58,6 +58,7 @@ async def _run(settings: Settings, cell_module: str) -> None:
             "region": settings.region,
             "devices": connector.devices,
             "cells": pool.processes,
+            "store": {"commits": store.commits, "documents": store.documents},
             "last_beat_s": connector.last_beat_s,
         }
 

@@ -50,8 +50,11 @@ class CellDevice:
         self._journal.replay()
 
     def connect(self) -> None:
-        """Begin a new life of the client, after ending the one before."""
+        """Begin a new life of the client, after ending the one before as gently as `close` does."""
         with self._lock:
+            if self._client is not None:
+                self._egress.cut(self._device)
+                self._client.wait_until_quiet()
             self._stop_client()
             self._client = LibraryClient(self._device, self._store, self._proxy, self._hear)
             self._client.start()

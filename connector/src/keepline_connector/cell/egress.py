@@ -65,6 +65,17 @@ class Egress:
         """Cut everything of this device at once."""
         asyncio.run_coroutine_threadsafe(self._close(device), self._loop).result()
 
+    def cut(self, device: str) -> None:
+        """Cut the device's connections and leave its exit open for the next ones."""
+        asyncio.run_coroutine_threadsafe(self._cut(device), self._loop).result()
+
+    async def _cut(self, device: str) -> None:
+        way_out, _ = self._exits[device]
+        tasks = list(way_out.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _open(self, device: str, upstream: str | None, report: Report) -> str:
         way_out = _Exit(upstream, report)
 

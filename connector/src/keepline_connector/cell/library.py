@@ -205,7 +205,8 @@ class LibraryClient:
     def _tell(self, event: LinkEvent) -> None:
         self._sign_of_life.set()
         self._told_at_s = time.monotonic()
-        if not self._stopped:
+        # What was heard has been confirmed to WhatsApp, whichever life heard it; only the state of an earlier life is old news.
+        if not self._stopped or isinstance(event, (link_events.MessageHeard, link_events.ReceiptHeard)):
             self._emit(event)
 
     def _register(self, client: _Client) -> None:

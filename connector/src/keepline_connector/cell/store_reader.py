@@ -67,11 +67,9 @@ def main() -> None:
 
 
 def _rows(path: Path, statement: str, values: list[Value]) -> list[tuple[Any, ...]]:
-    try:
-        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)
-    except sqlite3.OperationalError:
+    if not path.exists():
         return []  # There is no file before the first connection.
-    with closing(database):
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_S)) as database:
         try:
             return list(database.execute(statement, values))
         except sqlite3.OperationalError as error:

@@ -56,9 +56,14 @@ _RETRY = AsyncRetry(
 
 
 class FirestoreDocuments:
-    """One pair of clients for a whole process. Create it inside the event loop it will be used in."""
+    """One pair of clients for a whole process. Create it inside the event loop it will be used in.
+
+    `commits` and `documents` count what was written since, for people who ask what a message costs.
+    """
 
     def __init__(self, project: str) -> None:
+        self.commits = 0
+        self.documents = 0
         self._client = firestore.AsyncClient(project=project)
         self._listening_client = firestore.Client(project=project)
 
@@ -85,6 +90,8 @@ class FirestoreDocuments:
             self._add(batch, write)
         with _named_errors():
             results = await batch.commit(retry=_RETRY, timeout=_ATTEMPT_TIMEOUT_S)
+        self.commits += 1
+        self.documents += len(writes)
         return [_version(result.update_time or batch.commit_time) for result in results]
 
     @asynccontextmanager

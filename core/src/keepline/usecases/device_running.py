@@ -196,6 +196,8 @@ class DeviceRunner:
                     self._try_again.set()
             case link.Connected(phone=phone, lid=lid):
                 self._failures = 0
+                # A try that was asked for meanwhile would end the connection that has just come about.
+                self._try_again.clear()
                 self._evidence = ("login", self._clock.monotonic_s())
                 self._keeper.show_number(phone, lid)
                 self._tell_connected()

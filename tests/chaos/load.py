@@ -1,0 +1,183 @@
+"""A steady load: programs that send through the API as good clients do, and people who write and read on simulated phones."""
+
+from __future__ import annotations
+
+import collections
+import threading
+import time
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import requests
+
+from simulator.client import SimulatorClient
+from simulator.errors import SimulatorError
+from tests.chaos.checker import Said, Sent
+
+CALL_TIMEOUT_S = 15.0
+RETRY_PAUSE_S = 0.3
+# A client that got no answer for this long has met an outage that no part of the storm explains.
+RETRY_LIMIT_S = 120.0
+# Messages come in bursts, as programs write them: kills meet several on their way.
+BURSTS = (1, 1, 2, 3, 5, 8)
+READ_PAUSE_S = 0.5
+
+FRIENDS_FROM = 14155570000
+
+
+@dataclass(frozen=True)
+class Chat:
+    """One account's conversation with one person."""
+
+    session_id: str
+    phone: str
+    friend: str
+
+
+def chats_of(sessions: dict[str, str], each: int) -> list[Chat]:
+    """`each` chats for every session (id → its number), each with a person of its own."""
+    chats: list[Chat] = []
+    for session_id, phone in sessions.items():
+        for _ in range(each):
+            chats.append(Chat(session_id, phone, str(FRIENDS_FROM + len(chats))))
+    return chats
+
+
+@dataclass
+class Book:
+    """What everybody did; written by the load's threads, read when they have ended."""
+
+    sent: list[Sent] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
+    """Texts that a recipient has read."""
+    troubles: list[str] = field(default_factory=list)
+    """Requests that a client had to repeat, and why."""
+    faults: list[str] = field(default_factory=list)
+    """What a client must never meet."""
+
+
+class Load:
+    """Runs until `stop`. `rate`: messages a second of all chats together, each way."""
+
+    def __init__(self, api: str, key: str, simulator: str, chats: list[Chat], rate: float, seed: str) -> None:
+        self.book = Book()
+        self.accepted = threading.Event()  # set at each acceptance; whoever waits for one clears it first
+        self._api = api
+        self._key = key
+        self._simulator = simulator
+        self._chats = chats
+        self._pause_s = len(chats) / rate
+        self._seed = seed
+        self._stopping = threading.Event()
+        self._threads = [
+            *(threading.Thread(target=self._write_by_api, args=(chat,), name=f"api {chat.friend}") for chat in chats),
+            *(threading.Thread(target=self._write_by_phone, args=(chat,), name=f"by {chat.friend}") for chat in chats),
+            threading.Thread(target=self._read, name="readers"),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.daemon = True
+            thread.start()
+
+    def stop(self) -> Book:
+        """No new message after this; what was begun is carried through."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(RETRY_LIMIT_S + CALL_TIMEOUT_S)
+            if thread.is_alive():
+                self.book.faults.append(f"the load's thread {thread.name} hangs")
+        return self.book
+
+    def _write_by_api(self, chat: Chat) -> None:
+        random = Random(f"{self._seed} api {chat.friend}")
+        client = Program(self._api, self._key, self.book)
+        number = 0
+        while not self._stopping.wait(random.expovariate(1 / (self._pause_s * _mean(BURSTS)))):
+            for _ in range(random.choice(BURSTS)):
+                number += 1
+                text = f"{chat.session_id} to {chat.friend}, number {number}"
+                message_id = client.send(chat.session_id, chat.friend, text, key=text)
+                if message_id is None:
+                    return
+                self.book.sent.append(Sent(message_id, chat.friend, number, text))
+                self.accepted.set()
+
+    def _write_by_phone(self, chat: Chat) -> None:
+        random = Random(f"{self._seed} phone {chat.friend}")
+        whatsapp = SimulatorClient(self._simulator)
+        number = 0
+        while not self._stopping.wait(random.expovariate(1 / (self._pause_s * _mean(BURSTS)))):
+            for _ in range(random.choice(BURSTS)):
+                number += 1
+                text = f"{chat.friend} to {chat.session_id}, number {number}"
+                wa_message_id = whatsapp.send(chat.friend, chat.phone, text)
+                self.book.said.append(Said(wa_message_id, chat.session_id, chat.friend, text))
+        whatsapp.close()
+
+    def _read(self) -> None:
+        """People open their chats now and then and read what is new; about half of it is never read."""
+        random = Random(f"{self._seed} readers")
+        whatsapp = SimulatorClient(self._simulator)
+        friends = {chat.friend for chat in self._chats}
+        cursor = 0
+        while not self._stopping.wait(READ_PAUSE_S):
+            events, cursor = whatsapp.log(cursor, "shown")
+            new: collections.defaultdict[str, list[str]] = collections.defaultdict(list)
+            for event in events:
+                if event["to"] in friends and random.random() < 0.5:
+                    new[event["to"]].append(event["id"])
+            for friend, ids in new.items():
+                self._read_chat(whatsapp, friend, ids)
+        whatsapp.close()
+
+    def _read_chat(self, whatsapp: SimulatorClient, friend: str, ids: list[str]) -> None:
+        texts = {message["id"]: message["text"] for message in whatsapp.inbox(friend)}
+        try:
+            whatsapp.send_receipts(friend, ids)
+        except SimulatorError as error:
+            self.book.faults.append(f"{friend} could not read {ids}: {error}")
+            return
+        self.book.read += [texts[one] for one in ids]
+
+
+class Program:
+    """A client of the API that repeats what it got no answer to, with the same Idempotency-Key."""
+
+    def __init__(self, api: str, key: str, book: Book) -> None:
+        self._api = api
+        self._book = book
+        self._http = requests.Session()
+        self._http.trust_env = False
+        self._http.headers["X-Api-Key"] = key
+
+    def send(self, session_id: str, to: str, text: str, key: str) -> str | None:
+        """The id of the accepted message; None when that could not be had, which is in the book then."""
+        body = {"session_id": session_id, "to": to, "text": text}
+        deadline = time.monotonic() + RETRY_LIMIT_S
+        while time.monotonic() < deadline:
+            began = time.monotonic()
+            try:
+                answer = self._post("/api/messages/send", body, {"Idempotency-Key": key})
+            except requests.RequestException as error:
+                trouble = f"{error!r} after {time.monotonic() - began:.3f} s"
+            else:
+                if answer.status_code == 202:
+                    return str(answer.json()["message_id"])
+                trouble = f"{answer.status_code} {answer.text[:300]}"
+                if answer.status_code < 500 and answer.status_code != 429:
+                    self._book.faults.append(f"the API refused {text!r}: {trouble}")
+                    return None
+            self._book.troubles.append(f"{time.time():.3f} {text!r}: {trouble}")
+            time.sleep(RETRY_PAUSE_S)
+        self._book.faults.append(f"no answer to {text!r} in {RETRY_LIMIT_S:.0f} s")
+        return None
+
+    def _post(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> requests.Response:
+        return self._http.post(self._api + path, json=body, headers=headers, timeout=CALL_TIMEOUT_S)
+
+
+def _mean(numbers: tuple[int, ...]) -> float:
+    return sum(numbers) / len(numbers)
