@@ -17,11 +17,11 @@ from keepline.domain.errors import (
     NotFound,
     StateConflict,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )
 from keepline.ports.documents import StoreConflict, StoreUnavailable
-from keepline.usecases.queue_room import TooMany
 
 RETRY_AFTER_S = 1
 

@@ -216,14 +216,14 @@ def test_a_crash_at_any_commit_loses_nothing_that_was_acknowledged(after: bool, 
     assert went_on == 0 if disk_lost else went_on > COMMITS_WATCHED_MAX - 10
 
 
-async def bad_hour(seed: int) -> World:
-    """An hour of kills, burnt disks and take-overs while the earlier process lives on; the store fails one call in thirty."""
+async def bad_minutes(seed: int) -> World:
+    """Ten minutes of kills, burnt disks and take-overs while the earlier process lives on; the store fails one call in thirty."""
     world = World(Random(seed))
     world.trouble = 0.03
     world.boot()
     loop = asyncio.get_running_loop()
-    while loop.time() < 3_600:
-        await asyncio.sleep(world.random.expovariate(1 / 30))
+    while loop.time() < 600:
+        await asyncio.sleep(world.random.expovariate(1 / 8))
         match world.random.choice(["kill", "burn", "take over", "return"]):
             case "kill":
                 world.processes[-1].kill()
@@ -247,12 +247,12 @@ async def bad_hour(seed: int) -> World:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_bad_hour_loses_nothing_that_was_acknowledged(seed: int) -> None:
-    world = run_virtual(bad_hour(seed))
+def test_ten_bad_minutes_lose_nothing_that_was_acknowledged(seed: int) -> None:
+    world = run_virtual(bad_minutes(seed))
     assert world.complaints == []
-    assert len(world.processes) >= 60
+    assert len(world.processes) >= 50
     assert world.opens.count("local") >= 5
-    assert world.opens.count("restored") >= 30
+    assert world.opens.count("restored") >= 25
 
 
 def test_of_two_holders_the_earlier_one_falls_silent() -> None:
@@ -381,7 +381,7 @@ def test_an_idle_session_costs_no_commit_and_is_pruned_every_hour() -> None:
 def caught() -> bool:
     for seed in range(4):
         try:
-            if run_virtual(bad_hour(seed)).complaints:
+            if run_virtual(bad_minutes(seed)).complaints:
                 return True
         except (TimeoutError, session_store.SessionRefused):
             return True

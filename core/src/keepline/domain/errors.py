@@ -42,3 +42,11 @@ class StateConflict(KeeplineError):
 
 class Unavailable(KeeplineError):
     """A part we depend on did not answer. The same request may succeed later."""
+
+
+class TooMany(KeeplineError):
+    """More than is allowed at a time. The same request may succeed after `retry_after_s` seconds."""
+
+    def __init__(self, code: str, message: str, hint: str, retry_after_s: int) -> None:
+        super().__init__(code, message, hint)
+        self.retry_after_s = retry_after_s

@@ -302,7 +302,8 @@ class SendQueue:
 
     def _expire(self, now: datetime) -> None:
         for row in self._open.values():
-            in_play = row.claim is not None or row.message_id in self._released
+            # Of a row that is being repaired a copy has left.
+            in_play = row.claim is not None or row.message_id in self._released or row.repair_of is not None
             if row.expires_at is None or row.expires_at > now or in_play or row.state is not MessageState.QUEUED:
                 continue
             self._end(row, Cause.EXPIRED, "expired", now)

@@ -15,12 +15,20 @@ async def clear_device(store: DocumentStore, account: str, slot: str) -> None:
 
     The last, because the others are still to be unlinked by the connectors that hold them. Can be repeated after any crash.
     """
-    others = [d for d in await store.query(accounts.devices_of_account(account)) if d.id != slot]
+    if await _has_others(store, account, slot):
+        await store.commit([*accounts.remove_device(account, slot), witness.remove_questions(account, slot)])
+        if await _has_others(store, account, slot):
+            return
+        # Another connector did the same at the same moment; one of the two at least sees that nobody is left.
     document = await store.get(accounts.account_path(account))
-    if document is not None and not Account.read(document).wanted and not others:
+    if document is not None and not Account.read(document).wanted:
         await _clear_session(store, Account.read(document))
     else:
         await store.commit([*accounts.remove_device(account, slot), witness.remove_questions(account, slot)])
+
+
+async def _has_others(store: DocumentStore, account: str, slot: str) -> bool:
+    return any(device.id != slot for device in await store.query(accounts.devices_of_account(account)))
 
 
 async def _clear_session(store: DocumentStore, account: Account) -> None:

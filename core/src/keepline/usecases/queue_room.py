@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from keepline.domain.errors import KeeplineError
+from keepline.domain.errors import TooMany
 from keepline.domain.queue_cap import QUEUED_MAX, Counted
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
@@ -16,14 +16,6 @@ from keepline.records import outbox
 REMEMBERED_ACCOUNTS_MAX = 1_000
 # A connected session makes room within seconds; one that is not takes as long as it takes.
 RETRY_AFTER_S = 10
-
-
-class TooMany(KeeplineError):
-    """More than is allowed at a time. The same request may succeed after `retry_after_s` seconds."""
-
-    def __init__(self, code: str, message: str, hint: str, retry_after_s: int) -> None:
-        super().__init__(code, message, hint)
-        self.retry_after_s = retry_after_s
 
 
 @dataclass
