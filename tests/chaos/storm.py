@@ -242,12 +242,11 @@ class _Storm:
 
 
 def _tell(ids: set[str], truth: list[dict[str, Any]], killer: Killer) -> None:
-    """What the simulator knows of a message, and the kills near it."""
-    for event in truth:
-        if not ids.isdisjoint({event.get("id"), *event.get("ids", ())}):
-            print(f"  truth: {json.dumps(event)}")
-            near = [kill for kill in killer.kills if abs(kill.at - event["at"]) < KILL_NEAR_S]
-            for kill in near:
-                print(
-                    f"    {kill.part} of {kill.connector} was killed {(kill.at - event['at']) * 1000:+.0f} ms from it"
-                )
+    """What the simulator knows of a message, and the kills near it, in the order of time."""
+    events = [event for event in truth if not ids.isdisjoint({event.get("id"), *event.get("ids", ())})]
+    lines = [(event["at"], f"truth: {json.dumps(event)}") for event in events]
+    for kill in killer.kills:
+        if any(abs(kill.at - event["at"]) < KILL_NEAR_S for event in events):
+            lines.append((kill.at, f"kill: {kill.at:.6f} {kill.part} of {kill.connector}, process {kill.pid}"))
+    for _, line in sorted(lines):
+        print(f"  {line}")

@@ -14,13 +14,12 @@ from keepline.ports.documents import DocumentStore, Put, StoreConflict, Update
 from keepline.records import session_docs
 from keepline.testing.keys import MemoryKeys
 from keepline.testing.session_file import FakeSessionDisk, MemorySessionFile
+from keepline.usecases.session_chain import create_session, open_session
 from keepline.usecases.session_keeping import SessionKeeper, SessionLost
 from keepline.usecases.session_store import (
     SessionRefused,
-    create_session,
     delete_session,
     list_sessions,
-    open_session,
     restore_session,
     save_session,
 )

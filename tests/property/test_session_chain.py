@@ -474,12 +474,14 @@ def forgotten(state: Rows) -> Rows:
 
 
 KEYS = ["row", "other row", f"{RATCHET}:1", f"{RATCHET}:2", "ratchet:15551@s.whatsapp.net:1", "ratchet:own:1"]
+# These take several commits: the chunks, what the chain has to catch up with, the head.
+TROUBLE = st.sampled_from(["", "", "before 1", "after 1", "before 2", "after 2", "before 3", "after 3"])
 STEPS = st.one_of(
     st.tuples(st.just("put"), st.sampled_from(KEYS)),
     st.tuples(st.just("delete"), st.sampled_from(KEYS)),
     st.tuples(st.just("commit"), st.sampled_from(["", "", "", "before", "after"])),
-    st.tuples(st.just("whole"), st.sampled_from(["", "before", "after"])),
-    st.tuples(st.just("compact"), st.sampled_from(["", "", "before", "after"])),
+    st.tuples(st.just("whole"), TROUBLE),
+    st.tuples(st.just("compact"), TROUBLE),
     st.tuples(st.just("restart"), st.sampled_from(["", "before", "after"])),
     st.tuples(st.just("elsewhere"), st.sampled_from(["", "before", "after"])),
     st.tuples(st.just("lose"), st.sampled_from(["", "doubt"])),
@@ -555,15 +557,17 @@ async def act(history: History, step: str, how: Any) -> None:
 
 
 async def trouble(history: History, how: str, work: Coroutine[Any, Any, None]) -> None:
-    """One commit of it does not arrive (`before`), or its answer does not (`after`); the process lives on."""
+    """One commit of it (the first, if none is named) does not arrive, or its answer does not; the process lives on."""
+    side, _, place = how.partition(" ")
+    number = history.severed.commits + int(place or 1)
 
-    def fail(_: int) -> None:
-        history.severed.before_commit = history.severed.after_commit = lambda _: None
-        raise StoreUnavailable("in the test")
+    def fail(commit: int) -> None:
+        if commit == number:
+            raise StoreUnavailable("in the test")
 
-    if how == "before":
+    if side == "before":
         history.severed.before_commit = fail
-    elif how == "after":
+    elif side == "after":
         history.severed.after_commit = fail
     try:
         await work

@@ -7,7 +7,7 @@ So whoever opens the session must find a store that knows at least the step that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from typing import Any
 
@@ -15,7 +15,8 @@ import pytest
 
 from keepline.domain import compaction
 from keepline.domain.compaction import RestorePolicy
-from keepline.ports.documents import Put, StoreUnavailable, Version
+from keepline.ports.documents import Create, Put, StoreConflict, StoreUnavailable, Version
+from keepline.ports.keys import KeyUnavailable
 from keepline.ports.session_file import Captured
 from keepline.records import session_docs
 from keepline.testing.clock import LoopClock
@@ -24,8 +25,8 @@ from keepline.testing.keys import MemoryKeys
 from keepline.testing.session_file import FakeSessionDisk, MemorySessionFile
 from keepline.testing.severed import SeveredDocuments
 from keepline.testing.virtual_time import run_virtual
-from keepline.usecases import session_store
-from keepline.usecases.session_keeping import SWEEP_EVERY_S, Opened, SessionKeeper, SessionLost
+from keepline.usecases import session_chain, session_store
+from keepline.usecases.session_keeping import FLUSH_DELAY_S, SWEEP_EVERY_S, Opened, SessionKeeper, SessionLost
 from keepline.usecases.session_store import list_sessions, restore_session
 
 ACCOUNT = "demo_s1"
@@ -312,6 +313,222 @@ def test_a_holder_that_sleeps_through_it_all_is_fenced_when_it_wakes(lost_answer
     sleeper_story(lost_answer=lost_answer)
 
 
+# One commit at a time
+
+
+class Bench:
+    """A linked device with an open session, and nobody else about."""
+
+    def __init__(self) -> None:
+        self.clock = LoopClock()
+        self.documents = MemoryDocuments(self.clock)
+        self.keys = MemoryKeys()
+        self.disk = FakeSessionDisk()
+        self.disk.linked = True
+        self.store = SeveredDocuments(self.documents, Random(6))
+
+    def keeper(self, disk: FakeSessionDisk, policy: RestorePolicy = RestorePolicy.REFUSE) -> SessionKeeper:
+        return SessionKeeper(
+            self.store,
+            self.clock,
+            self.keys,
+            MemorySessionFile(disk),
+            Random(7).randbytes,
+            account=ACCOUNT,
+            tenant="demo",
+            slot="a",
+            holder="connector-1",
+            policy=policy,
+        )
+
+    async def opened(self) -> SessionKeeper:
+        keeper = self.keeper(self.disk)
+        await keeper.open(0, ())
+        return keeper
+
+    def lose_next_answer(self) -> None:
+        def lost(_: int) -> None:
+            self.store.after_commit = lambda _: None
+            raise StoreUnavailable("in the test")
+
+        self.store.after_commit = lost
+
+
+def told(story: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
+    async def main() -> None:
+        await story(Bench())
+
+    run_virtual(main())
+
+
+def test_a_commit_tells_the_sequence_that_it_makes() -> None:
+    async def story(bench: Bench) -> None:
+        keeper = await bench.opened()
+        told: list[int] = []
+
+        def acknowledging(sequence: int) -> Put:
+            told.append(sequence)
+            return Put(ACKNOWLEDGED, {"sequence": sequence})
+
+        bench.disk.put("row", b"1")
+        before = keeper.sequence
+        versions = await keeper.commit([Put("things/one", {"n": 1})], acknowledging=acknowledging)
+        assert told == [keeper.sequence] == [before + 1]
+        document = await bench.documents.get(ACKNOWLEDGED)
+        assert document is not None
+        assert versions[-1] == document.version
+        # Nothing has changed on the device: the sequence stays.
+        assert len(await keeper.commit([Put("things/one", {"n": 2})], acknowledging=acknowledging)) == 2
+        assert told[-1] == keeper.sequence == before + 1
+        before_flush = bench.documents.commits
+        await keeper.flush()
+        assert bench.documents.commits == before_flush
+
+    told(story)
+
+
+def test_more_writes_than_a_commit_holds_are_refused_before_anything_happens() -> None:
+    async def story(bench: Bench) -> None:
+        keeper = await bench.opened()
+        bench.disk.put("row", b"1")
+        writes = [Put(f"things/{n}", {"n": n}) for n in range(499)]
+        with pytest.raises(ValueError, match="499"):
+            await keeper.commit(writes)
+        await keeper.commit(writes[:498], acknowledging=lambda sequence: Put(ACKNOWLEDGED, {"sequence": sequence}))
+
+    told(story)
+
+
+def test_a_conflict_of_the_writes_is_the_callers_and_costs_the_session_nothing() -> None:
+    async def story(bench: Bench) -> None:
+        keeper = await bench.opened()
+        await bench.documents.commit([Create("things/one", {})])
+        bench.disk.put("row", b"1")
+        before = keeper.sequence
+        with pytest.raises(StoreConflict):
+            await keeper.commit([Create("things/one", {})])
+        assert keeper.sequence == before
+        assert "row" in bench.disk.changes
+        await keeper.flush()
+        assert keeper.sequence == before + 1
+        assert bench.disk.changes == {}
+
+    told(story)
+
+
+def test_writes_that_were_applied_without_an_answer_meet_themselves() -> None:
+    async def story(bench: Bench) -> None:
+        keeper = await bench.opened()
+        before = keeper.sequence
+        bench.disk.put("row", b"1")
+        bench.lose_next_answer()
+        with pytest.raises(StoreUnavailable):
+            await keeper.commit([Create("things/one", {})])
+        assert keeper.sequence == before
+        bench.disk.put("row", b"2")
+        with pytest.raises(StoreConflict):
+            await keeper.commit([Create("things/one", {})])
+        # The caller looks, and writes what is left to write. What changed meanwhile goes with it.
+        assert keeper.sequence == before + 1
+        await keeper.commit([Put("things/two", {})])
+        assert keeper.sequence == before + 2
+        assert bench.disk.changes == {}
+
+    told(story)
+
+
+def test_a_commit_that_is_cancelled_on_its_way_is_found_by_the_next() -> None:
+    async def story(bench: Bench) -> None:
+        keeper = await bench.opened()
+        before = keeper.sequence
+        bench.disk.put("row", b"1")
+        applied = asyncio.Event()
+        bench.store.after_commit = lambda _: applied.set()
+        commit = asyncio.create_task(keeper.commit([Put("things/one", {})]))
+        await applied.wait()
+        commit.cancel()
+        await asyncio.gather(commit, return_exceptions=True)
+        assert commit.cancelled()
+        assert keeper.sequence == before
+        await keeper.commit([Put("things/two", {})])
+        assert keeper.sequence == before + 1
+        assert bench.disk.changes == {}
+
+    told(story)
+
+
+def test_a_restore_whose_last_answer_was_lost_is_still_told_as_one() -> None:
+    async def story(bench: Bench) -> None:
+        first = await bench.opened()
+        elsewhere = FakeSessionDisk()
+        keeper = bench.keeper(elsewhere)
+        bench.lose_next_answer()
+        with pytest.raises(StoreUnavailable):
+            await keeper.open(first.sequence, ())
+        opened = await keeper.open(first.sequence, ())
+        assert (opened.kind, opened.version) == ("restored", 1)
+        assert (await bench.keeper(elsewhere).open(opened.sequence, ())).kind == "local"
+
+    told(story)
+
+
+def test_what_was_forgotten_for_a_doubt_stays_forgotten() -> None:
+    async def story(bench: Bench) -> None:
+        chat = "14155550123@s.whatsapp.net"
+        keeper = await bench.opened()
+        for key in (f"ratchet:{chat}:0", "ratchet:own:1", "ratchet:15551@s.whatsapp.net:0"):
+            bench.disk.put(key, b"1")
+        await keeper.flush()
+        second, third = FakeSessionDisk(), FakeSessionDisk()
+        opened = await bench.keeper(second).open(keeper.sequence, [chat])
+        assert set(second.rows) == {"device", "ratchet:15551@s.whatsapp.net:0"}
+        await bench.keeper(third).open(opened.sequence, ())
+        assert third.rows == second.rows
+
+    told(story)
+
+
+@pytest.mark.parametrize("policy", list(RestorePolicy))
+def test_a_session_that_opens_and_is_no_store_is_refused_and_left_alone(policy: RestorePolicy) -> None:
+    async def story(bench: Bench) -> None:
+        keeper = await bench.opened()
+        session = await session_chain.open_session(bench.documents, bench.keys, ACCOUNT, "a")
+        assert session is not None
+        empty = Captured(bench.disk.incarnation, 1, True, b"{}")
+        await session_store.save_session(bench.documents, session, empty, Random(8).randbytes, bench.clock.now())
+        path = session_docs.head_path(ACCOUNT, "a")
+        before = await bench.documents.get(path)
+        elsewhere = bench.keeper(FakeSessionDisk(), policy)
+        if policy is RestorePolicy.REFUSE:
+            with pytest.raises(session_store.SessionRefused) as refused:
+                await elsewhere.open(keeper.sequence, ())
+            assert refused.value.code == "session_invalid"
+            assert await bench.documents.get(path) == before
+        else:
+            opened = await elsewhere.open(keeper.sequence, ())
+            assert (opened.kind, opened.version, opened.behind) == ("restored", 1, 1)
+            assert (await bench.keeper(FakeSessionDisk()).open(opened.sequence, ())).behind == 0
+
+    told(story)
+
+
+def test_wrapping_keys_that_are_away_can_be_waited_for() -> None:
+    async def story(bench: Bench) -> None:
+        bench.keys.available = False
+        for _ in range(2):
+            keeper = bench.keeper(bench.disk)
+            with pytest.raises(KeyUnavailable):
+                await keeper.open(0, ())
+            bench.keys.available = True
+            assert (await keeper.open(0, ())).kind in ("new", "local")
+            bench.keys.available = False
+
+    told(story)
+
+
+# What happens by itself
+
+
 def test_segments_and_versions_do_not_pile_up() -> None:
     async def story() -> None:
         world = World(Random(3))
@@ -326,53 +543,55 @@ def test_segments_and_versions_do_not_pile_up() -> None:
 
 
 def test_what_changes_unheard_is_durable_within_a_minute_and_what_is_poked_within_seconds() -> None:
-    async def story() -> None:
-        world = World(Random(4))
-        disk = FakeSessionDisk()
-        disk.linked = True
-        keeper = Process(world, disk, "connector-1").keeper
-        await asyncio.sleep(1)
-        world.processes.clear()
-        before = keeper.sequence
-        disk.put("unheard", b"1")
-        await asyncio.sleep(SWEEP_EVERY_S + 1)
-        assert "unheard" not in disk.changes
-        disk.put("heard", b"1")
-        keeper.poke()
+    async def story(bench: Bench) -> None:
+        keeper = await bench.opened()
+        running = asyncio.create_task(keeper.run())
+        bench.disk.put("unheard", b"1")
+        await asyncio.sleep(SWEEP_EVERY_S - 1)
+        assert "unheard" in bench.disk.changes
         await asyncio.sleep(2)
-        assert "heard" not in disk.changes
-        assert keeper.sequence > before
+        assert "unheard" not in bench.disk.changes
+        bench.disk.put("heard", b"1")
+        keeper.poke()
+        await asyncio.sleep(FLUSH_DELAY_S + 0.1)
+        assert "heard" not in bench.disk.changes
+        running.cancel()
 
-    run_virtual(story())
+    told(story)
+
+
+def test_a_flush_that_fails_is_tried_again_and_ends_with_the_session() -> None:
+    async def story(bench: Bench) -> None:
+        keeper = await bench.opened()
+        running = asyncio.create_task(keeper.run())
+        bench.store.trouble = 1.0
+        bench.disk.put("row", b"1")
+        keeper.poke()
+        await asyncio.sleep(600)
+        assert "row" in bench.disk.changes
+        bench.store.trouble = 0.0
+        await asyncio.sleep(2 * SWEEP_EVERY_S)
+        assert bench.disk.changes == {}
+        await bench.keeper(FakeSessionDisk()).open(keeper.sequence, ())
+        bench.disk.put("row", b"2")
+        keeper.poke()
+        with pytest.raises(SessionLost):
+            await asyncio.wait_for(running, 10)
+
+    told(story)
 
 
 def test_an_idle_session_costs_no_commit_and_is_pruned_every_hour() -> None:
-    async def story() -> None:
-        clock = LoopClock()
-        documents = MemoryDocuments(clock)
-        disk = FakeSessionDisk()
-        disk.linked = True
-        keeper = SessionKeeper(
-            documents,
-            clock,
-            MemoryKeys(),
-            MemorySessionFile(disk),
-            Random(5).randbytes,
-            account=ACCOUNT,
-            tenant="demo",
-            slot="a",
-            holder="connector-1",
-            policy=RestorePolicy.REFUSE,
-        )
-        await keeper.open(0, ())
-        before = documents.commits
+    async def story(bench: Bench) -> None:
+        keeper = await bench.opened()
+        before = bench.documents.commits
         running = asyncio.create_task(keeper.run())
         await asyncio.sleep(1_000 * 3_600)
-        assert documents.commits == before
-        assert 990 <= disk.pruned <= 1_000
+        assert bench.documents.commits == before
+        assert 990 <= bench.disk.pruned <= 1_000
         running.cancel()
 
-    run_virtual(story())
+    told(story)
 
 
 # A checker that finds nothing may be blind. Each of these breaks one defence, and must be seen.

@@ -24,8 +24,8 @@ NONCE_BYTES = 12
 # What sealing adds to a payload: the nonce and the tag.
 SEALED_EXTRA_BYTES = NONCE_BYTES + 16
 
-# Below this, compressing costs more than it saves.
-_COMPRESSED_BYTES_MIN = 200
+# Below this, compressing costs more time than it saves bytes.
+_COMPRESSED_BYTES_MIN = 1_000
 _COMPRESSION_LEVEL = 1
 
 

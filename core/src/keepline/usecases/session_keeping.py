@@ -14,8 +14,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NoReturn
 
+from keepline.domain import session_refusals as refusals
 from keepline.domain.compaction import Growth, RestorePolicy, SavedVersion, is_outdated, with_version
 from keepline.domain.sealing import SEALED_EXTRA_BYTES, Header, SegmentKind, key_context, pack
+from keepline.domain.session_refusals import SessionRefused
 from keepline.ports.clock import Clock
 from keepline.ports.documents import (
     COMMIT_WRITES_MAX,
@@ -29,23 +31,20 @@ from keepline.ports.keys import KeyRefused, KeyUnavailable, KeyWrapper
 from keepline.ports.session_file import Captured, Position, SessionFile, SessionFileInvalid
 from keepline.records import session_docs
 from keepline.records.session_docs import SEGMENT_SEALED_BYTES_MAX, Head, Malformed, Segment
-from keepline.usecases.session_store import (
+from keepline.usecases.session_chain import (
     Entropy,
     OpenSession,
     Restored,
-    SessionRefused,
     create_session,
-    delete_outdated,
-    invalid,
     is_empty,
     open_session,
     opened_link,
     payload_link,
     read_chain,
-    save_session,
     take_session,
     write_snapshot,
 )
+from keepline.usecases.session_store import delete_outdated, save_session
 
 __all__ = ["Opened", "SessionKeeper", "SessionLost", "SessionRefused"]
 
@@ -198,7 +197,7 @@ class SessionKeeper:
         )
         position = await self._file.position()
         if session is None or is_empty(session):
-            return await self._begin(session, position)
+            return await self._begin(session)
         tail = session.tail
         if (
             position is not None
@@ -209,10 +208,8 @@ class SessionKeeper:
             return await self._go_on(session, tail)
         return await self._restore(session, doubted_chats)
 
-    async def _begin(self, session: OpenSession | None, position: Position | None) -> Opened:
+    async def _begin(self, session: OpenSession | None) -> Opened:
         """Nothing of the device was ever saved: what the local file has is all there is."""
-        if position is None:
-            await self._file.remove()  # It may be there and be damaged.
         if session is None:
             session = await create_session(
                 self._store,
@@ -254,7 +251,7 @@ class SessionKeeper:
             # Nobody could read past the damage again, so the chain goes on from a new version.
             captured = await self._file.snapshot()
             if captured is None:
-                raise invalid(self._account, self._slot)
+                raise refusals.invalid(self._account, self._slot)
             saved = await write_snapshot(
                 self._store, session, captured, session.sequence + 1, self._entropy, self._clock.now()
             )
@@ -279,7 +276,7 @@ class SessionKeeper:
             try:
                 return restored, await self._file.rebuild(restored.snapshot, restored.changes, doubted_chats)
             except SessionFileInvalid as error:
-                failure = invalid(self._account, self._slot)
+                failure = refusals.invalid(self._account, self._slot)
                 if self._policy is RestorePolicy.REFUSE:
                     raise failure from error
                 unusable.add(restored.version)  # at most three times: there are no more versions
