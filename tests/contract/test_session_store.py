@@ -15,7 +15,7 @@ from keepline.records import session_docs
 from keepline.testing.keys import MemoryKeys
 from keepline.testing.session_file import FakeSessionDisk, MemorySessionFile
 from keepline.usecases.session_chain import create_session, open_session
-from keepline.usecases.session_keeping import SessionKeeper, SessionLost
+from keepline.usecases.session_keeping import SessionKeeper, SessionLost, Step
 from keepline.usecases.session_store import (
     SessionRefused,
     delete_session,
@@ -58,21 +58,21 @@ async def test_what_was_committed_is_restored_elsewhere(
     store: DocumentStore, keys: MemoryKeys, disk: FakeSessionDisk
 ) -> None:
     keeper = await a_session(store, keys, disk)
-    restored = await restore_session(store, keys, "demo_s1", "a", acknowledged=keeper.sequence)
+    restored = await restore_session(store, keys, "demo_s1", "a", acknowledged=keeper.step.sequence)
     assert restored is not None
-    assert (restored.sequence, restored.behind, len(restored.changes)) == (keeper.sequence, 0, 3)
+    assert (restored.sequence, restored.behind, len(restored.changes)) == (keeper.step.sequence, 0, 3)
     elsewhere = FakeSessionDisk()
-    opened = await keeper_of(store, keys, elsewhere, holder="connector-2").open(keeper.sequence, ())
+    opened = await keeper_of(store, keys, elsewhere, holder="connector-2").open(keeper.step.sequence, ())
     assert (opened.kind, opened.version, opened.behind) == ("restored", 1, 0)
     assert elsewhere.rows == disk.rows
-    assert opened.sequence == keeper.sequence + 1
+    assert opened.sequence == keeper.step.sequence + 1
 
 
 async def test_an_earlier_holder_is_refused_with_all_that_it_writes(
     store: DocumentStore, keys: MemoryKeys, disk: FakeSessionDisk
 ) -> None:
     keeper = await a_session(store, keys, disk)
-    await keeper_of(store, keys, FakeSessionDisk(), holder="connector-2").open(keeper.sequence, ())
+    await keeper_of(store, keys, FakeSessionDisk(), holder="connector-2").open(keeper.step.sequence, ())
     disk.put("row 9", b"late")
     with pytest.raises(SessionLost):
         await keeper.commit([Put("things/late", {"n": 9})])
@@ -89,7 +89,7 @@ async def test_a_version_of_several_chunks_comes_back_whole(
     # Latin-1 in JSON blows random bytes up, and compression brings some of it back.
     assert listing.versions[0].chunks >= 6
     elsewhere = FakeSessionDisk()
-    await keeper_of(store, keys, elsewhere).open(keeper.sequence, ())
+    await keeper_of(store, keys, elsewhere).open(keeper.step.sequence, ())
     assert elsewhere.rows == disk.rows
 
 
@@ -100,20 +100,20 @@ async def test_a_capture_too_big_for_a_segment_becomes_a_version(
     disk.put("big", os.urandom(session_docs.SEGMENT_SEALED_BYTES_MAX))
     acknowledged: list[int] = []
 
-    def acknowledging(sequence: int) -> Put:
-        acknowledged.append(sequence)
-        return Put("things/acknowledged", {"sequence": sequence})
+    def acknowledging(step: Step) -> Put:
+        acknowledged.append(step.sequence)
+        return Put("things/acknowledged", {"sequence": step.sequence})
 
     versions = await keeper.commit([Put("things/big", {"n": 1})], acknowledging=acknowledging)
     document = await store.get("things/acknowledged")
     assert document is not None
     assert document.version == versions[-1]
     assert len(versions) == 2
-    assert acknowledged[-1] == document.fields["sequence"] == keeper.sequence
+    assert acknowledged[-1] == document.fields["sequence"] == keeper.step.sequence
     [listing] = await list_sessions(store, account="demo_s1")
-    assert [saved.sequence for saved in listing.versions] == [2, keeper.sequence]
+    assert [saved.sequence for saved in listing.versions] == [2, keeper.step.sequence]
     elsewhere = FakeSessionDisk()
-    await keeper_of(store, keys, elsewhere).open(keeper.sequence, ())
+    await keeper_of(store, keys, elsewhere).open(keeper.step.sequence, ())
     assert elsewhere.rows == disk.rows
 
 
@@ -125,7 +125,7 @@ async def test_what_exists_is_listed_for_a_tenant_and_for_an_account(
     await keeper_of(store, keys, FakeSessionDisk(), account="other_s1", tenant="other").open(0, ())
     listed = {listing.slot: listing for listing in await list_sessions(store, tenant="demo")}
     assert set(listed) == {"a", "b"}
-    assert listed["a"].sequence == keeper.sequence
+    assert listed["a"].sequence == keeper.step.sequence
     assert (listed["a"].account, listed["a"].holder, listed["a"].epoch) == ("demo_s1", "connector-1", 1)
     assert listed["a"].saved_at is not None
     assert listed["a"].bytes > 0
@@ -148,7 +148,7 @@ async def test_deleting_leaves_nothing_and_can_be_repeated(
     assert await list_sessions(store, tenant="demo") == []
     assert await restore_session(store, keys, "demo_s1", "a") is None
     with pytest.raises(SessionRefused) as refused:
-        await restore_session(store, keys, "demo_s1", "a", acknowledged=keeper.sequence)
+        await restore_session(store, keys, "demo_s1", "a", acknowledged=keeper.step.sequence)
     assert refused.value.code == "session_rolled_back"
 
 
@@ -168,7 +168,7 @@ async def test_a_new_session_after_a_half_deletion_is_whole(
     )
     again = await a_session(store, keys, disk)
     elsewhere = FakeSessionDisk()
-    await keeper_of(store, keys, elsewhere).open(again.sequence, ())
+    await keeper_of(store, keys, elsewhere).open(again.step.sequence, ())
     assert elsewhere.rows == disk.rows
 
 
@@ -210,7 +210,7 @@ async def test_the_last_three_versions_are_kept_and_the_rest_goes(
     assert [saved.version for saved in session.head.versions] == [3, 4, 5]
     # The keeper is fenced by now; another one tidies as it runs.
     tidy = keeper_of(store, keys, disk)
-    await tidy.open(keeper.sequence, ())
+    await tidy.open(keeper.step.sequence, ())
     await tidy._compact()
     chunks = await store.query(session_docs.all_chunks("demo_s1", "a"))
     assert [chunk.fields["version"] for chunk in chunks] == [3, 4, 5]
@@ -219,8 +219,8 @@ async def test_the_last_three_versions_are_kept_and_the_rest_goes(
     oldest = session.head.versions[0].sequence
     assert min(kinds) == 1
     assert {kind for sequence, kind in kinds.items() if sequence < oldest} == {"taken"}
-    assert all(sequence in kinds for sequence in range(oldest, tidy.sequence + 1))
-    restored = await restore_session(store, keys, "demo_s1", "a", acknowledged=tidy.sequence)
+    assert all(sequence in kinds for sequence in range(oldest, tidy.step.sequence + 1))
+    restored = await restore_session(store, keys, "demo_s1", "a", acknowledged=tidy.step.sequence)
     assert restored is not None
     assert restored.behind == 0
 
@@ -232,13 +232,13 @@ async def test_a_wrapping_that_was_rotated_is_made_anew_at_the_next_opening(
     keys.rotate()
     path = session_docs.head_path("demo_s1", "a")
     before = await store.get(path)
-    assert (await keeper_of(store, keys, disk).open(keeper.sequence, ())).kind == "local"
+    assert (await keeper_of(store, keys, disk).open(keeper.step.sequence, ())).kind == "local"
     after = await store.get(path)
     assert before is not None
     assert after is not None
     assert before.fields["wrapped_key"] != after.fields["wrapped_key"]
     again = keeper_of(store, keys, FakeSessionDisk())
-    assert (await again.open(keeper.sequence, ())).kind == "restored"
+    assert (await again.open(keeper.step.sequence, ())).kind == "restored"
     third = await store.get(path)
     assert third is not None
     assert third.fields["wrapped_key"] == after.fields["wrapped_key"]
@@ -251,7 +251,7 @@ async def test_a_key_that_cannot_be_unwrapped_is_a_refusal(
     strangers = MemoryKeys()
     strangers.forget()
     with pytest.raises(SessionRefused) as refused:
-        await restore_session(store, strangers, "demo_s1", "a", acknowledged=keeper.sequence)
+        await restore_session(store, strangers, "demo_s1", "a", acknowledged=keeper.step.sequence)
     assert refused.value.code == "session_key_refused"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from keepline.adapters.firestore import FirestoreDocuments
+from keepline.adapters.key_file import create_key_file
 from keepline.domain.ids import new_message_id
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Document
@@ -167,7 +168,10 @@ async def gateway(
     project = f"integration-{uuid.uuid4().hex[:12]}"
     store = FirestoreDocuments(project)
     folder = tmp_path / "simulator"
+    keys = tmp_path / "session_keys.json"
+    create_key_file(keys)
     environment = {
+        "KEEPLINE_KEY_FILE": str(keys),
         "KEEPLINE_PROJECT": project,
         "FIRESTORE_EMULATOR_HOST": emulator,
         "KEEPLINE_UPSTREAM_PROXY": simulator.about["proxy"],

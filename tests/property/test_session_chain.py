@@ -51,18 +51,18 @@ class Stored:
         await self.save_version(keeper)
         for _ in range(3):
             await self.change(keeper)
-        keeper = await self.opened(account, slot, "connector-2", acknowledged=keeper.sequence)
+        keeper = await self.opened(account, slot, "connector-2", acknowledged=keeper.step.sequence)
         await self.change(keeper)
         await self.save_version(keeper)
         for _ in range(3):
             await self.change(keeper)
-        self.sequence = keeper.sequence
+        self.sequence = keeper.step.sequence
         return self
 
     async def opened(self, account: str, slot: str, holder: str, acknowledged: int = 0) -> SessionKeeper:
         keeper = self.keeper(account, slot, holder)
         await keeper.open(acknowledged, ())
-        self.states[keeper.sequence] = dict(self.disk.rows)
+        self.states[keeper.step.sequence] = dict(self.disk.rows)
         return keeper
 
     def keeper(
@@ -83,9 +83,9 @@ class Stored:
 
     async def change(self, keeper: SessionKeeper) -> None:
         self.disk.put(f"row {self.random.randrange(9)}", self.random.randbytes(8))
-        self.disk.put("step", str(keeper.sequence).encode())
+        self.disk.put("step", str(keeper.step.sequence).encode())
         await keeper.flush()
-        self.states[keeper.sequence] = dict(self.disk.rows)
+        self.states[keeper.step.sequence] = dict(self.disk.rows)
 
     async def save_version(self, keeper: SessionKeeper) -> None:
         """As if compaction were due."""
@@ -386,7 +386,7 @@ async def _goes_on(stored: Stored, behind: int, rows: Rows) -> None:
     assert (opened.kind, opened.behind) == ("restored", behind)
     assert stored.disk.rows == rows
     await stored.change(keeper)
-    restored = await stored.restore(RestorePolicy.REFUSE, acknowledged=keeper.sequence)
+    restored = await stored.restore(RestorePolicy.REFUSE, acknowledged=keeper.step.sequence)
     assert await rows_of(restored) == stored.disk.rows
 
 
@@ -451,7 +451,7 @@ class History:
         self.states.append(dict(self.disk.rows))
         await self.keeper.commit([Put("things/one", {"n": self.number})])
         self.states, self.durable = [dict(self.disk.rows)], (self.disk.incarnation, self.disk.mark)
-        self.acknowledged = self.keeper.sequence
+        self.acknowledged = self.keeper.step.sequence
 
     def leave_disk(self) -> None:
         """The process goes on elsewhere; this disk may come back."""

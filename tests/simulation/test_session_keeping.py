@@ -26,7 +26,7 @@ from keepline.testing.session_file import FakeSessionDisk, MemorySessionFile
 from keepline.testing.severed import SeveredDocuments
 from keepline.testing.virtual_time import run_virtual
 from keepline.usecases import session_chain, session_store
-from keepline.usecases.session_keeping import FLUSH_DELAY_S, SWEEP_EVERY_S, Opened, SessionKeeper, SessionLost
+from keepline.usecases.session_keeping import FLUSH_DELAY_S, SWEEP_EVERY_S, Opened, SessionKeeper, SessionLost, Step
 from keepline.usecases.session_store import list_sessions, restore_session
 
 ACCOUNT = "demo_s1"
@@ -95,8 +95,8 @@ class Process:
             await self.acknowledge(step)
 
     async def acknowledge(self, step: int) -> None:
-        def acknowledging(sequence: int) -> Put:
-            return Put(ACKNOWLEDGED, {"sequence": sequence, "step": step})
+        def acknowledging(durable: Step) -> Put:
+            return Put(ACKNOWLEDGED, {"sequence": durable.sequence, "step": step})
 
         for _ in range(1_000):
             try:
@@ -147,7 +147,7 @@ class World:
 
     def committed(self, process: Process) -> None:
         assert process.opened is not None
-        if process.opened.sequence < self.taken_at < process.keeper.sequence:
+        if process.opened.sequence < self.taken_at < process.keeper.step.sequence:
             self.complaints.append(f"a commit of {process.opened} came through after another had taken the session")
 
     async def until_acknowledged(self, more: int) -> None:
@@ -295,7 +295,7 @@ def sleeper_story(*, lost_answer: bool) -> None:
         world.boot(FakeSessionDisk())
         await world.until_acknowledged(100)
         [listing] = await list_sessions(world.documents, account=ACCOUNT)
-        assert listing.versions[0].sequence > first.keeper.sequence + 10
+        assert listing.versions[0].sequence > first.keeper.step.sequence + 10
         before = await world.acknowledged()
         first.disk.put("step", b"0")
         with pytest.raises(SessionLost):
@@ -366,20 +366,20 @@ def test_a_commit_tells_the_sequence_that_it_makes() -> None:
         keeper = await bench.opened()
         told: list[int] = []
 
-        def acknowledging(sequence: int) -> Put:
-            told.append(sequence)
-            return Put(ACKNOWLEDGED, {"sequence": sequence})
+        def acknowledging(step: Step) -> Put:
+            told.append(step.sequence)
+            return Put(ACKNOWLEDGED, {"sequence": step.sequence})
 
         bench.disk.put("row", b"1")
-        before = keeper.sequence
+        before = keeper.step.sequence
         versions = await keeper.commit([Put("things/one", {"n": 1})], acknowledging=acknowledging)
-        assert told == [keeper.sequence] == [before + 1]
+        assert told == [keeper.step.sequence] == [before + 1]
         document = await bench.documents.get(ACKNOWLEDGED)
         assert document is not None
         assert versions[-1] == document.version
         # Nothing has changed on the device: the sequence stays.
         assert len(await keeper.commit([Put("things/one", {"n": 2})], acknowledging=acknowledging)) == 2
-        assert told[-1] == keeper.sequence == before + 1
+        assert told[-1] == keeper.step.sequence == before + 1
         before_flush = bench.documents.commits
         await keeper.flush()
         assert bench.documents.commits == before_flush
@@ -394,7 +394,7 @@ def test_more_writes_than_a_commit_holds_are_refused_before_anything_happens() -
         writes = [Put(f"things/{n}", {"n": n}) for n in range(499)]
         with pytest.raises(ValueError, match="499"):
             await keeper.commit(writes)
-        await keeper.commit(writes[:498], acknowledging=lambda sequence: Put(ACKNOWLEDGED, {"sequence": sequence}))
+        await keeper.commit(writes[:498], acknowledging=lambda step: Put(ACKNOWLEDGED, {"sequence": step.sequence}))
 
     told(story)
 
@@ -404,13 +404,13 @@ def test_a_conflict_of_the_writes_is_the_callers_and_costs_the_session_nothing()
         keeper = await bench.opened()
         await bench.documents.commit([Create("things/one", {})])
         bench.disk.put("row", b"1")
-        before = keeper.sequence
+        before = keeper.step.sequence
         with pytest.raises(StoreConflict):
             await keeper.commit([Create("things/one", {})])
-        assert keeper.sequence == before
+        assert keeper.step.sequence == before
         assert "row" in bench.disk.changes
         await keeper.flush()
-        assert keeper.sequence == before + 1
+        assert keeper.step.sequence == before + 1
         assert bench.disk.changes == {}
 
     told(story)
@@ -419,19 +419,19 @@ def test_a_conflict_of_the_writes_is_the_callers_and_costs_the_session_nothing()
 def test_writes_that_were_applied_without_an_answer_meet_themselves() -> None:
     async def story(bench: Bench) -> None:
         keeper = await bench.opened()
-        before = keeper.sequence
+        before = keeper.step.sequence
         bench.disk.put("row", b"1")
         bench.lose_next_answer()
         with pytest.raises(StoreUnavailable):
             await keeper.commit([Create("things/one", {})])
-        assert keeper.sequence == before
+        assert keeper.step.sequence == before
         bench.disk.put("row", b"2")
         with pytest.raises(StoreConflict):
             await keeper.commit([Create("things/one", {})])
         # The caller looks, and writes what is left to write. What changed meanwhile goes with it.
-        assert keeper.sequence == before + 1
+        assert keeper.step.sequence == before + 1
         await keeper.commit([Put("things/two", {})])
-        assert keeper.sequence == before + 2
+        assert keeper.step.sequence == before + 2
         assert bench.disk.changes == {}
 
     told(story)
@@ -440,7 +440,7 @@ def test_writes_that_were_applied_without_an_answer_meet_themselves() -> None:
 def test_a_commit_that_is_cancelled_on_its_way_is_found_by_the_next() -> None:
     async def story(bench: Bench) -> None:
         keeper = await bench.opened()
-        before = keeper.sequence
+        before = keeper.step.sequence
         bench.disk.put("row", b"1")
         applied = asyncio.Event()
         bench.store.after_commit = lambda _: applied.set()
@@ -449,9 +449,9 @@ def test_a_commit_that_is_cancelled_on_its_way_is_found_by_the_next() -> None:
         commit.cancel()
         await asyncio.gather(commit, return_exceptions=True)
         assert commit.cancelled()
-        assert keeper.sequence == before
+        assert keeper.step.sequence == before
         await keeper.commit([Put("things/two", {})])
-        assert keeper.sequence == before + 1
+        assert keeper.step.sequence == before + 1
         assert bench.disk.changes == {}
 
     told(story)
@@ -464,8 +464,8 @@ def test_a_restore_whose_last_answer_was_lost_is_still_told_as_one() -> None:
         keeper = bench.keeper(elsewhere)
         bench.lose_next_answer()
         with pytest.raises(StoreUnavailable):
-            await keeper.open(first.sequence, ())
-        opened = await keeper.open(first.sequence, ())
+            await keeper.open(first.step.sequence, ())
+        opened = await keeper.open(first.step.sequence, ())
         assert (opened.kind, opened.version) == ("restored", 1)
         assert (await bench.keeper(elsewhere).open(opened.sequence, ())).kind == "local"
 
@@ -480,7 +480,7 @@ def test_what_was_forgotten_for_a_doubt_stays_forgotten() -> None:
             bench.disk.put(key, b"1")
         await keeper.flush()
         second, third = FakeSessionDisk(), FakeSessionDisk()
-        opened = await bench.keeper(second).open(keeper.sequence, [chat])
+        opened = await bench.keeper(second).open(keeper.step.sequence, [chat])
         assert set(second.rows) == {"device", "ratchet:15551@s.whatsapp.net:0"}
         await bench.keeper(third).open(opened.sequence, ())
         assert third.rows == second.rows
@@ -501,11 +501,11 @@ def test_a_session_that_opens_and_is_no_store_is_refused_and_left_alone(policy: 
         elsewhere = bench.keeper(FakeSessionDisk(), policy)
         if policy is RestorePolicy.REFUSE:
             with pytest.raises(session_store.SessionRefused) as refused:
-                await elsewhere.open(keeper.sequence, ())
+                await elsewhere.open(keeper.step.sequence, ())
             assert refused.value.code == "session_invalid"
             assert await bench.documents.get(path) == before
         else:
-            opened = await elsewhere.open(keeper.sequence, ())
+            opened = await elsewhere.open(keeper.step.sequence, ())
             assert (opened.kind, opened.version, opened.behind) == ("restored", 1, 1)
             assert (await bench.keeper(FakeSessionDisk()).open(opened.sequence, ())).behind == 0
 
@@ -572,7 +572,7 @@ def test_a_flush_that_fails_is_tried_again_and_ends_with_the_session() -> None:
         bench.store.trouble = 0.0
         await asyncio.sleep(2 * SWEEP_EVERY_S)
         assert bench.disk.changes == {}
-        await bench.keeper(FakeSessionDisk()).open(keeper.sequence, ())
+        await bench.keeper(FakeSessionDisk()).open(keeper.step.sequence, ())
         bench.disk.put("row", b"2")
         keeper.poke()
         with pytest.raises(SessionLost):

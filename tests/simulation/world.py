@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from keepline.domain.compaction import RestorePolicy
 from keepline.domain.ids import new_message_id
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Document, Query, Update
@@ -16,9 +17,12 @@ from keepline.records.accounts import Account
 from keepline.records.outbox import NewMessage
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
+from keepline.testing.keys import MemoryKeys
+from keepline.testing.session_file import MemorySessionFile
 from keepline.testing.severed import SeveredDocuments
 from keepline.testing.whatsapp import FakeDevice, FakeLink, FakeWhatsApp
 from keepline.usecases.connecting import Connector
+from keepline.usecases.session_keeping import SessionKeeper
 
 ACCOUNT = "demo_s1"
 SETTLED = ("sent", "delivered", "read", "failed", "expired", "cancelled")
@@ -57,6 +61,7 @@ class World:
     async def start(self) -> None:
         self.clock = LoopClock()
         self.documents = MemoryDocuments(self.clock)
+        self.keys = MemoryKeys()
         self.whatsapp = FakeWhatsApp(self.clock, self.random)
         self.devices = {"connector-1": self.whatsapp.add_device()}
         self.processes: dict[str, Process] = {}
@@ -81,7 +86,21 @@ class World:
             process.links.append(FakeLink(self.whatsapp, process.device))
             return process.links[-1]
 
-        connector = Connector(process.store, self.clock, self.random, open_link, name, "here")
+        def keep_session(account: Account, slot: str) -> SessionKeeper:
+            return SessionKeeper(
+                process.store,
+                self.clock,
+                self.keys,
+                MemorySessionFile(process.device.disk),
+                self.random.randbytes,
+                account=account.id,
+                tenant=account.tenant,
+                slot=slot,
+                holder=name,
+                policy=RestorePolicy.REFUSE,
+            )
+
+        connector = Connector(process.store, self.clock, self.random, open_link, keep_session, name, "here")
         process.task = asyncio.create_task(connector.run())
         self.processes[name] = process
         return process

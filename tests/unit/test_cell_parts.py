@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from keepline.adapters.key_file import create_key_file
 from keepline.domain import link_events
+from keepline.domain.compaction import RestorePolicy
 from keepline.domain.link_events import LinkEvent
 from keepline_connector import frames
 from keepline_connector.cell.folder_lock import FolderLock
@@ -155,6 +157,7 @@ GOOD = {
     "KEEPLINE_CONNECTOR_ID": "connector-1",
     "KEEPLINE_REGION": "local-1",
     "KEEPLINE_DATA_DIR": "data",
+    "KEEPLINE_KMS_KEY": "projects/p/locations/eu/keyRings/keepline/cryptoKeys/sessions",
 }
 
 
@@ -164,6 +167,22 @@ def test_settings_are_read() -> None:
     assert settings.data_dir.is_absolute()
     assert settings.upstream_proxy == "http://127.0.0.1:3128"
     assert read_settings(GOOD).upstream_proxy is None
+    assert read_settings(GOOD).restore_policy is RestorePolicy.REFUSE
+    assert read_settings({**GOOD, "KEEPLINE_RESTORE_POLICY": "fallback"}).restore_policy is RestorePolicy.FALLBACK
+
+
+def test_sessions_are_wrapped_by_cloud_kms_or_by_a_file_that_is_there(tmp_path: Path) -> None:
+    assert (read_settings(GOOD).kms_key, read_settings(GOOD).key_file) == (GOOD["KEEPLINE_KMS_KEY"], None)
+    keys = tmp_path / "keys.json"
+    with_file = {**GOOD, "KEEPLINE_KMS_KEY": "", "KEEPLINE_KEY_FILE": str(keys)}
+    with pytest.raises(BadSetting, match="key_file create"):
+        read_settings(with_file)
+    create_key_file(keys)
+    assert read_settings(with_file).key_file == keys
+    with pytest.raises(BadSetting, match="either"):
+        read_settings({**GOOD, "KEEPLINE_KEY_FILE": str(keys)})
+    with pytest.raises(BadSetting, match="either"):
+        read_settings({**GOOD, "KEEPLINE_KMS_KEY": ""})
 
 
 @pytest.mark.parametrize(
@@ -173,6 +192,8 @@ def test_settings_are_read() -> None:
         ("KEEPLINE_CONNECTOR_ID", "Bad Name"),
         ("KEEPLINE_REGION", ""),
         ("KEEPLINE_HEALTH_PORT", "70000"),
+        ("KEEPLINE_KMS_KEY", "sessions"),
+        ("KEEPLINE_RESTORE_POLICY", "hope"),
         ("KEEPLINE_UPSTREAM_PROXY", "socks5://x:1"),
         ("KEEPLINE_UPSTREAM_PROXY", "http://user:secret@host:1"),
     ],

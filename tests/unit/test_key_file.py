@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,20 @@ async def test_every_changed_bit_of_a_wrapped_key_is_refused(path: Path) -> None
     for length in range(len(wrapped)):
         with pytest.raises(KeyRefused):
             await keys.unwrap(wrapped[:length], CONTEXT)
+
+
+def test_the_command_makes_and_rotates_a_file_and_leaves_an_existing_one_alone(tmp_path: Path) -> None:
+    path = tmp_path / "made.json"
+
+    def run(action: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "keepline_connector.key_file", action, str(path)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert run("rotate").returncode == 1
+    assert run("create").returncode == 0
+    before = path.read_text()
+    again = run("create")
+    assert (again.returncode, path.read_text()) == (1, before)
+    assert "exists already" in again.stderr
+    assert run("rotate").returncode == 0
+    assert len(json.loads(path.read_text())["keys"]) == 2

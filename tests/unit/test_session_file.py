@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import pytest
 
-from keepline.ports.session_file import Captured, SessionFileInvalid
+from keepline.ports.session_file import Captured, SessionFileInvalid, SessionFileUnavailable
 from keepline_connector.session_file import SqliteSessionFile, capturing, sqlite_file
 from keepline_connector.session_file.connections import reading, writing
 from tests.whatsmeow_store import KEPT, LID, OUR_JID, PHONE, Store, kept_rows, sessions
@@ -561,7 +561,7 @@ async def test_a_full_disk_is_not_the_datas_fault(
         raise error
 
     monkeypatch.setattr("keepline_connector.session_file.rebuilding._write", full)
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(SessionFileUnavailable):
         await SqliteSessionFile(tmp_path / "there").rebuild(start.data, (), ())
     assert names(tmp_path / "there") == ["whatsapp.db"]
 
@@ -676,7 +676,7 @@ async def test_a_failed_installation_changes_nothing(
 ) -> None:
     monkeypatch.setattr("keepline_connector.session_file.notes.SECRETS", "whatsmeow_device")
     monkeypatch.setattr("keepline_connector.session_file.notes._NOW", "no_such_function()")
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(SessionFileUnavailable):
         await file.capture()
     monkeypatch.undo()
     with writing(store.path) as database:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from keepline.domain.compaction import RestorePolicy
+
+_KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -25,17 +28,24 @@ class Settings:
     region: str  # KEEPLINE_REGION: where it runs
     data_dir: Path  # KEEPLINE_DATA_DIR: where the WhatsApp stores and journals are kept
     health_port: int  # KEEPLINE_HEALTH_PORT: loopback port of the health page; 0 takes a free one
+    kms_key: str | None  # KEEPLINE_KMS_KEY: the Cloud KMS key that wraps the keys of the stored sessions, or …
+    key_file: Path | None  # KEEPLINE_KEY_FILE: … the file with the wrapping keys; one of the two is set
+    restore_policy: RestorePolicy  # KEEPLINE_RESTORE_POLICY: what to do about a stored session that is not whole
     upstream_proxy: str | None  # KEEPLINE_UPSTREAM_PROXY: an HTTP proxy to reach WhatsApp through, if any
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings. Raises BadSetting for the first one that is wrong."""
+    kms_key, key_file = _wrapping_key(environment)
     return Settings(
         project=_required(environment, "KEEPLINE_PROJECT"),
         connector=_name(environment, "KEEPLINE_CONNECTOR_ID"),
         region=_name(environment, "KEEPLINE_REGION"),
         data_dir=Path(_required(environment, "KEEPLINE_DATA_DIR")).resolve(),
         health_port=_port(environment, "KEEPLINE_HEALTH_PORT"),
+        kms_key=kms_key,
+        key_file=key_file,
+        restore_policy=_policy(environment, "KEEPLINE_RESTORE_POLICY"),
         upstream_proxy=_proxy(environment, "KEEPLINE_UPSTREAM_PROXY"),
     )
 
@@ -59,6 +69,31 @@ def _port(environment: Mapping[str, str], name: str) -> int:
     if not value.isdigit() or int(value) > 65535:
         raise BadSetting(f"{name} must be a port number from 0 to 65535.")
     return int(value)
+
+
+def _wrapping_key(environment: Mapping[str, str]) -> tuple[str | None, Path | None]:
+    kms_key = environment.get("KEEPLINE_KMS_KEY", "").strip()
+    key_file = environment.get("KEEPLINE_KEY_FILE", "").strip()
+    if bool(kms_key) == bool(key_file):
+        raise BadSetting(
+            "Set either KEEPLINE_KMS_KEY, a Cloud KMS key, or KEEPLINE_KEY_FILE, a file that"
+            " `python -m keepline_connector.key_file create PATH` has made: it protects the stored WhatsApp sessions."
+        )
+    if kms_key and not _KMS_KEY.fullmatch(kms_key):
+        raise BadSetting("KEEPLINE_KMS_KEY must look like projects/P/locations/L/keyRings/R/cryptoKeys/K.")
+    if key_file and not Path(key_file).is_file():
+        raise BadSetting(
+            f"KEEPLINE_KEY_FILE names {key_file}, where no file is; make one with"
+            " `python -m keepline_connector.key_file create PATH`, once, and keep it: sessions cannot be read without it."
+        )
+    return kms_key or None, Path(key_file).resolve() if key_file else None
+
+
+def _policy(environment: Mapping[str, str], name: str) -> RestorePolicy:
+    try:
+        return RestorePolicy(environment.get(name, "").strip() or RestorePolicy.REFUSE.value)
+    except ValueError:
+        raise BadSetting(f"{name} must be refuse or fallback.") from None
 
 
 def _proxy(environment: Mapping[str, str], name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from keepline.adapters.key_file import create_key_file
 from keepline_local import loopback_http
 from keepline_local.emulators import FIRESTORE, PUBSUB
 from keepline_local.emulators.commands import command, serves
@@ -54,6 +56,11 @@ class Plan:
     @property
     def exports(self) -> Path:
         return self.folder / "firestore"
+
+    @property
+    def session_keys(self) -> Path:
+        """What protects the stored sessions of this kind of run."""
+        return self.folder / "session_keys.json"
 
     @property
     def simulator_dir(self) -> Path:
@@ -169,7 +176,10 @@ def _connector(plan: Plan, name: str) -> Part:
     module = "keepline_local.simulated_connector" if plan.demo else "keepline_connector"
 
     def launch() -> Launch:
+        with contextlib.suppress(FileExistsError):
+            create_key_file(plan.session_keys)
         env = plan.environment() | {
+            "KEEPLINE_KEY_FILE": str(plan.session_keys),
             "KEEPLINE_CONNECTOR_ID": name,
             "KEEPLINE_REGION": CONNECTORS[name],
             "KEEPLINE_DATA_DIR": str(plan.folder / name),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from keepline.ports.session_file import SessionFileInvalid
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from keepline.ports.session_file import Captured, Position
+from keepline.ports.session_file import Captured, Position, SessionFileUnavailable
 from keepline_connector.session_file import capturing, notes, rebuilding
 from keepline_connector.session_file.connections import reading, writing
 from keepline_connector.session_file.tables import SECRETS, has_table, is_linked
@@ -28,10 +28,7 @@ T = TypeVar("T")
 
 
 class SqliteSessionFile:
-    """`whatsapp.db` in `folder`. Every operation runs on a thread; one at a time, also when its caller is cancelled.
-
-    Raises sqlite3.Error when the file cannot be read or written (damaged while in use, disk full, locked for 5 s).
-    """
+    """`whatsapp.db` in `folder`. Every operation runs on a thread; one at a time, also when its caller is cancelled."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "whatsapp.db"
@@ -67,7 +64,11 @@ class SqliteSessionFile:
     async def _run(self, work: Callable[[], T]) -> T:
         def alone() -> T:
             with self._busy:
-                return work()
+                try:
+                    return work()
+                except (sqlite3.Error, OSError) as error:
+                    # SQLite's words name tables at most, never values.
+                    raise SessionFileUnavailable(f"{type(error).__name__}: {error}") from error
 
         return await asyncio.to_thread(alone)
 

@@ -71,6 +71,31 @@ REASONS: dict[str, Reason] = {
             "WhatsApp refuses this version of the connector.",
             "Redeploy the connector with the newest build.",
         ),
+        Reason(
+            "session_seal_broken",
+            "The stored session was changed or belongs elsewhere: it is not used.",
+            "Find out who can write to the store. Bring it back from a backup, allow an older version, or link again.",
+        ),
+        Reason(
+            "session_gap",
+            "The stored session is not whole: it is not used.",
+            "Bring the store back from a backup, allow an older version, or link again.",
+        ),
+        Reason(
+            "session_rolled_back",
+            "An older state of the stored session was put in its place: it is not used.",
+            "Bring the newer one back, or delete the session, create it again and scan.",
+        ),
+        Reason(
+            "session_invalid",
+            "The stored session opens but is not a usable store of a linked device.",
+            "Allow an older version, or delete the session, create it again and scan.",
+        ),
+        Reason(
+            "session_key_refused",
+            "The key of the stored session cannot be unwrapped.",
+            "Give the connector the key file or the Cloud KMS key that the session was saved with, and the right to use it.",
+        ),
         Reason("failed", "The connection failed in a way Keepline does not know.", "Look at the connector's log."),
     )
 }
@@ -90,6 +115,11 @@ class SessionStatus:
 
 STARTING = SessionStatus(SessionState.STARTING, "starting")
 WAITING_FOR_CONNECTOR = SessionStatus(SessionState.STARTING, "waiting_for_connector")
+
+
+def refused_status(code: str) -> SessionStatus:
+    """Of a device whose stored session must not be used, by the refusal's code."""
+    return SessionStatus(SessionState.FAILED, code)
 
 
 def next_status(status: SessionStatus, event: link.StateEvent) -> SessionStatus:

@@ -11,6 +11,10 @@ class SessionFileInvalid(Exception):
     """What was rebuilt is not a usable store: it fails SQLite's integrity check, or has no device row."""
 
 
+class SessionFileUnavailable(Exception):
+    """The file could not be read or written now: locked for too long, the disk is full, or damaged while in use."""
+
+
 @dataclass(frozen=True)
 class Captured:
     """Rows of the store as they are now. Opaque to everybody but the file itself."""
@@ -31,7 +35,10 @@ class Position:
 
 
 class SessionFile(Protocol):
-    """One device's store. The library's process may be writing it at the same time (but not during `rebuild` and `remove`)."""
+    """One device's store. The library's process may be writing it at the same time (but not during `rebuild` and `remove`).
+
+    Every method can raise SessionFileUnavailable.
+    """
 
     async def position(self) -> Position | None:
         """None when there is no file, or when what is there fails the integrity check."""

@@ -78,7 +78,8 @@ class Account:
 class Device:
     """A device and the connector that holds it. `connector` is empty while none has taken it.
 
-    `linked` says whether a phone has linked it: from the login after a scan until it offers a code again.
+    `linked` says whether a phone has linked it: from the login after a scan until it offers a code again. `session_sequence` is
+    the step of its stored session when its state was last written. `restored_at`: when its local store was last rebuilt.
     """
 
     account: str
@@ -89,6 +90,8 @@ class Device:
     reason_code: str
     linked: bool
     wanted: bool
+    session_sequence: int
+    restored_at: datetime | None
     version: Version
 
     @property
@@ -108,6 +111,8 @@ class Device:
             reason_code=fields["reason"]["code"],
             linked=fields["linked"],
             wanted=fields["wanted"],
+            session_sequence=fields["session_sequence"],
+            restored_at=fields["restored_at"],
             version=document.version,
         )
 
@@ -159,6 +164,8 @@ def _new_device(account: str, slot: str, status: SessionStatus) -> Create:
         "region": "",
         "linked": False,
         "wanted": True,
+        "session_sequence": 0,
+        "restored_at": None,
         "created_at": SERVER_TIME,
         **status_fields(status),
     }
@@ -184,14 +191,22 @@ def assign(device: Device, connector: str, region: str) -> Update:
     return Update(path, {"connector": connector, "region": region, "assigned_at": SERVER_TIME}, device.version)
 
 
-def device_status(account: str, slot: str, status: SessionStatus) -> Update:
+def device_status(account: str, slot: str, status: SessionStatus, session_sequence: int | None) -> Update:
+    """`session_sequence` is None while the session is not open."""
     fields = status_fields(status)
+    if session_sequence is not None:
+        fields["session_sequence"] = session_sequence
     # Only the newest state is written, so each that can follow a scan says that there was one.
     if status.state is SessionState.CONNECTED or status.code == "logging_in":
         fields["linked"] = True
     elif status.state is SessionState.PAIRING:
         fields["linked"] = False
     return Update(device_path(account, slot), fields)
+
+
+def device_restored(account: str, slot: str) -> Update:
+    """What this device does not know, it may have known before."""
+    return Update(device_path(account, slot), {"restored_at": SERVER_TIME})
 
 
 def account_status(account: str, status: SessionStatus, *, phone: str | None, lid: str | None) -> Update:

@@ -202,7 +202,9 @@ class Authority:
     """Who may send for an account. `generation` fences: it rises whenever the authority changes hands.
 
     `recalls` counts withdrawn messages: a withdrawal changes this document, so that it and a claim made at the same moment
-    cannot both succeed.
+    cannot both succeed. `sessions` has the step that each device's stored session had at the last change: an older one must not
+    be used. `incarnation` names the life of the local store that the claims were made over: of a claim, only that one can say
+    that it was never handed over.
     """
 
     account: str
@@ -212,6 +214,8 @@ class Authority:
     attempt: int = 0
     claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # attempt -> ids without a settled outcome
     recalls: int = 0
+    sessions: Mapping[str, int] = field(default_factory=dict)
+    incarnation: str = ""
     version: Version | None = None
 
     @classmethod
@@ -225,6 +229,8 @@ class Authority:
             attempt=fields["attempt"],
             claims={attempt: tuple(ids) for attempt, ids in fields["claims"].items()},
             recalls=fields["recalls"],
+            sessions=dict(fields["sessions"]),
+            incarnation=fields["incarnation"],
             version=document.version,
         )
 
@@ -242,6 +248,8 @@ class Authority:
             "attempt": self.attempt,
             "claims": {attempt: list(ids) for attempt, ids in self.claims.items()},
             "recalls": self.recalls,
+            "sessions": dict(self.sessions),
+            "incarnation": self.incarnation,
             "changed_at": SERVER_TIME,
         }
         path = authority_path(self.account)
@@ -255,6 +263,10 @@ class Authority:
             attempt += 1
             claims[str(attempt)] = tuple(claim)
         return replace(self, attempt=attempt, claims={attempt: ids for attempt, ids in claims.items() if ids})
+
+    def at(self, sequence: int, incarnation: str) -> Authority:
+        """The authority over a session that is at this step. Claims keep the life that they were made over."""
+        return replace(self, sessions={**self.sessions, self.slot: sequence}, incarnation=incarnation)
 
     def after_recall(self) -> Authority:
         """The authority after a message was withdrawn."""

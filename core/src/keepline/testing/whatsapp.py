@@ -23,6 +23,7 @@ from keepline.domain.link_events import (
     Tried,
 )
 from keepline.ports.clock import Clock
+from keepline.testing.session_file import FakeSessionDisk
 
 LATENCY_MIN_S = 0.01
 LATENCY_MAX_S = 0.4
@@ -47,6 +48,7 @@ class FakeDevice:
     seq: int = 0
     waiting: list[HeardEvent] = field(default_factory=list)  # at WhatsApp, while the device is away
     link: FakeLink | None = None  # the one that is logged in
+    disk: FakeSessionDisk = field(default_factory=FakeSessionDisk)
 
     def hear(self, event: HeardEvent) -> HeardEvent:
         """Take an event down before anybody acts on it."""
@@ -83,8 +85,10 @@ class FakeWhatsApp:
 
     def add_device(self) -> FakeDevice:
         """Link one more device of our account."""
-        self.devices.append(FakeDevice())
-        return self.devices[-1]
+        device = FakeDevice()
+        device.disk.linked = True
+        self.devices.append(device)
+        return device
 
     def accept(self, sender: FakeDevice, chat: str, text: str, wa_message_id: str, tag: bytes) -> None:
         """A stanza arrived, for the recipient and for our other devices: taken as a whole. The phone shows it and says so."""

@@ -11,11 +11,14 @@ from random import Random
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import IN_VALUES_MAX, Document, DocumentStore, StoreConflict, StoreUnavailable
+from keepline.ports.keys import KeyUnavailable
 from keepline.records import accounts, connectors, outbox, witness
 from keepline.records.accounts import FIRST_SLOT, Account, Device, Pairing
 from keepline.records.witness import Question
 from keepline.usecases.deleting import clear_device
 from keepline.usecases.device_running import DeviceRunner
+from keepline.usecases.session_keeping import SessionKeeper
+from keepline.usecases.session_openings import Openings
 
 HEARTBEAT_INTERVAL_S = 2.0
 # A connector with devices lets emptier ones go first: this much later per device it holds.
@@ -26,6 +29,7 @@ _SIBLING_DELAY_S = 5.0
 _STORE_RETRY_S = 1.0
 
 OpenLink = Callable[[str, str], DeviceLink]
+KeepSession = Callable[[Account, str], SessionKeeper]
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +39,23 @@ class _DevicesChanged(Exception):
 
 
 class Connector:
-    """One connector. `open_link(account, slot)` gives the way to a device's cell."""
+    """One connector. `open_link(account, slot)` gives the way to a device's cell, `keep_session(account, slot)` its session."""
 
     def __init__(
-        self, store: DocumentStore, clock: Clock, random: Random, open_link: OpenLink, connector: str, region: str
+        self,
+        store: DocumentStore,
+        clock: Clock,
+        random: Random,
+        open_link: OpenLink,
+        keep_session: KeepSession,
+        connector: str,
+        region: str,
     ) -> None:
         self._store = store
         self._clock = clock
         self._random = random
         self._open_link = open_link
+        self._keep_session = keep_session
         self.connector = connector
         self.region = region
         self._runners: dict[tuple[str, str], DeviceRunner] = {}  # by account and slot
@@ -55,12 +67,18 @@ class Connector:
         self._beating = True
         self._stopping = False
         self._started_at = clock.now()
+        self._openings = Openings(clock)
         self.last_beat_s: float | None = None  # monotonic; the health page's proof that Firestore answers
 
     @property
     def devices(self) -> int:
         """How many devices it runs."""
         return len(self._runners)
+
+    @property
+    def sessions_opened(self) -> dict[str, int]:
+        """How many sessions it has opened, by how that went."""
+        return self._openings.total
 
     async def run(self) -> None:
         """Run until cancelled, then hand everything over cleanly."""
@@ -155,18 +173,23 @@ class Connector:
         if document is None:
             return
         name = (device.account, device.slot)
-        self._runners[name] = DeviceRunner(
+        self._runners[name] = self._runner(Account.read(document), device)
+        self._tasks[name] = asyncio.create_task(self._runners[name].run(), name=f"device {'_'.join(name)}")
+        self._tasks[name].add_done_callback(_report)
+
+    def _runner(self, account: Account, device: Device) -> DeviceRunner:
+        return DeviceRunner(
             self._store,
             self._clock,
             self._random,
-            self._open_link(device.account, device.slot),
-            Account.read(document),
+            self._open_link(account.id, device.slot),
+            self._keep_session(account, device.slot),
+            self._openings,
+            account,
             device,
             self.connector,
             self._beat_now.set,
         )
-        self._tasks[name] = asyncio.create_task(self._runners[name].run(), name=f"device {'_'.join(name)}")
-        self._tasks[name].add_done_callback(_report)
 
     async def _remove(self, device: Device) -> None:
         """The session or its standby was deleted: unlink the device and clear what is kept of it."""
@@ -175,12 +198,12 @@ class Connector:
         if runner is not None:
             runner.leave()
             await self._stop_runners([name])
-        else:
-            await self._open_link(device.account, device.slot).log_out()
         while True:
             try:
+                if runner is None and (document := await self._read_account(device.account)) is not None:
+                    await self._runner(Account.read(document), device).unlink()
                 await clear_device(self._store, device.account, device.slot)
-            except (StoreUnavailable, StoreConflict) as error:
+            except (StoreUnavailable, StoreConflict, KeyUnavailable) as error:
                 log.warning("the documents of %s could not be cleared, trying again: %s", device.account, error)
                 await asyncio.sleep(_STORE_RETRY_S)
             else:

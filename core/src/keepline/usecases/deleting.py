@@ -6,6 +6,7 @@ from keepline.domain.message import MessageState
 from keepline.ports.documents import SERVER_TIME, Delete, DocumentStore, Update, Write
 from keepline.records import accounts, history, outbox, witness
 from keepline.records.accounts import Account
+from keepline.usecases.session_store import delete_session
 
 _BATCH_MAX = 400
 
@@ -14,7 +15,9 @@ async def clear_device(store: DocumentStore, account: str, slot: str) -> None:
     """Remove the documents of one device, and those of its session if that is deleted and this was its last device.
 
     The last, because the others are still to be unlinked by the connectors that hold them. Can be repeated after any crash.
+    Nobody may be running the device any more.
     """
+    await delete_session(store, account, slot)
     if await _has_others(store, account, slot):
         await store.commit([*accounts.remove_device(account, slot), witness.remove_questions(account, slot)])
         if await _has_others(store, account, slot):

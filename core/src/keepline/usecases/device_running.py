@@ -1,33 +1,43 @@
 """Running one linked device: its events become state, pairing codes, recorded messages and receipts.
 
-The device of the first slot sends for the account. The other one hears the same and is its witness.
+The device of the first slot sends for the account. The other one hears the same and is its witness. What changes in either's
+local store is replicated to Firestore (its session), with what its commits say or soon after.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from random import Random
 
 from keepline.domain import link_events as link
 from keepline.domain.reconnect import back_off_s
 from keepline.domain.send_queue import Outgoing
-from keepline.domain.session import STARTING, TERMINAL_STATES, next_status
+from keepline.domain.session import STARTING, TERMINAL_STATES, next_status, refused_status
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
-from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
+from keepline.ports.keys import KeyUnavailable
+from keepline.records import accounts
 from keepline.records.accounts import FIRST_SLOT, Account, Device
 from keepline.records.connectors import DeviceBeat
 from keepline.records.witness import Question
 from keepline.usecases.pairing import PairingDesk
 from keepline.usecases.recording import Recorder
-from keepline.usecases.sending import AuthorityLost, Sender, take_authority
+from keepline.usecases.sending import AuthorityLost, Sender, take_authority, unsettled_rows
+from keepline.usecases.session_keeping import SessionKeeper, SessionLost, SessionRefused
+from keepline.usecases.session_openings import Openings
 from keepline.usecases.status_keeping import StatusKeeper
 from keepline.usecases.witnessing import Witness
 
 DRAIN_TIMEOUT_S = 6.0
 _STORE_RETRY_S = 0.5
+# What makes a stored session unusable does not pass by itself, but a person may mend it.
+_REFUSED_RETRY_S = 60.0
+# How long a device that is to be unlinked may take to log in for it.
+_UNLINK_LOGIN_LIMIT_S = 15.0
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +51,8 @@ class DeviceRunner:
         clock: Clock,
         random: Random,
         device_link: DeviceLink,
+        session: SessionKeeper,
+        openings: Openings,
         account: Account,
         device: Device,
         connector: str,
@@ -50,6 +62,8 @@ class DeviceRunner:
         self._clock = clock
         self._random = random
         self._link = device_link
+        self._session = session
+        self._openings = openings
         self._account = account
         self._device = device
         self._connector = connector
@@ -61,9 +75,9 @@ class DeviceRunner:
         self._evidence: tuple[str, float] | None = None
         self._sender: Sender | None = None
         self._offered: list[Outgoing] = []
-        self._keeper = StatusKeeper(store, account.id, device.slot)
+        self._keeper = StatusKeeper(store, session, account.id, device.slot)
         self._desk = PairingDesk(store, account.id, device.slot, account.tenant)
-        self._recorder = Recorder(store, device_link, account)
+        self._recorder = Recorder(store, session, device_link, account)
         self._witness = Witness(store, device_link)
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
@@ -95,12 +109,11 @@ class DeviceRunner:
         """Run until cancelled; then settle what is in flight and cut the socket. Returns by itself when its authority is lost."""
         self._keeper.show(STARTING)
         try:
-            await self._link.open()
-            if self._device.slot == FIRST_SLOT:
-                # What an earlier life claimed is judged from the device's own store, before its socket opens.
-                self._sender = await self._become_sender()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keeper.run())
+                await self._link.open()
+                await self._open_session()
+                tasks.create_task(self._session.run())
                 tasks.create_task(self._desk.keep_shown())
                 tasks.create_task(self._recorder.run())
                 tasks.create_task(self._witness.run())
@@ -109,8 +122,10 @@ class DeviceRunner:
                 if self._sender is not None:
                     tasks.create_task(self._send(self._sender))
                 await self._link.connect()
-        except* AuthorityLost:
-            log.warning("another connector sends for %s now; this one falls silent", self._account.id)
+        except* (AuthorityLost, SessionLost):
+            log.warning(
+                "another connector has device %s of %s now; this one falls silent", self._device.slot, self._account.id
+            )
         finally:
             await (self._link.log_out() if self._leaving else self._link.close())
 
@@ -118,18 +133,72 @@ class DeviceRunner:
         """The session was deleted: when `run` is cancelled, unlink the device instead of only cutting its socket."""
         self._leaving = True
 
-    async def _become_sender(self) -> Sender:
+    async def unlink(self) -> None:
+        """In place of `run`: the device is to go and was not running. Log it in once more, if that works, to log it out.
+
+        Raises StoreUnavailable and KeyUnavailable: then try again.
+        """
+        await self._link.open()
+        try:
+            await self._session.open(self._device.session_sequence, ())
+        except SessionRefused as refusal:
+            log.warning(
+                "device %s of %s is removed without being restored: %s", self._device.slot, self._account.id, refusal
+            )
+        await self._link.connect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_UNLINK_LOGIN_LIMIT_S):
+                async for event in self._link.events():
+                    if isinstance(event, link.CaughtUp | link.PairingCode | link.LoggedOut):
+                        break
+        await self._link.log_out()
+
+    async def _open_session(self) -> None:
+        """Take the right to send and the session, until that succeeds."""
         while True:
             try:
-                authority = await take_authority(self._store, self._account.id, self._connector, self._device.slot)
-                sender = Sender(self._store, self._clock, self._link, authority, self._account.tag_key)
-                await sender.settle_earlier_claims()
-            except (StoreConflict, StoreUnavailable, AuthorityLost) as error:
-                log.warning("the right to send for %s could not be taken, trying again: %s", self._account.id, error)
+                async with self._openings.turn():
+                    await self._try_to_open()
+                return
+            except SessionRefused as refusal:
+                self._openings.refused()
+                log.error("%s %s", refusal, refusal.hint)
+                self._status = refused_status(refusal.code)
+                self._keeper.show(self._status)
+                await asyncio.sleep(_REFUSED_RETRY_S)
+            except (StoreConflict, StoreUnavailable, KeyUnavailable, AuthorityLost, SessionLost) as error:
+                log.warning("the session of %s could not be opened, trying again: %s", self._account.id, error)
                 await asyncio.sleep(_STORE_RETRY_S)
-            else:
-                sender.offer(self._offered)
-                return sender
+
+    async def _try_to_open(self) -> None:
+        """What an earlier life claimed is judged from the device's own store, before its socket opens."""
+        restored = accounts.device_restored(self._account.id, self._device.slot)
+        if self._device.slot != FIRST_SLOT:
+            await self._take_session(self._device.session_sequence, (), restored)
+            return
+        authority = await take_authority(self._store, self._account.id, self._connector, self._device.slot)
+        unsettled = await unsettled_rows(self._store, authority)
+        acknowledged = max(self._device.session_sequence, authority.sessions.get(self._device.slot, 0))
+        await self._take_session(acknowledged, {row.chat for row in unsettled}, restored)
+        sender = Sender(self._store, self._clock, self._link, self._session, authority, self._account.tag_key)
+        await sender.settle_earlier_claims(unsettled)
+        sender.offer(self._offered)
+        self._sender = sender
+
+    async def _take_session(self, acknowledged: int, doubted_chats: Collection[str], restored: Write) -> None:
+        opened = await self._session.open(acknowledged, doubted_chats, restoring=[restored])
+        self._openings.opened(opened)
+        self._status = STARTING
+        self._keeper.show(STARTING)
+        if opened.behind:
+            log.error(
+                "device %s of %s goes on from a state that is %d steps old, as the restore policy allows",
+                *(self._device.slot, self._account.id, opened.behind),
+            )
+        log.info(
+            "session of %s, device %s: %s in %.2f s (step %d, %d bytes)",
+            *(self._account.id, self._device.slot, opened.kind, opened.seconds, opened.sequence, opened.bytes),
+        )
 
     async def _send(self, sender: Sender) -> None:
         try:
@@ -140,6 +209,8 @@ class DeviceRunner:
 
     async def _hear(self) -> None:
         async for event in self._link.events():
+            if not isinstance(event, link.Evidence):
+                self._session.poke()
             match event:
                 case link.Evidence(kind=kind, age_ms=age_ms):
                     self._evidence = (kind, self._clock.monotonic_s() - age_ms / 1000)

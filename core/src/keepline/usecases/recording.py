@@ -1,4 +1,8 @@
-"""Recording what was heard: a batch per commit, at once when idle, and only then is the device's journal told."""
+"""Recording what was heard: a batch per commit, at once when idle, and only then is the device's journal told.
+
+The commit carries the changes of the device's local store too: what our users can read, no lost disk can make WhatsApp's library
+decrypt again.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
 from keepline.records import history
 from keepline.records.accounts import Account
+from keepline.usecases.session_keeping import SessionKeeper
 
 # A commit is on its way for some milliseconds; what comes meanwhile goes into the next one, so batches grow with the load.
 BATCH_MAX = 100
@@ -22,8 +27,9 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Writes one device's heard messages. The journal in its cell bounds how many can be on the way at once."""
 
-    def __init__(self, store: DocumentStore, link: DeviceLink, account: Account) -> None:
+    def __init__(self, store: DocumentStore, session: SessionKeeper, link: DeviceLink, account: Account) -> None:
         self._store = store
+        self._session = session
         self._link = link
         self._account = account
         self._heard: list[MessageHeard | MessageUnreadable] = []
@@ -34,7 +40,7 @@ class Recorder:
         self._wake.set()
 
     async def run(self) -> None:
-        """Record until cancelled."""
+        """Record until cancelled. Raises SessionLost."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -64,7 +70,7 @@ class Recorder:
         # The same message can be heard twice (a redelivery, another device's copy): one document, one write.
         writes = {write.path: write for write in (history.heard_message(*names, message) for message in readable)}
         if writes:
-            await self._store.commit(list(writes.values()))
+            await self._session.commit(list(writes.values()))
 
     def _is_ours(self, message: MessageHeard) -> bool:
         """A copy of what this account's sending device sent for the outbox, where it stands already."""

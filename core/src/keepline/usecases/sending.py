@@ -2,6 +2,9 @@
 
 One task (`run`) is the only writer of the account's authority document but for withdrawals, so preconditions fail only when the
 authority has changed hands, somebody withdrew a row, or an earlier commit of our own was applied although its answer was lost.
+
+Every commit goes through the device's session keeper, which adds the ratchet rows that have changed: a message is `sent` in the
+same instant in which the state that sent it is durable.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
 from keepline.records import outbox
 from keepline.records.outbox import Authority
+from keepline.usecases.session_keeping import SessionKeeper, Step
 from keepline.usecases.witnessing import WitnessDesk
 
 IN_FLIGHT_MAX = 10
@@ -51,6 +55,14 @@ async def take_authority(store: DocumentStore, account: str, connector: str, slo
     return replace(authority, version=version)
 
 
+async def unsettled_rows(store: DocumentStore, authority: Authority) -> list[Outgoing]:
+    """The rows whose outcome an earlier holder left open: those that its claims name, and those in doubt."""
+    claimed = [await store.get(outbox.row_path(message_id)) for message_id in authority.message_ids()]
+    doubted = await store.query(outbox.doubtful_rows(authority.account))
+    rows = {document.id: outbox.to_outgoing(document) for document in [*claimed, *doubted] if document is not None}
+    return [row for row in rows.values() if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT)]
+
+
 class Sender:
     """The sending side of one account, for as long as its authority lasts."""
 
@@ -59,12 +71,14 @@ class Sender:
         store: DocumentStore,
         clock: Clock,
         link: DeviceLink,
+        session: SessionKeeper,
         authority: Authority,
         account_key: bytes,
     ) -> None:
         self._store = store
         self._clock = clock
         self._link = link
+        self._session = session
         self._authority = authority
         self._key = account_key
         self._queue = SendQueue(IN_FLIGHT_MAX)
@@ -75,6 +89,7 @@ class Sender:
         self._hand_overs: set[asyncio.Task[None]] = set()
         self._stepping: asyncio.Task[None] | None = None
         self._receipts: list[ReceiptHeard] = []  # not yet durable
+        self._untold: set[str] = set()  # doubts of which the witness cannot say that it got no copy
         self._early: dict[str, list[ReceiptHeard]] = {}  # by WhatsApp id, of sends whose answer is still on its way
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
@@ -100,19 +115,20 @@ class Sender:
         self._connected = False
         self._caught_up_since_s = None
 
-    async def settle_earlier_claims(self) -> None:
+    async def settle_earlier_claims(self, unsettled: list[Outgoing]) -> None:
         """Decide about rows that an earlier holder had claimed. Call it before the device connects.
 
         A row whose tag the device's store does not know was never handed to WhatsApp: it is simply still queued. A row whose
-        tag is known is sent, if the journal has WhatsApp's answer, or else in doubt.
+        tag is known is sent, if the journal has WhatsApp's answer, or else in doubt. A store that was rebuilt since the claim
+        may have forgotten the tag with its disk: there nothing counts as not handed over.
         """
-        unsettled = await self._unsettled_rows()
+        store_is_whole = self._authority.incarnation == self._session.step.incarnation
         tags = {row.message_id: self._tag(row, _open_attempt(row)) for row in unsettled}
         tried = await self._link.find_tried(list(tags.values()))
         now, now_s = self._clock.now(), self._clock.monotonic_s()
         for row in unsettled:
             found = tried.get(tags[row.message_id])
-            outcome = None
+            outcome = None if store_is_whole else SendOutcome("unknown")
             if found is not None:
                 outcome = SendOutcome("sent" if found.acknowledged else "unknown", wa_message_id=found.wa_message_id)
             self._queue.adopt(row, outcome, now, now_s)
@@ -184,19 +200,11 @@ class Sender:
             return
         await self._acknowledge_receipts()
 
-    async def _unsettled_rows(self) -> list[Outgoing]:
-        """The rows whose outcome an earlier holder left open: those that its claims name, and those in doubt."""
-        ids = self._authority.message_ids()
-        claimed = [await self._store.get(outbox.row_path(message_id)) for message_id in ids]
-        doubted = await self._store.query(outbox.doubtful_rows(self._authority.account))
-        rows = {document.id: outbox.to_outgoing(document) for document in [*claimed, *doubted] if document is not None}
-        return [row for row in rows.values() if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT)]
-
     async def _judge_doubts(self) -> None:
         doubts = self._queue.doubts()
         if not doubts or self._caught_up_since_s is None:
             return
-        slot = await self._desk.witness()
+        witness = await self._desk.witness()
         now_s = self._clock.monotonic_s()
         asked: dict[str, bytes] = {}
         for row in doubts:
@@ -204,18 +212,25 @@ class Sender:
                 now_s,
                 doubt_since_s=row.doubt_since_s or 0.0,
                 caught_up_since_s=self._caught_up_since_s,
-                has_witness=slot is not None,
+                has_witness=witness is not None and row.message_id not in self._untold,
             )
             if judgement is Judgement.GIVE_UP:
                 self._queue.give_up_waiting(row, self._clock.now())
             elif judgement is Judgement.ASK:
                 asked[row.message_id] = self._tag(row, row.doubtful_attempt)
-        if slot is None or not asked:
+        if witness is None or not asked:
             return
-        testimony = await self._desk.consult(slot, asked)
-        if testimony is not None:
-            for message_id in testimony.asked:
-                self._queue.witnessed(message_id, testimony.seen.get(message_id), self._clock.now())
+        testimony = await self._desk.consult(witness.slot, asked)
+        if testimony is None:
+            return
+        for row in doubts:
+            if row.message_id not in testimony.asked:
+                continue
+            seen = testimony.seen.get(row.message_id)
+            if seen is None and witness.restored_at is not None and row.created <= witness.restored_at:
+                self._untold.add(row.message_id)  # It may have had the copy on the disk that it lost.
+            else:
+                self._queue.witnessed(row.message_id, seen, self._clock.now())
 
     async def _commit(self, plan: Plan) -> None:
         """Make the plan durable and hand over what it claims. On a conflict nothing was applied: look, and plan anew."""
@@ -223,14 +238,20 @@ class Sender:
         writes: list[Write] = [outbox.settle_row(row) for row in plan.write]
         try:
             if plan.changes_claims:
-                authority = authority.after([row.message_id for row in plan.claim], plan.release)
-                writes.append(authority.write())
-            versions = await self._store.commit(writes)
+                claimed = authority.after([row.message_id for row in plan.claim], plan.release)
+
+                def acknowledging(step: Step) -> Write:
+                    nonlocal authority
+                    authority = claimed.at(step.sequence, step.incarnation)
+                    return authority.write()
+
+                *versions, version = await self._session.commit(writes, acknowledging=acknowledging)
+                self._authority = replace(authority, version=version)
+            else:
+                versions = await self._session.commit(writes)
         except StoreConflict:
             await self._reconcile(plan)
             return
-        if plan.changes_claims:
-            self._authority = replace(authority, version=versions.pop())
         self._queue.committed(plan, authority.attempt, versions)
         for _, rows in itertools.groupby(
             sorted(plan.claim, key=lambda row: (row.chat, row.order)), lambda row: row.chat

@@ -30,7 +30,7 @@ from keepline.domain.sealing import (
     unpack,
 )
 from keepline.domain.session_refusals import SessionRefused
-from keepline.ports.documents import Create, Document, DocumentStore, StoreConflict
+from keepline.ports.documents import Create, Document, DocumentStore, StoreConflict, Write
 from keepline.ports.keys import KeyRefused, KeyWrapper
 from keepline.ports.session_file import Captured
 from keepline.records import session_docs
@@ -160,9 +160,16 @@ async def read_chain(
 
 
 async def take_session(
-    store: DocumentStore, session: OpenSession, holder: str, header: Header, entropy: Entropy
+    store: DocumentStore,
+    session: OpenSession,
+    holder: str,
+    header: Header,
+    entropy: Entropy,
+    writes: Sequence[Write] = (),
 ) -> OpenSession:
     """Become the one who may append. Raises StoreConflict when the session has moved on since it was read.
+
+    `writes` become durable in the same instant.
 
     `header` says which local file the chain goes on from: a file of any other incarnation is out of date from now on.
     """
@@ -170,7 +177,7 @@ async def take_session(
     taken = replace(session, head=head)
     marked = replace(header, holder=holder, epoch=head.epoch)
     link = sealed_link(taken, SegmentKind.TAKEN, marked, b"", entropy)
-    versions = await store.commit([link, head.write()])
+    versions = await store.commit([link, head.write(), *writes])
     return replace(
         taken, head=replace(head, version=versions[1]), sequence=session.sequence + 1, tail=marked, damage=None
     )

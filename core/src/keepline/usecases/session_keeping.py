@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NoReturn
 
@@ -28,7 +28,13 @@ from keepline.ports.documents import (
     Write,
 )
 from keepline.ports.keys import KeyRefused, KeyUnavailable, KeyWrapper
-from keepline.ports.session_file import Captured, Position, SessionFile, SessionFileInvalid
+from keepline.ports.session_file import (
+    Captured,
+    Position,
+    SessionFile,
+    SessionFileInvalid,
+    SessionFileUnavailable,
+)
 from keepline.records import session_docs
 from keepline.records.session_docs import SEGMENT_SEALED_BYTES_MAX, Head, Malformed, Segment
 from keepline.usecases.session_chain import (
@@ -46,7 +52,7 @@ from keepline.usecases.session_chain import (
 )
 from keepline.usecases.session_store import delete_outdated, save_session
 
-__all__ = ["Opened", "SessionKeeper", "SessionLost", "SessionRefused"]
+__all__ = ["Opened", "SessionKeeper", "SessionLost", "SessionRefused", "Step"]
 
 # Something happened on the device: what belongs together comes within a second, and goes into one segment.
 FLUSH_DELAY_S = 1.0
@@ -64,6 +70,14 @@ log = logging.getLogger(__name__)
 
 class SessionLost(Exception):
     """Another process has opened this session: whoever gets this holds it no more, and must fall silent at once."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a session is durable: the newest of its chain, and which life of the local file that describes ("": none yet)."""
+
+    sequence: int
+    incarnation: str
 
 
 @dataclass(frozen=True)
@@ -116,38 +130,50 @@ class SessionKeeper:
         self._outdated = True
 
     @property
-    def sequence(self) -> int:
-        """The newest durable step of the session; 0 before the first."""
-        return self._session.sequence if self._session is not None else 0
+    def is_open(self) -> bool:
+        return self._session is not None
 
-    async def open(self, acknowledged: int, doubted_chats: Collection[str]) -> Opened:
+    @property
+    def step(self) -> Step:
+        """The newest durable step of the session; 0 before the first."""
+        if self._session is None:
+            return Step(0, "")
+        tail = self._session.tail
+        return Step(self._session.sequence, (tail.incarnation or "") if tail is not None else "")
+
+    async def open(
+        self, acknowledged: int, doubted_chats: Collection[str], *, restoring: Sequence[Write] = ()
+    ) -> Opened:
         """Take the session, and make the local file the newest state of it.
 
         `acknowledged` is the sequence that the caller's documents know to be durable; messages to `doubted_chats` may have left
-        after the newest stored state. Raises SessionRefused; and StoreUnavailable and KeyUnavailable: then try again.
+        after the newest stored state. If the local file had to be rebuilt, `restoring` is written before anybody uses it.
+        Raises SessionRefused; and StoreUnavailable and KeyUnavailable: then try again.
         """
         async with self._lock:
             began_s = self._clock.monotonic_s()
             for _ in range(_TRIES_MAX):
                 with contextlib.suppress(StoreConflict, _TryAgain):
-                    opened = await self._open(acknowledged, doubted_chats)
+                    with _as_unavailable():
+                        opened = await self._open(acknowledged, doubted_chats, restoring)
                     self._rebuilt = None
-                    return replace(opened, sequence=self.sequence, seconds=self._clock.monotonic_s() - began_s)
+                    return replace(opened, sequence=self.step.sequence, seconds=self._clock.monotonic_s() - began_s)
             raise StoreUnavailable(f"somebody else keeps writing the session of {self._account}, device {self._slot}")
 
     async def commit(
-        self, writes: Sequence[Write], *, acknowledging: Callable[[int], Write] | None = None
+        self, writes: Sequence[Write], *, acknowledging: Callable[[Step], Write] | None = None
     ) -> list[Version]:
         """Commit `writes` together with what has changed in the local store, and return their versions.
 
-        `acknowledging` makes one more write (the last version returned) from the sequence that the session has after this commit.
+        `acknowledging` makes one more write (the last version returned) from the step that the session is at after this commit.
         Raises StoreConflict when a precondition of the writes failed, StoreUnavailable when it is not known whether they were
         applied, SessionLost, and ValueError for more writes than one commit holds.
         """
         if len(writes) + 2 > COMMIT_WRITES_MAX:
             raise ValueError(f"{len(writes)} writes, a segment and an acknowledgement are more than one commit holds")
         async with self._lock:
-            return await self._commit(writes, acknowledging)
+            with _as_unavailable():
+                return await self._commit(writes, acknowledging)
 
     async def flush(self) -> None:
         """Make durable what has changed in the local store. Raises StoreUnavailable and SessionLost."""
@@ -168,14 +194,15 @@ class SessionKeeper:
                     await asyncio.sleep(FLUSH_DELAY_S)
             self._wake.clear()
             try:
-                if self._clock.monotonic_s() >= prune_at_s:
-                    await self._file.prune(MESSAGE_SECRETS_KEPT_S)
-                    prune_at_s = self._clock.monotonic_s() + PRUNE_EVERY_S
-                await self.flush()
-                await self._compact()
+                with _as_unavailable():
+                    if self._clock.monotonic_s() >= prune_at_s:
+                        await self._file.prune(MESSAGE_SECRETS_KEPT_S)
+                        prune_at_s = self._clock.monotonic_s() + PRUNE_EVERY_S
+                    await self.flush()
+                    await self._compact()
             except (StoreUnavailable, StoreConflict) as error:
                 if retry_s == _RETRY_MIN_S:
-                    log.warning("changes of the session of %s wait for Firestore: %s", self._account, error)
+                    log.warning("changes of the session of %s are not durable yet: %s", self._account, error)
                 await asyncio.sleep(retry_s)
                 retry_s = min(2 * retry_s, _RETRY_MAX_S)
                 self._wake.set()
@@ -186,7 +213,7 @@ class SessionKeeper:
 
     # Opening
 
-    async def _open(self, acknowledged: int, doubted_chats: Collection[str]) -> Opened:
+    async def _open(self, acknowledged: int, doubted_chats: Collection[str], restoring: Sequence[Write]) -> Opened:
         session = await open_session(
             self._store,
             self._keys,
@@ -206,7 +233,7 @@ class SessionKeeper:
             and position.mark >= tail.mark
         ):
             return await self._go_on(session, tail)
-        return await self._restore(session, doubted_chats)
+        return await self._restore(session, doubted_chats, restoring)
 
     async def _begin(self, session: OpenSession | None) -> Opened:
         """Nothing of the device was ever saved: what the local file has is all there is."""
@@ -225,7 +252,7 @@ class SessionKeeper:
         self._hold(session, Growth())
         if captured := await self._file.snapshot():
             await self._save_whole(captured)
-        return Opened("new", self.sequence)
+        return Opened("new", self.step.sequence)
 
     async def _go_on(self, session: OpenSession, tail: Header) -> Opened:
         """The local file is as new as the chain, or newer."""
@@ -238,9 +265,11 @@ class SessionKeeper:
         self.poke()
         if self._rebuilt is not None and self._rebuilt[0] == tail.incarnation:
             return self._rebuilt[1]  # Taking it had succeeded, but for the answer.
-        return Opened("local", self.sequence)
+        return Opened("local", self.step.sequence)
 
-    async def _restore(self, session: OpenSession, doubted_chats: Collection[str]) -> Opened:
+    async def _restore(
+        self, session: OpenSession, doubted_chats: Collection[str], restoring: Sequence[Write]
+    ) -> Opened:
         """Rebuild the local file first: a session that turns out to be unusable is left as it was, to whoever holds it."""
         restored, position = await self._rebuild(session, doubted_chats)
         opened = Opened("restored", 0, restored.version, restored.behind, restored.bytes)
@@ -257,11 +286,11 @@ class SessionKeeper:
             )
             versions = with_version(session.head.versions, saved, restored.broken_versions)
             session = replace(session, head=replace(session.head, versions=versions))
-            self._hold(await self._take(session, Header(captured.incarnation, captured.mark)), Growth())
+            self._hold(await self._take(session, Header(captured.incarnation, captured.mark), restoring), Growth())
             await self._file.confirm(captured.mark)
         else:
             # The file is exactly what the chain has, less what was forgotten; that is a change, flushed at once.
-            self._hold(await self._take(session, Header(position.incarnation, 0)), growth)
+            self._hold(await self._take(session, Header(position.incarnation, 0), restoring), growth)
             await self._commit((), None)
         return opened
 
@@ -281,10 +310,10 @@ class SessionKeeper:
                     raise failure from error
                 unusable.add(restored.version)  # at most three times: there are no more versions
 
-    async def _take(self, session: OpenSession, header: Header) -> OpenSession:
+    async def _take(self, session: OpenSession, header: Header, writes: Sequence[Write] = ()) -> OpenSession:
         if not session.key_is_current:
             session = await self._wrapped_anew(session)
-        return await take_session(self._store, session, self._holder, header, self._entropy)
+        return await take_session(self._store, session, self._holder, header, self._entropy, writes)
 
     async def _wrapped_anew(self, session: OpenSession) -> OpenSession:
         """The wrapping keys were rotated since the data key was wrapped."""
@@ -311,7 +340,7 @@ class SessionKeeper:
 
     # Appending
 
-    async def _commit(self, writes: Sequence[Write], acknowledging: Callable[[int], Write] | None) -> list[Version]:
+    async def _commit(self, writes: Sequence[Write], acknowledging: Callable[[Step], Write] | None) -> list[Version]:
         for _ in range(_TRIES_MAX):
             try:
                 return await self._try_commit(writes, acknowledging)
@@ -319,7 +348,9 @@ class SessionKeeper:
                 continue
         raise StoreUnavailable(f"the session of {self._account}, device {self._slot}, could not be appended to")
 
-    async def _try_commit(self, writes: Sequence[Write], acknowledging: Callable[[int], Write] | None) -> list[Version]:
+    async def _try_commit(
+        self, writes: Sequence[Write], acknowledging: Callable[[Step], Write] | None
+    ) -> list[Version]:
         session = self._held()
         captured = await self._file.capture()
         payload = b""
@@ -332,7 +363,7 @@ class SessionKeeper:
             return await self._commit_plainly(writes, acknowledging)
         link = payload_link(session, SegmentKind.ROWS, payload, self._entropy)
         sequence = session.sequence + 1
-        extra = () if acknowledging is None else (acknowledging(sequence),)
+        extra = () if acknowledging is None else (acknowledging(Step(sequence, captured.incarnation)),)
         try:
             versions = await self._store.commit([link, *writes, *extra])
         except StoreConflict:
@@ -344,10 +375,10 @@ class SessionKeeper:
         return versions[1:]
 
     async def _commit_plainly(
-        self, writes: Sequence[Write], acknowledging: Callable[[int], Write] | None
+        self, writes: Sequence[Write], acknowledging: Callable[[Step], Write] | None
     ) -> list[Version]:
         """Nothing has changed in the local store, so there is nothing that these writes would have to wait for."""
-        extra = () if acknowledging is None else (acknowledging(self.sequence),)
+        extra = () if acknowledging is None else (acknowledging(self.step),)
         return await self._store.commit([*writes, *extra]) if writes or extra else []
 
     async def _save_whole(self, captured: Captured | None) -> None:
@@ -445,6 +476,15 @@ class SessionKeeper:
                 self._growth = self._growth.since(growth)
                 self._outdated = True
                 return
+
+
+@contextlib.contextmanager
+def _as_unavailable() -> Iterator[None]:
+    """To those who wait for something to become durable it is one whether Firestore or the disk is in the way."""
+    try:
+        yield
+    except SessionFileUnavailable as error:
+        raise StoreUnavailable(f"the local store of a device: {error}") from error
 
 
 class _TryAgain(Exception):

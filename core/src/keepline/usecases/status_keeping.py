@@ -1,4 +1,7 @@
-"""Writing a session's state to Firestore when it changes: the newest state only, tried until it is there."""
+"""Writing a session's state to Firestore when it changes: the newest state only, tried until it is there.
+
+It goes with whatever has changed in the device's local store: nobody is told "connected" of a link that a lost disk would undo.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import logging
 from keepline.domain.session import SessionStatus
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
 from keepline.records import accounts
+from keepline.usecases.session_keeping import SessionKeeper, Step
 
 _STORE_RETRY_S = 1.0
 
@@ -17,8 +21,9 @@ log = logging.getLogger(__name__)
 class StatusKeeper:
     """Keeps a device's document at its present status; the first device's status is the account's as well."""
 
-    def __init__(self, store: DocumentStore, account: str, slot: str) -> None:
+    def __init__(self, store: DocumentStore, session: SessionKeeper, account: str, slot: str) -> None:
         self._store = store
+        self._session = session
         self._account = account
         self._slot = slot
         self._status: SessionStatus | None = None
@@ -38,14 +43,14 @@ class StatusKeeper:
             self._wake.set()
 
     async def run(self) -> None:
-        """Write until cancelled, or until the session's documents are gone."""
+        """Write until cancelled, or until the session's documents are gone. Raises SessionLost."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             if self._status is None:
                 continue
             try:
-                await self._store.commit(self._writes(self._status))
+                await self._write(self._status)
             except StoreUnavailable as error:
                 log.warning("the state of %s could not be written, trying again: %s", self._account, error)
                 self._wake.set()
@@ -53,8 +58,15 @@ class StatusKeeper:
             except StoreConflict:
                 return
 
-    def _writes(self, status: SessionStatus) -> list[Write]:
-        writes: list[Write] = [accounts.device_status(self._account, self._slot, status)]
+    async def _write(self, status: SessionStatus) -> None:
+        writes: list[Write] = []
         if self._slot == accounts.FIRST_SLOT:
             writes.append(accounts.account_status(self._account, status, phone=self._phone, lid=self._lid))
-        return writes
+
+        def device(step: Step | None) -> Write:
+            return accounts.device_status(self._account, self._slot, status, step.sequence if step else None)
+
+        if self._session.is_open:
+            await self._session.commit(writes, acknowledging=device)
+        else:
+            await self._store.commit([*writes, device(None)])

@@ -40,12 +40,12 @@ class WitnessDesk:
         self._count = 0
         self._open: tuple[str, str, frozenset[str]] | None = None  # witness's slot, question's name, message ids
 
-    async def witness(self) -> str | None:
-        """The slot of another device of the account that is linked and will come back by itself if it is away; or None."""
+    async def witness(self) -> Device | None:
+        """Another device of the account that is linked and will come back by itself if it is away; or None."""
         for document in await self._store.query(accounts.devices_of_account(self._account)):
             device = Device.read(document)
             if device.slot != self._slot and device.wanted and device.linked and device.state not in TERMINAL_STATES:
-                return device.slot
+                return device
         return None
 
     async def consult(self, slot: str, doubts: Mapping[str, bytes]) -> Testimony | None:
