@@ -1,11 +1,13 @@
 """What a message costs in Firestore: documents and commits, for one that is sent, delivered and read.
 
 The connector counts what it commits and says so on its health page; the API's share is known: it accepts a message with one
-commit of one document. What the connector writes anyway (its heartbeat) is measured at rest and taken off.
+commit of one document. What the connector writes anyway (its heartbeat) is measured at rest and taken off. The bytes of the
+session's journal are read from Firestore: sealed segments and, where one falls into the time, a new version.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import defaultdict
@@ -14,7 +16,9 @@ from typing import Any
 
 import requests
 from demo import Keepline, until
+from google.cloud import firestore
 
+from keepline.records import session_docs
 from keepline_local.stack import Stack
 from simulator.client import SimulatorClient
 
@@ -29,6 +33,9 @@ FRIENDS_FROM = 14155560200
 COUNTERS = ("documents", "commits")
 # What the API does for each message it accepts (functions/: one Create).
 API_SHARE = {"documents": 1, "commits": 1}
+FIGURES = (*COUNTERS, "journal_bytes")
+# What the last receipt sets off, and the session's flush after it.
+SETTLE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,14 @@ class CostBench:
         status = self._keepline.link("costs")
         self._session = status["session_id"]
         self._health = stack.run.health[status["devices"][0]["connector"]]
+        self._journal = Journal(stack, f"{stack.run.user_id}_{self._session}")
         self._friends = [str(FRIENDS_FROM + n) for n in range(LOAD_CHATS)]
 
     def measure(self) -> dict[str, float | None]:
         """The figures of the last line; None where the connector does not count."""
         if self._counts() is None:
             print("the connector's health page has no counters of its store: no costs")
-            return {f"{name}_per_message{suffix}": None for suffix in ("", "_idle") for name in COUNTERS}
+            return {f"{name}_per_message{suffix}": None for suffix in ("", "_idle") for name in FIGURES}
         readers = Readers(self._simulator, self._friends)
         readers.start()
         self._send_all([(friend, "the first of a chat") for friend in self._friends])  # keys are fetched only now
@@ -68,9 +76,12 @@ class CostBench:
         load = self._cost(LOAD_MESSAGES, at_rest, self._at_once)
         readers.stop()
         for what, costs in (("one at a time", idle), (f"{LOAD_MESSAGES} at once in {LOAD_CHATS} chats", load)):
-            print(f"{what}: {costs['documents']:.2f} documents in {costs['commits']:.2f} commits for each message")
-        return {f"{name}_per_message": round(load[name], 2) for name in COUNTERS} | {
-            f"{name}_per_message_idle": round(idle[name], 2) for name in COUNTERS
+            print(
+                f"{what}: {costs['documents']:.2f} documents in {costs['commits']:.2f} commits"
+                f" and {costs['journal_bytes']:.0f} bytes of journal for each message"
+            )
+        return {f"{name}_per_message": round(load[name], 2) for name in FIGURES} | {
+            f"{name}_per_message_idle": round(idle[name], 2) for name in FIGURES
         }
 
     def _counts(self) -> Counts | None:
@@ -92,15 +103,16 @@ class CostBench:
         return rates
 
     def _cost(self, count: int, at_rest: dict[str, float], send: Any) -> dict[str, float]:
-        before = self._must_count()
+        before, journal = self._must_count(), self._journal.end()
         send(count)
-        time.sleep(1.0)  # what the last receipt set off
+        time.sleep(SETTLE_S)
         after = self._must_count()
         seconds = after.at_s - before.at_s
-        return {
+        costs = {
             name: (spent - at_rest[name] * seconds) / count + API_SHARE[name]
             for name, spent in after.since(before).items()
         }
+        return costs | {"journal_bytes": self._journal.bytes_since(journal) / count}
 
     def _one_by_one(self, count: int) -> None:
         for n in range(count):
@@ -137,6 +149,31 @@ class CostBench:
             return True if not ids else None
 
         until(all_read, f"{len(messages)} messages to be read", LOAD_LIMIT_S)
+
+
+class Journal:
+    """What is stored of an account's first device, seen from outside."""
+
+    def __init__(self, stack: Stack, account: str) -> None:
+        os.environ["FIRESTORE_EMULATOR_HOST"] = stack.run.firestore
+        head = firestore.Client(project=stack.run.project).document(session_docs.head_path(account, "a"))
+        self._segments = head.collection(session_docs.SEGMENTS)
+        self._snapshots = head.collection(session_docs.SNAPSHOTS)
+
+    def end(self) -> tuple[int, int]:
+        """The newest segment's sequence and the newest snapshot's version."""
+        return _newest(self._segments, "sequence"), _newest(self._snapshots, "version")
+
+    def bytes_since(self, end: tuple[int, int]) -> int:
+        """Sealed bytes that came after."""
+        segments = self._segments.where(filter=firestore.FieldFilter("sequence", ">", end[0])).stream()
+        snapshots = self._snapshots.where(filter=firestore.FieldFilter("version", ">", end[1])).stream()
+        return sum(len(one.get("sealed")) for one in (*segments, *snapshots))
+
+
+def _newest(collection: Any, field: str) -> int:
+    found = collection.order_by(field, direction=firestore.Query.DESCENDING).limit(1).get()
+    return int(found[0].get(field)) if found else 0
 
 
 class Readers(threading.Thread):

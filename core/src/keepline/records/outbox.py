@@ -118,10 +118,10 @@ def newest_rows(account: str, chat: str | None, limit: int, before: datetime | N
     return Query(OUTBOX, tuple(where), "accepted_at", descending=True, limit=limit)
 
 
-def longest_waiting_rows(accepted_before: datetime, limit: int) -> Query:
-    """Rows of any account that have been queued since before a time, oldest first."""
-    where = (Where("state", "==", MessageState.QUEUED.value), Where("accepted_at", "<", accepted_before))
-    return Query(OUTBOX, where, "accepted_at", limit=limit)
+def longest_waiting_rows(due_before: datetime, limit: int) -> Query:
+    """Queued rows of any account that have been due since before a time, oldest first."""
+    where = (Where("state", "==", MessageState.QUEUED.value), Where("due_at", "<", due_before))
+    return Query(OUTBOX, where, "due_at", limit=limit)
 
 
 def doubtful_rows(account: str) -> Query:

@@ -89,8 +89,8 @@ class MinuteRound:
 
     async def _cancel_stranded(self) -> None:
         """Messages accepted in the very moment in which their session was cleared: nobody else would ever end them."""
-        accepted_before = self._clock.now() - timedelta(seconds=STRANDED_AFTER_S)
-        rows = await self._store.query(outbox.longest_waiting_rows(accepted_before, STRANDED_ROWS_MAX))
+        due_before = self._clock.now() - timedelta(seconds=STRANDED_AFTER_S)
+        rows = await self._store.query(outbox.longest_waiting_rows(due_before, STRANDED_ROWS_MAX))
         for account, stranded in _by_account(rows).items():
             if await self._store.get(accounts.account_path(account)) is None:
                 await self._cancel(stranded)
