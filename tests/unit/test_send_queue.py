@@ -8,7 +8,15 @@ import pytest
 
 from keepline.domain.link_events import SendOutcome
 from keepline.domain.message import Cause, MessageState, OnDoubt
-from keepline.domain.send_queue import ATTEMPTS_MAX, RETRY_BASE_S, Outgoing, Plan, SendQueue
+from keepline.domain.send_queue import (
+    ATTEMPTS_MAX,
+    CLAIMS_LINGER_S,
+    RECEIPTS_LINGER_S,
+    RETRY_BASE_S,
+    Outgoing,
+    Plan,
+    SendQueue,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ANNA, BEN = "14155550101@s.whatsapp.net", "14155550102@s.whatsapp.net"
@@ -379,3 +387,29 @@ def test_a_refused_commit_of_a_proven_row_is_written_at_the_new_version() -> Non
     queue.refresh(first, changed)
     [written] = queue.plan(NOW, 0, may_send=True).write
     assert (written.state, written.version) == (MessageState.SENT, changed.version)
+
+
+def test_an_idle_account_is_committed_for_at_once_and_a_busy_one_in_groups() -> None:
+    rows = [row(str(n), f"1415555{n:04d}@s.whatsapp.net", n) for n in range(12)]
+    queue = queue_of(rows[0])
+    assert queue.linger_s(queue.plan(NOW, 0, may_send=True)) == 0
+    assert claim(queue) == ["0"]
+    queue.offer(rows[:3])
+    assert queue.linger_s(queue.plan(NOW, 0, may_send=True)) == CLAIMS_LINGER_S
+    queue.offer(rows)
+    assert queue.linger_s(queue.plan(NOW, 0, may_send=True)) == 0
+    queue.outcome(rows[0], SENT, NOW, 0)
+    assert queue.linger_s(queue.plan(NOW, 0, may_send=False)) == 0
+    commit(queue, queue.plan(NOW, 0, may_send=False))
+    queue.receipt("W1", Cause.DELIVERED, NOW)
+    assert queue.linger_s(queue.plan(NOW, 0, may_send=False)) == RECEIPTS_LINGER_S
+
+
+def test_the_commit_that_settles_a_row_claims_the_next_of_its_chat() -> None:
+    first, second = row("a1", ANNA, 1), row("a2", ANNA, 2)
+    queue = queue_of(first, in_flight_max=1)
+    claim(queue)
+    queue.offer([first, second])
+    queue.outcome(first, SENT, NOW, 0)
+    plan = queue.plan(NOW, 0, may_send=True)
+    assert (plan.write, plan.claim, plan.release) == ((first,), (second,), ("a1",))

@@ -5,7 +5,7 @@ Pure: the shell (usecases/sending.py) commits what `plan` says and reports back.
 - First in, first out per chat, by the time at which a row is due. A chat with claimed rows gets no second claim before all of
   them have an outcome, and a row in doubt blocks the rows behind it, so that a re-send can never overtake.
 - Priority decides between chats: an urgent row brings its whole chat forward, never itself past those before it.
-- At most `in_flight_max` rows are claimed at once.
+- At most `in_flight_max` rows are on their way at once.
 - A row is handed to WhatsApp only after the claim that names it is durable; whoever takes over finds it named there.
 """
 
@@ -37,6 +37,12 @@ REPAIRS_MAX = 1
 
 # Answers of WhatsApp to a stanza that may be different the next time; every other code is final (seen in facts about acks).
 RETRYABLE_REFUSALS = frozenset({"wa_421", "wa_429", "wa_500", "wa_503"})
+
+# Firestore bills documents and takes its time for commits, so what can wait a moment waits for company: while sends are on their way,
+# claims and outcomes for each other's; receipts for each other (delivered is often followed by read). An idle account waits for
+# nothing: its claim and its outcome are committed at once.
+CLAIMS_LINGER_S = 0.05
+RECEIPTS_LINGER_S = 0.3
 
 _WAITING = (MessageState.QUEUED, MessageState.IN_DOUBT)
 _WITH_WHATSAPP = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
@@ -263,6 +269,14 @@ class SendQueue:
         """Rows that are not yet sent, those first that are due first."""
         return sorted((row for row in self._open.values() if row.state in _WAITING), key=lambda row: row.order)
 
+    def linger_s(self, plan: Plan) -> float:
+        """How long a plan may wait for company, counted from the moment in which there was something to commit."""
+        if not plan.changes_claims:
+            return RECEIPTS_LINGER_S
+        if not self._on_their_way() or len(plan.claim) >= self._in_flight_max // 2:
+            return 0.0
+        return CLAIMS_LINGER_S
+
     def next_change_s(self, now: datetime, now_s: float) -> float | None:
         """Seconds until time itself changes something (a back-off ends, a row is due, one expires), or None."""
         times = [row.not_before_s - now_s for row in self._open.values()]
@@ -270,8 +284,13 @@ class SendQueue:
             times += [(at - now).total_seconds() for at in (row.send_at, row.expires_at) if at is not None]
         return min((time for time in times if time > 0), default=None)
 
+    def _on_their_way(self) -> list[Outgoing]:
+        """Rows that were handed over, or are about to be, and have no outcome."""
+        return [row for row in self.claimed() if row.message_id not in self._released]
+
     def _claimable(self, now: datetime, now_s: float) -> list[Outgoing]:
-        room = self._in_flight_max - len(self.claimed())
+        # The commit that claims also releases what has its outcome.
+        room = self._in_flight_max - len(self._on_their_way())
         if room <= 0:
             return []
         chats = self._ready_chats(now, now_s)
@@ -285,7 +304,7 @@ class SendQueue:
 
     def _ready_chats(self, now: datetime, now_s: float) -> dict[str, list[Outgoing]]:
         """For each chat, the rows that may be claimed now, in their order."""
-        blocked: set[str] = {row.chat for row in self._open.values() if row.claim is not None}
+        blocked = {row.chat for row in self._on_their_way()}
         ready: dict[str, list[Outgoing]] = {}
         for row in self.waiting():
             if row.chat in blocked:

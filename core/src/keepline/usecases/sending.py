@@ -86,6 +86,9 @@ class Sender:
         self._wake = asyncio.Event()
         self._connected = False
         self._caught_up_since_s: float | None = None
+        self._leaving = False
+        self._pending_since_s: float | None = None  # since when there has been something to commit
+        self._commit_at_s: float | None = None
         self._hand_overs: set[asyncio.Task[None]] = set()
         self._stepping: asyncio.Task[None] | None = None
         self._receipts: list[ReceiptHeard] = []  # not yet durable
@@ -160,6 +163,7 @@ class Sender:
     async def drain(self, timeout_s: float) -> None:
         """Claim nothing more, and settle what is in flight as far as the time allows. Call it after `run` was cancelled."""
         self._connected = False
+        self._leaving = True
         try:
             async with asyncio.timeout(timeout_s):
                 if self._stepping is not None:
@@ -180,6 +184,9 @@ class Sender:
         next_s = self._queue.next_change_s(self._clock.now(), self._clock.monotonic_s())
         if self._queue.doubts() or self._early:
             next_s = min(next_s or _TICK_S, _TICK_S)
+        if self._commit_at_s is not None:
+            linger_s = max(0.0, self._commit_at_s - self._clock.monotonic_s())
+            next_s = linger_s if next_s is None else min(next_s, linger_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(next_s):
                 await self._wake.wait()
@@ -190,7 +197,10 @@ class Sender:
             await self._look_up_early_receipts()
             await self._judge_doubts()
             now, now_s = self._clock.now(), self._clock.monotonic_s()
-            if plan := self._queue.plan(now, now_s, may_send=self._connected):
+            plan = self._queue.plan(now, now_s, may_send=self._connected)
+            if not plan:
+                self._pending_since_s = self._commit_at_s = None
+            elif self._is_time_for(plan, now_s):
                 await self._commit(plan)
                 self._wake.set()  # There may be more than one commit holds.
         except StoreUnavailable as error:
@@ -199,6 +209,16 @@ class Sender:
             await asyncio.sleep(_STORE_RETRY_S)
             return
         await self._acknowledge_receipts()
+
+    def _is_time_for(self, plan: Plan, now_s: float) -> bool:
+        """Whether to commit now, or to wait for what else is about to come."""
+        if self._pending_since_s is None:
+            self._pending_since_s = now_s
+        self._commit_at_s = self._pending_since_s + self._queue.linger_s(plan)
+        if now_s < self._commit_at_s and not self._leaving:
+            return False
+        self._pending_since_s = self._commit_at_s = None
+        return True
 
     async def _judge_doubts(self) -> None:
         doubts = self._queue.doubts()
