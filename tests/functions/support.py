@@ -184,7 +184,7 @@ class World:
         status = SessionStatus(SessionState(state), code)
         self.commit(
             accounts.account_status(account, status, phone=None, lid=None),
-            accounts.device_status(account, "a", status),
+            accounts.device_status(account, "a", status, None),
         )
 
     def beat(
