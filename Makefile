@@ -58,6 +58,11 @@ format: .venv/.synced  ## Format the code and mend what the linter can mend
 bench: .venv/.synced  ## Time a message from its 202 to the wire, beside neonize called directly; count what it costs
 	@$(BIN)/python bench/accept_to_wire.py
 
+# With other figures: make bench-restore RESTORE="--rounds 5 --accounts 10"
+.PHONY: bench-restore
+bench-restore: .venv/.synced  ## Kill a connector and delete its disk, 50 times: how long until its numbers are back
+	@$(BIN)/python bench/restore.py $(RESTORE)
+
 .PHONY: bench-simulator
 bench-simulator: .venv/.synced  ## Messages a second, linked devices and memory of the simulator
 	@$(BIN)/python bench/simulator_load.py

@@ -104,6 +104,22 @@ def test_closing_a_device_cuts_its_socket_at_once_and_no_other(egress: Egress, u
     egress.close("kept")
 
 
+def test_cutting_a_tunnel_is_no_error_in_the_log(
+    egress: Egress, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy = egress.open("quiet", upstream.url, lambda kind, age_ms: None)
+    for _ in range(2):
+        client, _ = dial(proxy)
+        egress.cut("quiet")
+        assert client.recv(10) == b""
+    dial(proxy)
+    egress.close("quiet")
+    # The cut of another device comes after all that this one has left to the loop.
+    egress.open("next", upstream.url, lambda kind, age_ms: None)
+    egress.close("next")
+    assert caplog.records == []
+
+
 def test_a_standing_tunnel_reports_fresh_evidence(egress: Egress, upstream: Upstream) -> None:
     reports: queue.Queue[tuple[str, int]] = queue.Queue()
     proxy = egress.open("evidence", upstream.url, lambda kind, age_ms: reports.put((kind, age_ms)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Sequence
@@ -13,9 +14,10 @@ from keepline.domain.link_events import CellLost, LinkEvent, SendOutcome, Tried
 from keepline_connector import frames
 from keepline_connector.cells import Cell, CellDied, CellPool
 
-# A cell that cannot open a device is tried again this often before the failure is shown.
-_OPEN_TRIES_MAX = 5
-_REOPEN_PAUSE_S = 0.2
+# A cell that dies under a command, or cannot carry it out, is tried again, later each time.
+_RETRY_MIN_S = 0.2
+_RETRY_MAX_S = 5.0
+_LOG_OUT_TRIES_MAX = 5
 # WhatsApp answers within a second on a link that works; the library itself would wait for 75.
 _PROBE_LIMIT_S = 5.0
 
@@ -31,6 +33,7 @@ class CellLink:
         self._folder = folder
         self._upstream = upstream
         self._cell: Cell | None = None
+        self._is_open = False
         self._watching: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
         self._events: asyncio.Queue[LinkEvent] = asyncio.Queue()
@@ -74,7 +77,7 @@ class CellLink:
             return False
 
     async def acknowledge(self, seqs: Sequence[int]) -> None:
-        if seqs and self._cell is not None:
+        if seqs and self._cell is not None and self._is_open:
             try:
                 await self._cell.call(self._device, "acknowledge", seqs=list(seqs))
             except CellDied:
@@ -82,7 +85,8 @@ class CellLink:
                 log.info("an acknowledgement for %s was lost with its cell", self._device)
 
     async def log_out(self) -> None:
-        await self._call("log_out")
+        """Raises RuntimeError when no cell could do it."""
+        await self._call("log_out", tries_max=_LOG_OUT_TRIES_MAX)
         await self._let_go()
 
     async def close(self) -> None:
@@ -93,25 +97,33 @@ class CellLink:
                 log.info("the cell of %s was gone before its device was closed", self._device)
         await self._let_go()
 
-    async def _call(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """A command that may be repeated on the next cell when this one dies under it."""
-        for _ in range(_OPEN_TRIES_MAX):
+    async def _call(self, do: str, tries_max: int | None = None, **arguments: Any) -> dict[str, Any]:
+        """A command that may be repeated, on the next cell when this one dies under it, until it is carried out.
+
+        Raises RuntimeError after `tries_max` tries.
+        """
+        for tried in itertools.count(1):
             try:
                 cell = await self._open_cell()
                 return await cell.call(self._device, do, **arguments)
-            except CellDied:
-                await asyncio.sleep(_REOPEN_PAUSE_S)
-        raise RuntimeError(f"no cell stayed alive for {do}")
+            except (CellDied, RuntimeError) as error:
+                if tried == tries_max:
+                    raise RuntimeError(f"no cell could {do}") from error
+                log.warning("no cell could %s for %s, trying again: %r", do, self._device, error)
+            await asyncio.sleep(min(_RETRY_MIN_S * 2 ** min(tried - 1, 8), _RETRY_MAX_S))
+        raise AssertionError("the tries do not end by themselves")
 
     async def _open_cell(self) -> Cell:
         async with self._opening:
             if self._cell is None or self._cell.ended.is_set():
-                cell = await self._pool.place(self._device, self._on_event)
-                folder = str(self._folder)
-                await cell.call(self._device, "open", folder=folder, upstream=self._upstream)
-                self._cell = cell
+                # Known before it is asked: a device that is given up in the middle of its opening must be closed there.
+                self._cell, self._is_open = await self._pool.place(self._device, self._on_event), False
+            cell = self._cell
+            if not self._is_open:
+                await cell.call(self._device, "open", folder=str(self._folder), upstream=self._upstream)
+                self._is_open = True
                 self._watching = asyncio.create_task(self._tell_when_lost(cell))
-            return self._cell
+            return cell
 
     async def _tell_when_lost(self, cell: Cell) -> None:
         await cell.ended.wait()

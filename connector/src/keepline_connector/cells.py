@@ -6,17 +6,16 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import os
-import socket
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from keepline_connector import frames
+from keepline_connector.cell_process import CellProcess
 
 # One process, one fate: few devices share one. 67 MB for a bare process and 0.6 MB a device set the other bound (facts).
 DEVICES_PER_CELL_MAX = 25
 _STOP_TIMEOUT_S = 3.0
+_EXIT_LOOK_S = 0.02
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -24,19 +23,19 @@ log = logging.getLogger(__name__)
 
 
 class CellDied(Exception):
-    """The process ended before it answered."""
+    """The process ended before it answered, or could not be started."""
 
 
 class Cell:
     """One process. Commands are answered once; events go to the device they name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, process: CellProcess) -> None:
         self.name = name
         self.devices: dict[str, OnEvent] = {}
         self.ended = asyncio.Event()
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._process: asyncio.subprocess.Process | None = None
+        self._process = process
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -46,20 +45,9 @@ class Cell:
         with_sibling = any(other != device and other.rpartition("_")[0] == account for other in self.devices)
         return len(self.devices) < DEVICES_PER_CELL_MAX and not with_sibling
 
-    async def start(self, module: str) -> None:
-        """Start the process. It inherits one end of a socket pair, and ends when the other end closes."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", module, "--fd", str(theirs.fileno())),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                # The library prints QR texts and numbers to stdout; nothing of ours goes there.
-                stdout=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "NEONIZE_BOT_TAG": "off"},
-            )
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=frames.FRAME_BYTES_MAX)
+    async def start(self) -> None:
+        """Listen to the process, and talk to it from now on."""
+        reader, self._writer = await asyncio.open_connection(sock=self._process.socket, limit=frames.FRAME_BYTES_MAX)
         self._reading = asyncio.create_task(self._read(reader), name=f"cell {self.name}")
         log.info("cell %s is process %d", self.name, self._process.pid)
 
@@ -83,38 +71,53 @@ class Cell:
         """Close the socket; the process leaves at once, and is killed if it does not."""
         if self._writer is not None:
             self._writer.close()
-        if self._process is not None:
-            try:
-                async with asyncio.timeout(_STOP_TIMEOUT_S):
-                    await self._process.wait()
-            except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
-                await self._process.wait()
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._exit()
+        except TimeoutError:
+            self._process.kill()
         if self._reading is not None:
             await self._reading
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        with contextlib.suppress(ConnectionError):
-            while line := await reader.readline():
-                frame = frames.decode(line)
-                if "re" in frame:
-                    answer = self._waiting.get(frame.pop("re"))
-                    if answer is not None and not answer.done():
-                        answer.set_result(frame)
-                elif on_event := self.devices.get(frame["device"]):
-                    on_event(frame["event"])
+        try:
+            with contextlib.suppress(ConnectionError):
+                while line := await reader.readline():
+                    self._take(frames.decode(line))
+        except Exception:
+            # Whoever waits for an answer would wait for ever if nobody listened any more.
+            log.exception("cell %s says what cannot be understood, and is ended", self.name)
+            self._process.kill()
         self.ended.set()
+        if self._writer is not None:
+            self._writer.close()
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(CellDied(self.name))
+        log.info("cell %s has ended (%d)", self.name, await self._exit())
+
+    def _take(self, frame: dict[str, Any]) -> None:
+        """An answer or an event."""
+        if "re" in frame:
+            answer = self._waiting.get(frame.pop("re"))
+            if answer is not None and not answer.done():
+                answer.set_result(frame)
+        elif on_event := self.devices.get(frame["device"]):
+            on_event(frame["event"])
+
+    async def _exit(self) -> int:
+        """Its exit code, once it has one. Not asyncio's own way: the process can be older than the event loop."""
+        while (code := self._process.exit_code()) is None:  # noqa: ASYNC110 - a process sets no event
+            await asyncio.sleep(_EXIT_LOOK_S)
+        return code
 
 
 class CellPool:
-    """Cells as needed. `module` is the Python module that a cell runs."""
+    """Cells as needed. `module` is the Python module that a cell runs; `first` runs it already, and waits for its devices."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, first: CellProcess) -> None:
         self._module = module
+        self._first: CellProcess | None = first
         self._cells: list[Cell] = []
         self._names = itertools.count(1)
         self._starting = asyncio.Lock()
@@ -124,7 +127,7 @@ class CellPool:
         return len(self._cells)
 
     async def place(self, device: str, on_event: OnEvent) -> Cell:
-        """The cell that is to hold this device: one with room, else a new one."""
+        """The cell that is to hold this device: one with room, else a new one. Raises CellDied when none can be started."""
         async with self._starting:
             self._cells = [cell for cell in self._cells if not cell.ended.is_set()]
             cell = next((cell for cell in self._cells if cell.has_room_for(device)), None)
@@ -133,17 +136,22 @@ class CellPool:
             cell.devices[device] = on_event
             return cell
 
-    async def warm_up(self) -> None:
-        """Start the first cell before there is a device, so that the first device need not wait for the library to load."""
+    async def start(self) -> None:
+        """Take the first cell in before there is a device: if it cannot start, that shows at once."""
         async with self._starting:
-            if not self._cells:
+            if self._first is not None:
                 await self._add()
 
     async def stop(self) -> None:
         await asyncio.gather(*(cell.stop() for cell in self._cells))
 
     async def _add(self) -> Cell:
-        cell = Cell(f"cell-{next(self._names)}")
-        await cell.start(self._module)
+        name = f"cell-{next(self._names)}"
+        try:
+            process, self._first = self._first or CellProcess(self._module), None
+        except OSError as error:
+            raise CellDied(name) from error
+        cell = Cell(name, process)
+        await cell.start()
         self._cells.append(cell)
         return cell

@@ -40,8 +40,12 @@ class CellDevice:
         self._tell = tell
         self._store = DeviceStore(folder)
         self._held = FolderLock(folder)
-        self._journal = Journal(folder / "journal.db", self._tell_numbered)
-        self._proxy = egress.open(device, upstream, self._report)
+        try:
+            self._journal = Journal(folder / "journal.db", self._tell_numbered)
+            self._proxy = egress.open(device, upstream, self._report)
+        except BaseException:
+            self._held.release()  # The next try may come to another cell.
+            raise
         self._client: LibraryClient | None = None
         self._lock = threading.Lock()
 

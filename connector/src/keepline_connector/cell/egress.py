@@ -79,14 +79,11 @@ class Egress:
     async def _open(self, device: str, upstream: str | None, report: Report) -> str:
         way_out = _Exit(upstream, report)
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # A task of our own: where start_server makes it (from a coroutine), CPython 3.11 logs an error when it is cancelled.
+            task = self._loop.create_task(_serve(way_out, reader, writer))
             way_out.tasks.add(task)
-            try:
-                await _serve(way_out, reader, writer)
-            finally:
-                way_out.tasks.discard(task)
+            task.add_done_callback(way_out.tasks.discard)
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=_HEAD_BYTES_MAX)
         self._exits[device] = (way_out, server)

@@ -19,6 +19,7 @@ from typing import Any
 from keepline_connector import frames
 from keepline_connector.cell.device import CellDevice
 from keepline_connector.cell.egress import Egress
+from keepline_connector.cell.store import READER
 from keepline_connector.logs import set_up_logging
 
 # Sends block a thread for as long as WhatsApp takes; more than these wait their turn.
@@ -36,6 +37,7 @@ class Cell:
         self._supervisor = supervisor
         self._egress = Egress()
         self._devices: dict[str, CellDevice] = {}
+        self._turns: dict[str, threading.Lock] = {}
         self._outgoing: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._workers = ThreadPoolExecutor(_WORKERS_MAX, thread_name_prefix="command")
         self._commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -88,20 +90,25 @@ class Cell:
             except OSError:
                 return  # The reader sees the same end, and ends the process.
 
+    def _turn(self, device: str) -> threading.Lock:
+        """Opening and closing take turns: an opening that nobody waits for any more can be closed only when it is over."""
+        return self._turns.setdefault(device, threading.Lock())
+
     def _device(self, command: dict[str, Any]) -> CellDevice:
         return self._devices[command["device"]]
 
     def _open(self, command: dict[str, Any]) -> dict[str, Any]:
         name = command["device"]
-        device = CellDevice(
-            name,
-            Path(command["folder"]),
-            command["upstream"],
-            self._egress,
-            lambda event: self._outgoing.put({"device": name, "event": event}),
-        )
-        self._devices[name] = device
-        device.replay()
+        with self._turn(name):
+            if name not in self._devices:
+                self._devices[name] = CellDevice(
+                    name,
+                    Path(command["folder"]),
+                    command["upstream"],
+                    self._egress,
+                    lambda event: self._outgoing.put({"device": name, "event": event}),
+                )
+            self._devices[name].replay()
         return {}
 
     def _connect(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -117,9 +124,10 @@ class Cell:
         return {}
 
     def _close(self, command: dict[str, Any]) -> dict[str, Any]:
-        device = self._devices.pop(command["device"], None)
-        if device is not None:
-            device.close()
+        with self._turn(command["device"]):
+            device = self._devices.pop(command["device"], None)
+            if device is not None:
+                device.close()
         return {}
 
     def _send_text(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -145,6 +153,7 @@ def main() -> None:
     set_up_logging()
     # Ctrl-C in a terminal reaches the whole process group; the supervisor decides when a cell ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    READER.start()
     cell = Cell(socket.socket(fileno=arguments.fd))
     try:
         with contextlib.suppress(OSError):

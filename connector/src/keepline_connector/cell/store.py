@@ -13,7 +13,7 @@ from keepline_connector.cell.store_reader import StoreReader, Value
 _DSN_OPTIONS = "?_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=5000&_foreign_keys=on&z="
 
 # One for the process: it opens a file for a question and closes it again.
-_READER = StoreReader()
+READER = StoreReader()
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class DeviceStore:
         return None
 
     def _read(self, statement: str, values: tuple[Value, ...]) -> list[tuple[Any, ...]]:
-        return _READER.read(self._path, statement, values)
+        return READER.read(self._path, statement, values)
 
 
 def _user(jid: str | None) -> str | None:

@@ -25,11 +25,16 @@ Value = str | int | bytes | None
 
 
 class StoreReader:
-    """Runs the reading process, starts it at the first question and again if it has died. Thread-safe."""
+    """Runs the reading process, starts it at the first question at the latest, and again if it has died. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """So that the first question need not wait for it."""
+        with self._lock:
+            self._running()
 
     def read(self, path: Path, statement: str, values: tuple[Value, ...]) -> list[tuple[Any, ...]]:
         """The rows of a query; none when there is no store yet, or one without tables."""
@@ -41,16 +46,20 @@ class StoreReader:
                     return [tuple(_from_json(value) for value in row) for row in json.loads(answer)]
         raise RuntimeError("the process that reads the stores does not stay alive")
 
-    def _ask(self, line: bytes) -> bytes:
+    def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             command = [sys.executable, "-m", __name__]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        return self._process
+
+    def _ask(self, line: bytes) -> bytes:
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
-            return self._process.stdout.readline()
+            process.stdin.write(line)
+            process.stdin.flush()
+            return process.stdout.readline()
         except OSError:
             return b""
 

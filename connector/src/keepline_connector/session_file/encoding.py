@@ -17,6 +17,7 @@ from keepline.ports.session_file import SessionFileInvalid
 
 FORMAT = 1
 _OWN_JID = msgpack.ExtType(1, b"")
+_PLAIN = (float, str, bytes)
 _INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**63 - 1
 
 Value: TypeAlias = int | float | str | bytes | None
@@ -55,7 +56,7 @@ def encode(rows: Rows) -> bytes:
 def decode(data: bytes) -> Rows:
     """Raises SessionFileInvalid for anything that `encode` does not make."""
     try:
-        unpacked = msgpack.unpackb(data, unicode_errors="surrogateescape", strict_map_key=True)
+        unpacked = msgpack.unpackb(data, unicode_errors="surrogateescape", strict_map_key=True, ext_hook=_extension)
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise SessionFileInvalid(f"not msgpack: {type(error).__name__}") from None
     form, own_jid, schema, tables = _array(unpacked, 4)
@@ -63,6 +64,10 @@ def decode(data: bytes) -> Rows:
         raise SessionFileInvalid("a format that this version does not know")
     own = _as(str, own_jid)
     return Rows(own, _schema(schema), [_table(one, own) for one in _list(tables)])
+
+
+def _extension(code: int, data: bytes) -> msgpack.ExtType:
+    return _OWN_JID if (code, data) == _OWN_JID else msgpack.ExtType(code, data)
 
 
 def _schema(schema: object) -> list[str] | bytes:
@@ -84,9 +89,9 @@ def _row(row: object, own_jid: str) -> Row:
 
 
 def _value(value: object, own_jid: str) -> Value:
-    if value == _OWN_JID and isinstance(value, msgpack.ExtType):
+    if value is _OWN_JID:
         return own_jid
-    if value is None or isinstance(value, float | str | bytes):
+    if value is None or isinstance(value, _PLAIN):
         return value
     return _integer(value)
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -124,18 +125,21 @@ def _write(database: sqlite3.Connection, tables: list[TableRows]) -> None:
             raise SessionFileInvalid("rows of a table that is not there")
         rowids = [*one.deleted, *(row[0] for row in one.rows)]
         database.executemany(f"DELETE FROM {quoted(one.table)} WHERE rowid = ?", [(rowid,) for rowid in rowids])
-        for row in one.rows:
-            _insert(database, one.table, kept[one.table], row)
+        _insert(database, one.table, kept[one.table], one.rows)
 
 
-def _insert(database: sqlite3.Connection, table: str, columns: list[str], row: Row) -> None:
-    if len(row) != len(columns) + 1:
-        raise SessionFileInvalid("a row with more or fewer columns than its table")
+def _insert(database: sqlite3.Connection, table: str, columns: list[str], rows: list[Row]) -> None:
     names = ", ".join(("rowid", *map(quoted, columns)))
-    # Text that is not UTF-8 cannot be handed over as text.
-    places = ", ".join("CAST(? AS TEXT)" if isinstance(value, str) else "?" for value in row)
-    values = [encode_text(value) if isinstance(value, str) else value for value in row]
-    database.execute(f"INSERT OR REPLACE INTO {quoted(table)} ({names}) VALUES ({places})", values)
+    # Most rows are pre-keys, 800 and more of the same form: one statement for all neighbours that are alike.
+    for texts, alike in itertools.groupby(rows, lambda row: [isinstance(value, str) for value in row]):
+        if len(texts) != len(columns) + 1:
+            raise SessionFileInvalid("a row with more or fewer columns than its table")
+        # Text that is not UTF-8 cannot be handed over as text.
+        places = ", ".join("CAST(? AS TEXT)" if text else "?" for text in texts)
+        database.executemany(
+            f"INSERT OR REPLACE INTO {quoted(table)} ({names}) VALUES ({places})",
+            ([encode_text(value) if isinstance(value, str) else value for value in row] for row in alike),
+        )
 
 
 def _check(database: sqlite3.Connection) -> None:

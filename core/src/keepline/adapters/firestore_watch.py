@@ -39,6 +39,7 @@ class FirestoreWatch:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._result: Sequence[Document] = ()
+        self._told: Sequence[Document] = ()  # what the listener said last; touched in the client's thread only
         self._heard = 0  # Results so far; a sweep that was overtaken by a newer one is thrown away.
 
     @asynccontextmanager
@@ -83,6 +84,10 @@ class FirestoreWatch:
             self._publish(documents)
 
     def _listen(self) -> Any:
+        if not self._query._orders:
+            # The client sorts the whole result after every change, and its own comparison makes a protobuf message each time:
+            # with 100 documents that was a third of what a connector did at its start.
+            self._query._comparator = _by_path
         try:
             return self._query.on_snapshot(self._on_snapshot)
         except (GoogleAPICallError, ValueError):
@@ -92,7 +97,13 @@ class FirestoreWatch:
     def _on_snapshot(self, snapshots: Sequence[Any], _changes: object, _read_time: object) -> None:
         """Runs in the client's thread, and must not raise: an exception here would end the listener."""
         try:
-            documents = [self._to_document(snapshot) for snapshot in snapshots]
+            # Most of a result is as it was in the one before.
+            known = {(document.path, document.version): document for document in self._told}
+            documents = [
+                known.get((snapshot.reference.path, snapshot.update_time)) or self._to_document(snapshot)
+                for snapshot in snapshots
+            ]
+            self._told = documents
             self._loop.call_soon_threadsafe(self._publish, documents)
         except Exception:  # Whatever it is, the keeper goes on sweeping.
             log.debug("a Firestore snapshot came after the end of its listener", exc_info=True)
@@ -101,6 +112,11 @@ class FirestoreWatch:
         self._heard += 1
         self._result = documents
         self._changed.set()
+
+
+def _by_path(one: Any, other: Any) -> int:
+    paths = one.reference._path, other.reference._path
+    return int(paths[0] > paths[1]) - int(paths[0] < paths[1])
 
 
 def _close(listener: Any) -> None:

@@ -59,7 +59,13 @@ _OTHER_MOVES: dict[MessageState, dict[Cause, MessageState]] = {
         _C.EXPIRED: _S.EXPIRED,
         _C.CANCELLED: _S.CANCELLED,
     },
-    _S.IN_DOUBT: {_C.NOT_TAKEN: _S.QUEUED, _C.HELD: _S.FAILED, _C.REFUSED: _S.FAILED, _C.CANCELLED: _S.CANCELLED},
+    _S.IN_DOUBT: {
+        _C.NOT_TAKEN: _S.QUEUED,
+        _C.UNREADABLE: _S.QUEUED,
+        _C.HELD: _S.FAILED,
+        _C.REFUSED: _S.FAILED,
+        _C.CANCELLED: _S.CANCELLED,
+    },
     # Once a phone of the recipient has it, another one that cannot read it is not worth a second copy for all.
     _S.SENT: {_C.UNREADABLE: _S.QUEUED},
     _S.FAILED: {_C.REPLAYED: _S.QUEUED},

@@ -38,9 +38,9 @@ REPAIRS_MAX = 1
 # Answers of WhatsApp to a stanza that may be different the next time; every other code is final (seen in facts about acks).
 RETRYABLE_REFUSALS = frozenset({"wa_421", "wa_429", "wa_500", "wa_503"})
 
-# Firestore bills documents and takes its time for commits, so what can wait a moment waits for company: while sends are on their way,
-# claims and outcomes for each other's; receipts for each other (delivered is often followed by read). An idle account waits for
-# nothing: its claim and its outcome are committed at once.
+# Firestore bills documents and takes its time for commits, so what can wait a moment waits for company: while sends are on their
+# way, claims and outcomes for each other's; receipts for each other (delivered is often followed by read). An idle account waits
+# for nothing: its claim and its outcome are committed at once.
 CLAIMS_LINGER_S = 0.05
 RECEIPTS_LINGER_S = 0.3
 
@@ -69,6 +69,7 @@ class Outgoing:
     repair_of: str | None = (
         None  # the WhatsApp id of the copy that could not be read, to be revoked before the next try
     )
+    unreadable: str | None = None  # the WhatsApp id of such a copy, while the row's claim is not released yet
     wa_message_id: str | None = None
     error_code: str | None = None
     times: dict[str, datetime] = field(default_factory=dict)
@@ -179,6 +180,8 @@ class SendQueue:
             released = self._open.get(message_id)
             if released is not None:
                 released.claim = None
+                if released.unreadable is not None:
+                    self._repair(released, released.unreadable)
                 if released.state not in _WAITING:
                     del self._open[message_id]
 
@@ -259,7 +262,8 @@ class SendQueue:
     def is_durable(self, wa_message_id: str) -> bool:
         """Whether everything known of the message with this WhatsApp id has been written."""
         row = self._sent.get(wa_message_id)
-        return row is None or not row.dirty
+        repairing = any(dirty.repair_of == wa_message_id for dirty in self._dirty.values())
+        return not repairing and (row is None or not (row.dirty or row.unreadable))
 
     def claimed(self) -> list[Outgoing]:
         """Rows under an open claim, with or without an outcome."""
@@ -377,9 +381,11 @@ class SendQueue:
     def _repair(self, row: Outgoing, unreadable: str) -> None:
         """Send the message anew under another id, and let the copy that could not be read vanish; once."""
         state = next_state(row.state, Cause.UNREADABLE)
+        row.unreadable = unreadable if row.claim is not None else None
         if state is None or row.repairs >= REPAIRS_MAX or row.claim is not None or row.attempts >= row.attempts_max:
             return
         row.state = state
+        row.doubt_since_s = None
         row.repairs += 1
         row.repair_of = unreadable
         row.wa_message_id = None

@@ -21,12 +21,15 @@ from keepline.usecases.session_keeping import SessionKeeper
 from keepline.usecases.session_openings import Openings
 
 HEARTBEAT_INTERVAL_S = 2.0
+# A beat names every device, so those that log in together (at a start) share one: the more there are, the longer it waits.
+_BEAT_GAP_PER_DEVICE_S = 0.005
 # A connector with devices lets emptier ones go first: this much later per device it holds.
 _ADOPT_DELAY_PER_DEVICE_S = 0.05
 _ADOPT_DELAY_MAX_S = 2.0
 # The standby of a device that we hold ourselves is left to the others for this long: one connector must not take both with it.
 _SIBLING_DELAY_S = 5.0
 _STORE_RETRY_S = 1.0
+_ACCOUNTS_READ_AT_ONCE = 16
 
 OpenLink = Callable[[str, str], DeviceLink]
 KeepSession = Callable[[Account, str], SessionKeeper]
@@ -68,6 +71,7 @@ class Connector:
         self._stopping = False
         self._started_at = clock.now()
         self._openings = Openings(clock)
+        self._reading = asyncio.Semaphore(_ACCOUNTS_READ_AT_ONCE)
         self.last_beat_s: float | None = None  # monotonic; the health page's proof that Firestore answers
 
     @property
@@ -100,6 +104,7 @@ class Connector:
             # (asyncio.wait_for of Python 3.11 can swallow a cancellation; asyncio.timeout does not.)
             with suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_INTERVAL_S):
+                    await asyncio.sleep(_BEAT_GAP_PER_DEVICE_S * self.devices)
                     await self._beat_now.wait()
             self._beat_now.clear()
 
@@ -161,12 +166,15 @@ class Connector:
     async def _follow_assignment(self, documents: Sequence[Document]) -> None:
         devices = {(device.account, device.slot): device for device in map(Device.read, documents)}
         await self._stop_runners([name for name in self._tasks if name not in devices])
-        for name, device in devices.items():
+        # Together: at a start of many one after the other would be seconds. And before any is unlinked, which can take its time.
+        async with asyncio.TaskGroup() as starting:
+            for name, device in devices.items():
+                if device.wanted and (name not in self._tasks or self._tasks[name].done()):
+                    starting.create_task(self._start(device))
+        self._devices_changed.set()
+        for device in devices.values():
             if not device.wanted:
                 await self._remove(device)
-            elif name not in self._tasks or self._tasks[name].done():
-                await self._start(device)
-        self._devices_changed.set()
 
     async def _start(self, device: Device) -> None:
         document = await self._read_account(device.account)
@@ -223,7 +231,8 @@ class Connector:
     async def _read_account(self, account: str) -> Document | None:
         while True:
             try:
-                return await self._store.get(accounts.account_path(account))
+                async with self._reading:
+                    return await self._store.get(accounts.account_path(account))
             except StoreUnavailable as error:
                 log.warning("the account %s could not be read, trying again: %s", account, error)
                 await asyncio.sleep(_STORE_RETRY_S)

@@ -107,7 +107,6 @@ class DeviceRunner:
 
     async def run(self) -> None:
         """Run until cancelled; then settle what is in flight and cut the socket. Returns by itself when its authority is lost."""
-        self._keeper.show(STARTING)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keeper.run())
@@ -188,8 +187,10 @@ class DeviceRunner:
     async def _take_session(self, acknowledged: int, doubted_chats: Collection[str], restored: Write) -> None:
         opened = await self._session.open(acknowledged, doubted_chats, restoring=[restored])
         self._openings.opened(opened)
-        self._status = STARTING
-        self._keeper.show(STARTING)
+        if self._status != STARTING:
+            # After a refusal. Otherwise what was written last stands until the login: it claims nothing without fresh evidence.
+            self._status = STARTING
+            self._keeper.show(STARTING)
         if opened.behind:
             log.error(
                 "device %s of %s goes on from a state that is %d steps old, as the restore policy allows",

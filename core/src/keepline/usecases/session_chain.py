@@ -286,8 +286,10 @@ async def _read_links(
     growth = Growth()
     epoch, sequence, tail = head.epoch, saved.sequence, session.sequence
     read_to = saved.sequence
-    whole = True
-    while whole and (documents := await store.query(session_docs.segments_after(head.account, head.slot, read_to))):
+    whole, more = True, True
+    while whole and more:
+        documents = await store.query(session_docs.segments_after(head.account, head.slot, read_to))
+        more = len(documents) == session_docs.SEGMENTS_PAGE
         for document in documents:
             try:
                 segment = _next_segment(head, document, sequence + 1)

@@ -179,6 +179,11 @@ class SessionKeeper:
         """Make durable what has changed in the local store. Raises StoreUnavailable and SessionLost."""
         await self.commit(())
 
+    async def check(self) -> None:
+        """Look whether the session is still held here. Raises SessionLost, and StoreUnavailable when that cannot be known."""
+        async with self._lock:
+            await self._read_own_head(self._held())
+
     def poke(self) -> None:
         """Something happened on the device: `run` flushes soon."""
         self._wake.set()
@@ -228,6 +233,8 @@ class SessionKeeper:
         tail = session.tail
         if (
             position is not None
+            # Without a device in it the phone has removed it; the restored one is told so when it logs in, and tells.
+            and position.linked
             and tail is not None
             and position.incarnation == tail.incarnation
             and position.mark >= tail.mark

@@ -1,0 +1,108 @@
+"""What a connector's process runs: wiring, the health page, and an end within 10 s that settles what is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from contextlib import suppress
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any
+
+from keepline.adapters.firestore import FirestoreDocuments
+from keepline.adapters.key_file import LocalKeyFile
+from keepline.adapters.system_clock import SystemClock
+from keepline.records.accounts import Account
+from keepline.usecases.connecting import Connector
+from keepline.usecases.session_keeping import SessionKeeper
+from keepline_connector.cell_link import CellLink
+from keepline_connector.cell_process import CellProcess
+from keepline_connector.cells import CellPool
+from keepline_connector.health import HealthServer, health_app
+from keepline_connector.session_file import SqliteSessionFile
+from keepline_connector.settings import Settings
+
+if TYPE_CHECKING:
+    from keepline.adapters.kms_keys import KmsKeys
+
+# Below the 10 s that Cloud Run grants between SIGTERM and SIGKILL.
+_STOP_TIMEOUT_S = 9.0
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> None:
+    """Run until SIGTERM or SIGINT, or until something breaks that should not."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = FirestoreDocuments(settings.project)
+    clock = SystemClock()
+    pool = CellPool(cell_module, first_cell)
+    keys = _wrapping_keys(settings)
+
+    def open_link(account: str, slot: str) -> CellLink:
+        device = f"{account}_{slot}"
+        return CellLink(pool, device, settings.data_dir / device, settings.upstream_proxy)
+
+    def keep_session(account: Account, slot: str) -> SessionKeeper:
+        return SessionKeeper(
+            store,
+            clock,
+            keys,
+            SqliteSessionFile(settings.data_dir / f"{account.id}_{slot}"),
+            os.urandom,
+            account=account.id,
+            tenant=account.tenant,
+            slot=slot,
+            holder=settings.connector,
+            policy=settings.restore_policy,
+        )
+
+    connector = Connector(store, clock, SystemRandom(), open_link, keep_session, settings.connector, settings.region)
+
+    def snapshot() -> dict[str, Any]:
+        return {
+            "connector": settings.connector,
+            "region": settings.region,
+            "devices": connector.devices,
+            "sessions_opened": connector.sessions_opened,
+            "cells": pool.processes,
+            "store": {"commits": store.commits, "documents": store.documents},
+            "last_beat_s": connector.last_beat_s,
+        }
+
+    health = HealthServer(health_app(snapshot), settings.health_port)
+    health.start()
+    await pool.start()
+    running = asyncio.create_task(connector.run())
+    running.add_done_callback(lambda _: stopping.set())
+    log.info("connector %s is up, health on port %d", settings.connector, health.port)
+    try:
+        await stopping.wait()
+    finally:
+        log.info("connector %s stops", settings.connector)
+        running.cancel()
+        try:
+            with suppress(asyncio.CancelledError, TimeoutError):
+                async with asyncio.timeout(_STOP_TIMEOUT_S):
+                    await running
+        finally:
+            await pool.stop()
+            health.stop()
+            await store.close()
+            if not isinstance(keys, LocalKeyFile):
+                await keys.close()
+
+
+def _wrapping_keys(settings: Settings) -> KmsKeys | LocalKeyFile:
+    """What wraps the data keys of the stored sessions."""
+    if settings.kms_key is not None:
+        from keepline.adapters.kms_keys import KmsKeys  # Its client takes a while to load.
+
+        return KmsKeys(settings.kms_key)
+    assert settings.key_file is not None, "the settings have one of the two"
+    return LocalKeyFile(settings.key_file)
