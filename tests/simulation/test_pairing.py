@@ -11,7 +11,8 @@ from keepline.records.accounts import Pairing
 from keepline.testing.virtual_time import run_virtual
 from keepline.testing.whatsapp import FakeLink
 from keepline.usecases.pairing import ROUNDS_MAX
-from tests.simulation.world import ACCOUNT, World
+from tests.simulation.processes import ACCOUNT
+from tests.simulation.world import World
 
 LIMIT_S = 60.0
 

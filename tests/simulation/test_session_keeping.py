@@ -644,11 +644,11 @@ def test_planted_every_segment_that_no_restore_needs_is_deleted(monkeypatch: pyt
 def test_planted_a_disk_is_trusted_whatever_happened_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = SessionKeeper._restore
 
-    async def trusting(self: SessionKeeper, session: Any, doubted: Any) -> Opened:
+    async def trusting(self: SessionKeeper, session: Any, *arguments: Any) -> Opened:
         position = await self._file.position()
         if position is not None and position.linked and session.tail is not None:
             return await self._go_on(session, session.tail)
-        return await honest(self, session, doubted)
+        return await honest(self, session, *arguments)
 
     monkeypatch.setattr(SessionKeeper, "_restore", trusting)
     assert caught()

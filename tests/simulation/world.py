@@ -4,124 +4,154 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from keepline.domain.compaction import RestorePolicy
 from keepline.domain.ids import new_message_id
 from keepline.domain.session import WAITING_FOR_CONNECTOR
-from keepline.ports.documents import Document, Query, Update
-from keepline.records import accounts, outbox
-from keepline.records.accounts import Account
+from keepline.ports.documents import Create, Document, Put, Query, Update, Where, Write
+from keepline.records import accounts, outbox, session_docs
+from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account
 from keepline.records.outbox import NewMessage
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
-from keepline.testing.session_file import MemorySessionFile
 from keepline.testing.severed import SeveredDocuments
-from keepline.testing.whatsapp import FakeDevice, FakeLink, FakeWhatsApp
-from keepline.usecases.connecting import Connector
-from keepline.usecases.session_keeping import SessionKeeper
+from keepline.testing.whatsapp import FakeFolder, FakeWhatsApp
+from tests.simulation.processes import ACCOUNT, Machine, Outside, Process, Runners
+from tests.simulation.verdict import Verdict
 
-ACCOUNT = "demo_s1"
-SETTLED = ("sent", "delivered", "read", "failed", "expired", "cancelled")
+FACTS = ("delivered", "read", "played")  # what a recipient's phone says is true whoever writes it down
 QUIET_LIMIT_S = 3_600.0
-
-
-@dataclass
-class Process:
-    """A connector's process over its device, from its start to its death."""
-
-    name: str
-    device: FakeDevice
-    store: SeveredDocuments
-    links: list[FakeLink] = field(default_factory=list)
-    task: asyncio.Task[None] | None = None
-
-    def kill(self) -> None:
-        """kill -9: nothing that the process meant to do still happens."""
-        self.store.cut()
-        for link in self.links:
-            link.die()
-        assert self.task is not None
-        self.task.cancel()
+FIRST, SECOND = "connector-1", "connector-2"
+# By slot, the two machines between which a device goes to and fro.
+MACHINES = {FIRST_SLOT: (FIRST, "connector-3"), SECOND_SLOT: (SECOND, "connector-4")}
 
 
 @dataclass
 class World:
-    """Start it inside a virtual loop. `random` decides everything that is left to chance."""
+    """Start it inside a virtual loop. `random` decides everything that is left to chance.
+
+    With `bare`, processes run their devices without a Connector around them.
+    """
 
     random: Random
     standby: bool = False
+    bare: bool = False
     accepted: dict[str, str] = field(default_factory=dict)  # message id -> text
     said: dict[str, str] = field(default_factory=dict)  # WhatsApp id -> text
-    faults: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    stale_settles: list[str] = field(default_factory=list)
+    forgotten: set[str] = field(default_factory=set)  # WhatsApp ids that were in a journal which was lost
 
     async def start(self) -> None:
         self.clock = LoopClock()
         self.documents = MemoryDocuments(self.clock)
         self.keys = MemoryKeys()
         self.whatsapp = FakeWhatsApp(self.clock, self.random)
-        self.devices = {"connector-1": self.whatsapp.add_device()}
+        self.machines = {name: Machine(name) for names in MACHINES.values() for name in names}
+        self.devices = {FIRST_SLOT: self.whatsapp.add_device()}
+        self.holders = {FIRST_SLOT: FIRST}  # slot -> machine
+        self.outside = Outside(self.random, self.clock, self.documents, self.keys, self.whatsapp, self.devices)
         self.processes: dict[str, Process] = {}
+        self.runners: dict[str, Runners] = {}
+        self._generation = 0
+        self._voice: Process | None = None  # who took the authority last
+        self._epochs: dict[str, tuple[int, Process]] = {}  # by session: who took it last
+        self._ended: list[asyncio.Task[None]] = []
+        self.machines[FIRST].folders[FIRST_SLOT] = self.devices[FIRST_SLOT].folder
         await self.documents.commit(
             accounts.new_account(
                 account=ACCOUNT, tenant="demo", session_id="s1", tag_key=bytes(32), status=WAITING_FOR_CONNECTOR
             )
         )
+        if self.standby or self.bare:
+            await self._assign(FIRST_SLOT, FIRST)
         if self.standby:
-            await self._assign("a", "connector-1")
             document = await self.documents.get(accounts.account_path(ACCOUNT))
             assert document is not None
             await self.documents.commit(accounts.new_standby(Account.read(document), WAITING_FOR_CONNECTOR))
-            self.devices["connector-2"] = self.whatsapp.add_device()
-            await self._assign("b", "connector-2")
+            self.devices[SECOND_SLOT] = self.whatsapp.add_device()
+            self.machines[SECOND].folders[SECOND_SLOT] = self.devices[SECOND_SLOT].folder
+            self.holders[SECOND_SLOT] = SECOND
+            await self._assign(SECOND_SLOT, SECOND)
 
-    def boot(self, name: str = "connector-1") -> Process:
-        """Start a connector's process."""
-        process = Process(name, self.devices[name], SeveredDocuments(self.documents, self.random))
-
-        def open_link(account: str, slot: str) -> FakeLink:
-            process.links.append(FakeLink(self.whatsapp, process.device))
-            return process.links[-1]
-
-        def keep_session(account: Account, slot: str) -> SessionKeeper:
-            return SessionKeeper(
-                process.store,
-                self.clock,
-                self.keys,
-                MemorySessionFile(process.device.disk),
-                self.random.randbytes,
-                account=account.id,
-                tenant=account.tenant,
-                slot=slot,
-                holder=name,
-                policy=RestorePolicy.REFUSE,
-            )
-
-        connector = Connector(process.store, self.clock, self.random, open_link, keep_session, name, "here")
-        process.task = asyncio.create_task(connector.run())
+    def boot(self, name: str = FIRST) -> Process:
+        """Start a connector's process on its machine."""
+        process = Process(self.outside, self.machines[name])
+        process.store.on_applied = lambda writes: self._applied(process, writes)
         self.processes[name] = process
+        if self.bare:
+            slots = [slot for slot, holder in self.holders.items() if holder == name]
+            self.runners[name] = process.start_runners(slots)
+        else:
+            process.start_connector()
+        assert process.task is not None
+        self._ended.append(process.task)
         return process
 
     def boot_all(self) -> None:
-        for name in self.devices:
+        for name in self.holders.values():
             self.boot(name)
+
+    @property
+    def sending(self) -> str:
+        """The name of the machine whose process sends."""
+        return self.holders[FIRST_SLOT]
 
     @property
     def store(self) -> SeveredDocuments:
         """What the sending connector sees of the store."""
-        return self.processes["connector-1"].store
+        return self.processes[self.sending].store
 
-    def kill(self, name: str = "connector-1") -> None:
-        self.faults += 1
+    # Faults
+
+    def kill(self, name: str = FIRST) -> None:
+        self.faults["kill"] += 1
         self.processes[name].kill()
 
-    def drop_socket(self, name: str = "connector-1") -> None:
-        self.faults += 1
+    def lose_disk(self, name: str = FIRST) -> None:
+        """The container is gone, with what was on its disk."""
+        self.faults["disk_lost"] += 1
+        self.processes[name].kill()
+        for folder in self.machines[name].folders.values():
+            self._leave_behind(folder)
+            folder.lose()
+
+    async def terminate(self, name: str = FIRST) -> None:
+        self.faults["sigterm"] += 1
+        await self.processes[name].terminate()
+
+    def drop_socket(self, name: str = FIRST, back_in_s: float | None = None) -> None:
+        self.faults["socket"] += 1
         for link in self.processes[name].links:
-            link.drop()
+            link.drop(back_in_s)
+
+    def lose_cell(self, name: str = FIRST) -> None:
+        self.faults["cell"] += 1
+        for link in self.processes[name].links:
+            link.lose_cell()
+
+    async def take_over(self, slot: str = FIRST_SLOT) -> str:
+        """Another machine is given the device while the earlier one lives and does not know. Returns the earlier one's name."""
+        self.faults["takeover"] += 1
+        earlier = self.holders[slot]
+        [self.holders[slot]] = [name for name in MACHINES[slot] if name != earlier]
+        await self._assign(slot, self.holders[slot])
+        self.boot(self.holders[slot])
+        return earlier
+
+    async def retire(self, name: str) -> None:
+        """A process that was taken over hears of it, and ends."""
+        process = self.processes[name]
+        process.go_on()
+        await process.terminate()
+        for folder in self.machines[name].folders.values():
+            self._leave_behind(folder)
+
+    # What happens otherwise
 
     async def accept(self, text: str, chat: str, **choices: Any) -> str:
         """What the API does for a message."""
@@ -134,56 +164,92 @@ class World:
     def say(self, text: str, chat: str) -> None:
         self.said[self.whatsapp.write(text, chat)] = text
 
-    async def until_settled(self) -> None:
+    async def until_settled(self, limit_s: float = QUIET_LIMIT_S) -> None:
         """Until every accepted message has its outcome and everything said is recorded."""
-        async with asyncio.timeout(QUIET_LIMIT_S):
-            while not await self._settled():  # noqa: ASYNC110 - virtual seconds, and nobody to tell us
+        async with asyncio.timeout(limit_s):
+            while not self.is_settled():  # noqa: ASYNC110 - virtual seconds, and nobody to tell us
                 await asyncio.sleep(1)
 
     async def stop(self) -> None:
-        tasks = [process.task for process in self.processes.values() if process.task is not None]
-        for task in tasks:
+        for task in self._ended:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._ended, return_exceptions=True)
+
+    # What became of it
+
+    def is_settled(self) -> bool:
+        unsettled = Query("outbox", (Where("state", "in", ["queued", "in_doubt"]),), limit=1)
+        if self.documents.run_query(unsettled):
+            return False
+        folders = [self.machines[holder].folder(slot) for slot, holder in self.holders.items()]
+        return not any(folder.journal for folder in folders) and not any(
+            device.waiting for device in self.devices.values()
+        )
 
     async def row(self, message_id: str) -> Document:
         document = await self.documents.get(outbox.row_path(message_id))
         assert document is not None
         return document
 
-    async def complaints(self) -> list[str]:
-        """What must hold and does not."""
-        kept = [message for message in self.whatsapp.shown if message.wa_message_id not in self.whatsapp.revoked]
-        shown = Counter(message.text for message in kept)
-        found = [f"lost: {text}" for text in self.accepted.values() if not shown[text]]
-        found += [f"shown {count} times: {text}" for text, count in shown.items() if count > 1]
-        by_chat: dict[str, list[str]] = {}
-        for message in kept:
-            by_chat.setdefault(message.chat, []).append(message.text)
-        order = {text: n for n, text in enumerate(self.accepted.values())}
-        for chat, texts in by_chat.items():
-            places = [order[text] for text in dict.fromkeys(texts)]
-            if places != sorted(places):
-                found.append(f"out of order in {chat}: {texts}")
-        rows = {document.id: document for document in await self._rows()}
-        end = "sent" if self.whatsapp.recipients_are_off else "delivered"
-        found += [f"{m} is {rows[m].fields['state']}" for m in self.accepted if rows[m].fields["state"] != end]
-        recorded = {document.fields["wa_message_id"]: document.fields["text"] for document in await self._history()}
-        found += [f"unheard: {text}" for wa_id, text in self.said.items() if recorded.get(wa_id) != text]
-        return found
+    def rows(self) -> list[Document]:
+        return self.documents.run_query(Query("outbox", limit=1_000_000))
 
-    async def _settled(self) -> bool:
-        rows = await self._rows()
-        if any(row.fields["state"] not in SETTLED for row in rows) or len(rows) < len(self.accepted):
-            return False
-        return not any(device.journal or device.waiting for device in self.devices.values())
+    def states(self) -> list[str]:
+        """What the documents say of the account and of its devices."""
+        documents = self.documents.run_query(Query("accounts", limit=1))
+        documents += self.documents.run_query(accounts.devices_of_account(ACCOUNT))
+        return [document.fields["state"] for document in documents]
+
+    def verdict(self) -> Verdict:
+        """What must hold and does not, and what may happen and did."""
+        history = self.documents.run_query(Query("messages", limit=1_000_000, group=True))
+        return Verdict.of(
+            self.accepted,
+            self.said,
+            {document.id: document.fields for document in self.rows()},
+            {document.fields["wa_message_id"]: document.fields["text"] for document in history},
+            self.whatsapp,
+            standby=self.standby,
+            forgotten=self.forgotten,
+            stale_settles=self.stale_settles,
+            errors=self.outside.errors,
+        )
+
+    async def complaints(self) -> list[str]:
+        return self.verdict().complaints
 
     async def _assign(self, slot: str, connector: str) -> None:
         assigned = {"connector": connector, "region": "here", "linked": True}
         await self.documents.commit([Update(accounts.device_path(ACCOUNT, slot), assigned)])
 
-    async def _rows(self) -> list[Document]:
-        return await self.documents.query(Query("outbox", limit=1_000_000))
+    def _applied(self, process: Process, writes: Sequence[Write]) -> None:
+        """A commit of a process has taken effect. Whoever is not the account's voice has nothing to settle any more, and whoever
+        does not hold a session has nothing to add to it."""
+        for write in writes:
+            collection, session, *rest = write.path.split("/")
+            fields = getattr(write, "fields", {})
+            if collection == outbox.AUTHORITY and fields.get("generation", 0) > self._generation:
+                self._generation, self._voice = fields["generation"], process
+            elif collection == session_docs.SESSIONS and not rest and fields.get("epoch", 0) > self._epoch_of(session):
+                self._epochs[session] = (fields["epoch"], process)
+        for write in writes:
+            collection, session, *rest = write.path.split("/")
+            fields = getattr(write, "fields", {})
+            settles = collection == outbox.AUTHORITY or (
+                collection == outbox.OUTBOX and fields.get("state") not in FACTS
+            )
+            # Snapshots are nothing before the head names them, and deleting what nobody needs is anybody's.
+            appends = isinstance(write, Create | Put) and rest[:1] == [session_docs.SEGMENTS]
+            if settles and process is not self._voice:
+                self.stale_settles.append(f"{process.name} wrote {write.path} at {self.clock.monotonic_s():.1f} s")
+            elif appends and process is not self._epochs[session][1]:
+                self.stale_settles.append(f"{process.name} appended {write.path} at {self.clock.monotonic_s():.1f} s")
 
-    async def _history(self) -> list[Document]:
-        return await self.documents.query(Query("messages", limit=1_000_000, group=True))
+    def _epoch_of(self, session: str) -> int:
+        return self._epochs[session][0] if session in self._epochs else 0
+
+    def _leave_behind(self, folder: FakeFolder) -> None:
+        """What only this folder's journal has may be heard by nobody."""
+        for event in folder.journal.values():
+            ids = getattr(event, "wa_message_ids", None) or (event.wa_message_id,)  # type: ignore[union-attr]
+            self.forgotten.update(ids)

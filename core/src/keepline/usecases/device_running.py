@@ -71,6 +71,7 @@ class DeviceRunner:
         self._status = STARTING
         self._failures = 0
         self._leaving = False
+        self._replaced = False  # once, since it was opened
         self._try_again = asyncio.Event()
         self._evidence: tuple[str, float] | None = None
         self._sender: Sender | None = None
@@ -168,6 +169,15 @@ class DeviceRunner:
             except (StoreConflict, StoreUnavailable, KeyUnavailable, AuthorityLost, SessionLost) as error:
                 log.warning("the session of %s could not be opened, trying again: %s", self._account.id, error)
                 await asyncio.sleep(_STORE_RETRY_S)
+                if await self._is_anothers():
+                    raise SessionLost(self._account.id) from error
+
+    async def _is_anothers(self) -> bool:
+        """Whether the device has been given to another connector, from which it must not be taken back."""
+        with contextlib.suppress(StoreUnavailable):
+            document = await self._store.get(accounts.device_path(self._account.id, self._device.slot))
+            return document is None or Device.read(document).connector != self._connector
+        return False  # Not known: opening it meets the same trouble.
 
     async def _try_to_open(self) -> None:
         """What an earlier life claimed is judged from the device's own store, before its socket opens."""
@@ -273,6 +283,12 @@ class DeviceRunner:
                 self._evidence = ("login", self._clock.monotonic_s())
                 self._keeper.show_number(phone, lid)
                 self._tell_connected()
+            case link.Replaced() if not self._replaced:
+                # Perhaps by an earlier holder that was just connecting; it falls silent, for the session is ours. A second time
+                # it is another program, and we do not fight.
+                self._replaced = True
+                self._failures += 1
+                self._try_again.set()
             case link.LinkFailed() | link.CellLost() if self._status.state not in TERMINAL_STATES:
                 self._failures += 1
                 self._try_again.set()
@@ -285,4 +301,10 @@ class DeviceRunner:
             if self._failures:
                 await asyncio.sleep(back_off_s(self._failures, self._random.random()))
             self._try_again.clear()
+            if self._replaced:
+                try:
+                    await self._session.check()
+                except StoreUnavailable:
+                    self._try_again.set()
+                    continue
             await self._link.connect()
