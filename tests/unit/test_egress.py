@@ -2,55 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
+from keepline.domain.link_quality import PathSample
+from keepline_connector.cell import egress as egress_module
+from keepline_connector.cell import path
 from keepline_connector.cell.egress import Egress
+from tests.unit.egress_support import LIMIT_S, FarEnd, dial
 
-LIMIT_S = 10.0
 
-
-class Upstream:
-    """An HTTP CONNECT proxy that is also the far end: it echoes."""
-
-    def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.asked: list[str] = []
-        self.connections: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        try:
-            self.asked.append(connection.recv(4096).split(b"\r\n")[0].decode())
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            while data := connection.recv(4096):
-                connection.sendall(data)
-        except OSError:
-            return
+def nothing(kind: str, age_ms: int) -> None:
+    """For tests that do not look at evidence."""
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
-    running = Upstream()
+def far_end() -> Iterator[FarEnd]:
+    running = FarEnd()
     yield running
-    running.listener.close()
+    running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -58,45 +34,53 @@ def egress() -> Egress:
     return Egress()
 
 
-def dial(proxy: str, target: str = "web.whatsapp.com:443") -> tuple[socket.socket, bytes]:
-    host, _, port = proxy.removeprefix("http://").partition(":")
-    client = socket.create_connection((host, int(port)), timeout=LIMIT_S)
-    client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-    return client, client.recv(4096)
-
-
-def test_bytes_go_both_ways_through_the_upstream_proxy(egress: Egress, upstream: Upstream) -> None:
-    proxy = egress.open("carry", upstream.url, lambda kind, age_ms: None)
+def test_bytes_go_both_ways_through_the_upstream_proxy(egress: Egress, far_end: FarEnd) -> None:
+    proxy = egress.open("carry", far_end.url, nothing)
     client, answer = dial(proxy)
     assert answer.startswith(b"HTTP/1.1 200")
     client.sendall(b"hello")
     assert client.recv(100) == b"hello"
-    assert upstream.asked == ["CONNECT web.whatsapp.com:443 HTTP/1.1"]
+    assert far_end.asked == ["CONNECT web.whatsapp.com:443 HTTP/1.1"]
     egress.close("carry")
 
 
+def test_more_than_the_buffers_hold_arrives_whole(egress: Egress, far_end: FarEnd) -> None:
+    client, _ = dial(egress.open("much", far_end.url, nothing))
+    sent = bytes(range(256)) * 40_000
+    got = bytearray()
+    client.setblocking(False)
+    rest = memoryview(sent)
+    while len(got) < len(sent):
+        with suppress(BlockingIOError):
+            rest = rest[client.send(rest) :] if rest else rest
+        with suppress(BlockingIOError):
+            got += client.recv(1 << 16)
+    assert got == sent
+    egress.close("much")
+
+
 @pytest.mark.parametrize("target", ["example.com:443", "evilwhatsapp.com:443", "web.whatsapp.com", "127.0.0.1:22"])
-def test_only_whatsapp_can_be_reached(egress: Egress, upstream: Upstream, target: str) -> None:
-    proxy = egress.open(target, upstream.url, lambda kind, age_ms: None)
+def test_only_whatsapp_can_be_reached(egress: Egress, far_end: FarEnd, target: str) -> None:
+    proxy = egress.open(target, far_end.url, nothing)
     client, answer = dial(proxy, target)
     assert answer.startswith(b"HTTP/1.1 403")
     assert client.recv(10) == b""
-    assert upstream.asked == []
+    assert far_end.asked == []
     egress.close(target)
 
 
 def test_an_upstream_that_is_down_is_a_502(egress: Egress) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         nobody = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    proxy = egress.open("down", nobody, lambda kind, age_ms: None)
+    proxy = egress.open("down", nobody, nothing)
     _, answer = dial(proxy)
     assert answer.startswith(b"HTTP/1.1 502")
     egress.close("down")
 
 
-def test_closing_a_device_cuts_its_socket_at_once_and_no_other(egress: Egress, upstream: Upstream) -> None:
-    cut = dial(egress.open("cut", upstream.url, lambda kind, age_ms: None))[0]
-    kept = dial(egress.open("kept", upstream.url, lambda kind, age_ms: None))[0]
+def test_closing_a_device_cuts_its_socket_at_once_and_no_other(egress: Egress, far_end: FarEnd) -> None:
+    cut = dial(egress.open("cut", far_end.url, nothing))[0]
+    kept = dial(egress.open("kept", far_end.url, nothing))[0]
     egress.close("cut")
     assert cut.recv(10) == b""
     kept.sendall(b"still here")
@@ -104,10 +88,44 @@ def test_closing_a_device_cuts_its_socket_at_once_and_no_other(egress: Egress, u
     egress.close("kept")
 
 
+def test_a_connection_that_comes_while_its_exit_closes_does_not_hang(egress: Egress, far_end: FarEnd) -> None:
+    port = int(egress.open("closing", far_end.url, nothing).rpartition(":")[2])
+    busy = threading.Event()
+    egress._loop.call_soon_threadsafe(busy.wait, LIMIT_S)
+    client = socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S)
+    client.sendall(b"CONNECT web.whatsapp.com:443 HTTP/1.1\r\n\r\n")
+    # Both at once: the loop accepts the connection and begins to close.
+    closed = asyncio.run_coroutine_threadsafe(egress._close("closing"), egress._loop)
+    busy.set()
+    closed.result(LIMIT_S)
+    with suppress(ConnectionResetError):
+        assert client.recv(100)[:12] in (b"HTTP/1.1 503", b"")
+    assert far_end.asked == []
+
+
+def test_a_cut_is_a_reset_and_leaves_the_exit_open(egress: Egress, far_end: FarEnd) -> None:
+    proxy = egress.open("again", far_end.url, nothing)
+    client, _ = dial(proxy)
+    egress.cut("again")
+    assert far_end.wait_for_end() == "reset"
+    assert client.recv(10) == b""
+    assert dial(proxy)[1].startswith(b"HTTP/1.1 200")
+    egress.close("again")
+
+
+def test_the_last_words_before_the_library_hangs_up_still_leave(egress: Egress, far_end: FarEnd) -> None:
+    client, _ = dial(egress.open("last", far_end.url, nothing))
+    client.sendall(b"good bye")
+    client.close()
+    assert far_end.wait_for_end() == "closed"
+    assert far_end.got == b"good bye"
+    egress.close("last")
+
+
 def test_cutting_a_tunnel_is_no_error_in_the_log(
-    egress: Egress, upstream: Upstream, caplog: pytest.LogCaptureFixture
+    egress: Egress, far_end: FarEnd, caplog: pytest.LogCaptureFixture
 ) -> None:
-    proxy = egress.open("quiet", upstream.url, lambda kind, age_ms: None)
+    proxy = egress.open("quiet", far_end.url, nothing)
     for _ in range(2):
         client, _ = dial(proxy)
         egress.cut("quiet")
@@ -115,14 +133,14 @@ def test_cutting_a_tunnel_is_no_error_in_the_log(
     dial(proxy)
     egress.close("quiet")
     # The cut of another device comes after all that this one has left to the loop.
-    egress.open("next", upstream.url, lambda kind, age_ms: None)
+    egress.open("next", far_end.url, nothing)
     egress.close("next")
     assert caplog.records == []
 
 
-def test_a_standing_tunnel_reports_fresh_evidence(egress: Egress, upstream: Upstream) -> None:
+def test_a_standing_tunnel_reports_fresh_evidence(egress: Egress, far_end: FarEnd) -> None:
     reports: queue.Queue[tuple[str, int]] = queue.Queue()
-    proxy = egress.open("evidence", upstream.url, lambda kind, age_ms: reports.put((kind, age_ms)))
+    proxy = egress.open("evidence", far_end.url, lambda kind, age_ms: reports.put((kind, age_ms)))
     client, _ = dial(proxy)
     client.sendall(b"x")
     client.recv(1)
@@ -130,3 +148,79 @@ def test_a_standing_tunnel_reports_fresh_evidence(egress: Egress, upstream: Upst
     assert kind in ("tcp", "frame")
     assert 0 <= age_ms < 5_000
     egress.close("evidence")
+
+
+def test_a_media_connection_is_no_evidence_for_the_chat_connection(egress: Egress, far_end: FarEnd) -> None:
+    of_media: queue.Queue[str] = queue.Queue()
+    of_chat: queue.Queue[str] = queue.Queue()
+    media, _ = dial(egress.open("media", far_end.url, lambda kind, age_ms: of_media.put(kind)), "mmg.whatsapp.net:443")
+    media.sendall(b"picture")
+    assert media.recv(100) == b"picture"
+    chat, _ = dial(egress.open("chat", far_end.url, lambda kind, age_ms: of_chat.put(kind)))
+    assert of_chat.get(timeout=LIMIT_S)
+    assert of_chat.get(timeout=LIMIT_S)
+    assert of_media.empty()
+    chat.close()
+    egress.close("media")
+    egress.close("chat")
+
+
+def sampled(egress: Egress, device: str, far_end: FarEnd) -> tuple[socket.socket, queue.Queue[PathSample]]:
+    samples: queue.Queue[PathSample] = queue.Queue()
+    client, _ = dial(egress.open(device, far_end.url, nothing, samples.put))
+    return client, samples
+
+
+def later(samples: queue.Queue[PathSample]) -> Iterator[PathSample]:
+    """The next few samples, about a second apart."""
+    return (samples.get(timeout=LIMIT_S) for _ in range(5))
+
+
+def test_the_kernel_tells_the_round_trip_and_what_is_unacknowledged(egress: Egress, far_end: FarEnd) -> None:
+    client, samples = sampled(egress, "kernel", far_end)
+    client.sendall(b"x")
+    client.recv(1)
+    sample = samples.get(timeout=LIMIT_S)
+    if "TCP_INFO" in path.missing_options():
+        pytest.skip("this kernel tells nothing of its sockets")
+    assert sample.round_trip_ms is not None
+    assert 0 < sample.round_trip_ms < 1_000
+    assert (sample.retransmitted, sample.unacked_ms) == (0, 0)
+    egress.close("kernel")
+
+
+def test_a_frame_that_nothing_comes_back_after_is_told_of_as_silence_until_something_does(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress_module, "SILENCE_LIMIT_MS", 300)
+    far_end = FarEnd(mute=True)
+    client, samples = sampled(egress, "silent", far_end)
+    assert samples.get(timeout=LIMIT_S).silent_ms == 0
+    client.sendall(b"anybody there?")
+    silent = next(sample for sample in later(samples) if sample.silent_ms)
+    assert 300 < silent.silent_ms < 900  # told at once, not with the next report
+    assert silent.frame_age_ms >= silent.silent_ms
+    far_end.connections[0].sendall(b"yes")
+    assert client.recv(10) == b"yes"
+    assert any(sample.silent_ms == 0 for sample in later(samples))
+    egress.close("silent")
+    far_end.stop()
+
+
+def test_a_kernel_without_an_option_is_named_once_and_the_rest_works(
+    far_end: FarEnd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(path, "_missing", set())
+    monkeypatch.setattr(path, "_OPTIONS", {"TCP_NO_SUCH_OPTION": 1, "TCP_KEEPIDLE": 1})
+    monkeypatch.delattr(socket, "TCP_INFO")
+    egress = Egress()
+    for _ in range(2):
+        client, samples = sampled(egress, "old", far_end)
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+        sample = samples.get(timeout=LIMIT_S)
+        assert (sample.round_trip_ms, sample.unacked_ms) == (None, None)
+        egress.close("old")
+    assert egress.status().missing == {"TCP_NO_SUCH_OPTION", "TCP_INFO"}
+    named = [record.getMessage() for record in caplog.records if "are found later" in record.message]
+    assert len(named) == 2

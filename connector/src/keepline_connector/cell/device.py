@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from keepline.domain.link_events import (
+    CaughtUp,
+    Connected,
     Evidence,
     LinkEvent,
     MessageHeard,
     MessageUnreadable,
     ReceiptHeard,
+    Resumed,
     SendOutcome,
+    Stalled,
     Tried,
 )
 from keepline_connector import frames
@@ -23,6 +27,7 @@ from keepline_connector.cell.egress import Egress
 from keepline_connector.cell.folder_lock import FolderLock
 from keepline_connector.cell.journal import Journal
 from keepline_connector.cell.library import LibraryClient
+from keepline_connector.cell.stalls import Stalls
 from keepline_connector.cell.store import DeviceStore
 
 Tell = Callable[[dict[str, Any]], None]
@@ -42,7 +47,8 @@ class CellDevice:
         self._held = FolderLock(folder)
         try:
             self._journal = Journal(folder / "journal.db", self._tell_numbered)
-            self._proxy = egress.open(device, upstream, self._report)
+            self._stalls = Stalls(self._tell_of_stall)
+            self._proxy = egress.open(device, upstream, self._report, self._stalls.look)
         except BaseException:
             self._held.release()  # The next try may come to another cell.
             raise
@@ -60,14 +66,20 @@ class CellDevice:
                 self._egress.cut(self._device)
                 self._client.wait_until_quiet()
             self._stop_client()
+            self._egress.unbar(self._device)
             self._client = LibraryClient(self._device, self._store, self._proxy, self._hear)
             self._client.start()
+
+    def cut(self) -> None:
+        """Cut the socket, and let the library make no other: nothing leaves until `connect` begins a new life."""
+        self._egress.bar(self._device)
 
     def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
         client = self._client
         if client is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        outcome = client.send_text(chat, text, tag)
+        with self._stalls.answer_owed():
+            outcome = client.send_text(chat, text, tag)
         if outcome.wa_message_id is not None:
             # Before the supervisor hears of it: should it die now, or Firestore be away, nobody need doubt this send.
             self._journal.note_answer(tag, outcome.wa_message_id)
@@ -77,11 +89,15 @@ class CellDevice:
         client = self._client
         if client is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        return client.revoke(chat, wa_message_id)
+        with self._stalls.answer_owed():
+            return client.revoke(chat, wa_message_id)
 
     def probe(self) -> bool:
         client = self._client
-        return client is not None and client.probe()
+        if client is None:
+            return False
+        with self._stalls.answer_owed():
+            return client.probe()
 
     def find_tried(self, tags: Iterable[bytes]) -> dict[bytes, Tried]:
         wanted = list(tags)
@@ -117,8 +133,15 @@ class CellDevice:
     def _hear(self, event: LinkEvent) -> None:
         if isinstance(event, (MessageHeard, MessageUnreadable, ReceiptHeard)):
             self._journal.append(frames.event_to_json(event))
-        else:
-            self._tell(frames.event_to_json(event))
+            return
+        if isinstance(event, Connected):
+            self._stalls.connected()
+        elif not isinstance(event, (CaughtUp, Stalled, Resumed)):
+            self._stalls.disconnected()
+        self._tell(frames.event_to_json(event))
+
+    def _tell_of_stall(self, event: Stalled | Resumed) -> None:
+        self._tell(frames.event_to_json(event))
 
     def _tell_numbered(self, seq: int, event: dict[str, Any]) -> None:
         self._tell({**event, "seq": seq})

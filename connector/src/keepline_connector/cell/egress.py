@@ -1,89 +1,168 @@
 """The egress proxy: a cell's own HTTP CONNECT proxy, so that it owns the TCP sockets to WhatsApp.
 
-TLS stays end to end between the library and WhatsApp; what is gained is knowing when bytes last arrived, and letting the
-kernel's keep-alive ask the path every second without one byte that WhatsApp could see.
+TLS stays end to end between the library and WhatsApp; what is gained is knowing when bytes last arrived, letting the kernel's
+keep-alive ask the path every second without one byte that WhatsApp could see, and being able to stop speaking: when the lease
+runs out, every socket is cut and nothing more leaves (`fence.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import math
 import socket
-import struct
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
-# A kernel that knows these options finds a dead path in about 2 s; one that does not leaves it to the library's own ping.
-_KEEP_ALIVE = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": 2_000}
-_LOOK_INTERVAL_S = 1.0
+from keepline.domain.link_quality import PathSample
+from keepline_connector.cell.fence import Fence
+from keepline_connector.cell.last_resort import LastResort
+from keepline_connector.cell.path import missing_options, watch_path
+from keepline_connector.cell.tunnel import FenceClosed, Tunnel
+from keepline_connector.cell.upstream import DialFailed, Upstream, dial
+
+REPORT_INTERVAL_S = 1.0
+_LOOK_INTERVAL_S = 0.25
+# How soon after the lease ran out a socket that has nothing to say is cut; one that wants to speak is stopped before it does.
+_GUARD_INTERVAL_S_MIN = 0.02
+# The deadline is of another clock than the loop's, which a suspended machine stops.
+_GUARD_INTERVAL_S_MAX = 0.5
+# WhatsApp answers a frame that wants an answer within a round trip and its own work; the library gives it 10 s. Not every frame
+# wants one, so this is a suspicion; who knows that an answer is owed makes more of it (stalls.py).
+SILENCE_LIMIT_MS = 1_500
+# The other kernel acknowledges within a round trip and 40 ms. After this long the path is likely gone, before the kernel ends
+# the socket for it (path.USER_TIMEOUT_MS).
+UNACKED_LIMIT_MS = 1_000
 _DIAL_TIMEOUT_S = 10.0
-_CHUNK_BYTES = 64 * 1024
 _HEAD_BYTES_MAX = 8 * 1024
-_ALLOWED_HOSTS = (".whatsapp.net", ".whatsapp.com")
-# struct tcp_info of Linux: tcpi_last_ack_recv, milliseconds since the peer's kernel last answered, is the 13th u32 after 8 bytes.
-_LAST_ACK_RECV_OFFSET = 56
+_CHAT_HOSTS = (".whatsapp.com",)
+_ALLOWED_HOSTS = (".whatsapp.net", *_CHAT_HOSTS)
 
 Report = Callable[[str, int], None]
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
-class _Tunnel:
-    socket: socket.socket
-    heard_at_s: float
+@dataclass(frozen=True)
+class EgressStatus:
+    """`missing`: what this kernel does not offer (path.py). `fenced`: nothing may leave."""
+
+    tunnels: int
+    fenced: bool
+    missing: frozenset[str]
 
 
 @dataclass(eq=False)
 class _Exit:
-    """One device's way out. `report(kind, age_ms)` gets the newest evidence about once a second while a tunnel stands."""
+    """One device's way out."""
 
-    upstream: str | None
+    upstream: Upstream | None
     report: Report
-    tunnels: set[_Tunnel] = field(default_factory=set)
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    sampled: Callable[[PathSample], None] | None
+    tunnels: list[Tunnel] = field(default_factory=list)  # the newest last
+    tasks: dict[asyncio.Task[None], int] = field(default_factory=dict)  # with the life of the fence they began in
+    barred: bool = False
+    failing: str | None = None  # the code of the last dial's failure
+    suspicious: bool = False
+    reported_at_s: float = 0.0
 
 
 class Egress:
-    """All exits of a cell, on one event loop in a thread of its own."""
+    """All exits of a cell, on one event loop in a thread of its own, behind one fence.
 
-    def __init__(self) -> None:
+    With a `last_resort` the process is killed if it does not cut its sockets by itself in time.
+    """
+
+    def __init__(self, fence: Fence | None = None, last_resort: LastResort | None = None) -> None:
+        self._fence = fence or Fence()
+        self._last_resort = last_resort
+        self._following = threading.Lock()
+        self._follow_fence()
         self._loop = asyncio.new_event_loop()
         self._exits: dict[str, tuple[_Exit, asyncio.Server]] = {}
         threading.Thread(target=self._loop.run_forever, name="egress", daemon=True).start()
-        self._looking = asyncio.run_coroutine_threadsafe(self._look(), self._loop)
+        self._tasks = [
+            asyncio.run_coroutine_threadsafe(endless, self._loop) for endless in (self._look(), self._guard())
+        ]
 
-    def open(self, device: str, upstream: str | None, report: Report) -> str:
-        """Open a device's exit and return its proxy address. `upstream` is another HTTP proxy to go through, or None."""
-        return asyncio.run_coroutine_threadsafe(self._open(device, upstream, report), self._loop).result()
+    def open(
+        self, device: str, upstream: str | None, report: Report, sampled: Callable[[PathSample], None] | None = None
+    ) -> str:
+        """Open a device's exit and return its proxy address. `upstream` is another proxy to go through, or None.
+
+        While a tunnel stands, `report(kind, age_ms)` gets the newest evidence once a second, and `sampled` what is known of
+        the chat connection: once a second, and at every look while it is suspicious and when it ceases to be.
+
+        Raises UpstreamUnusable.
+        """
+        way = None if upstream is None else Upstream.parse(upstream)
+        return self._call(self._open(device, _Exit(way, report, sampled)))
 
     def close(self, device: str) -> None:
         """Cut everything of this device at once."""
-        asyncio.run_coroutine_threadsafe(self._close(device), self._loop).result()
+        self._call(self._close(device))
 
     def cut(self, device: str) -> None:
         """Cut the device's connections and leave its exit open for the next ones."""
-        asyncio.run_coroutine_threadsafe(self._cut(device), self._loop).result()
+        self._call(self._cut(device))
+
+    def bar(self, device: str) -> None:
+        """Cut the device's connections, and let it make no others until `unbar`. Returns when the sockets are cut."""
+        self._call(self._bar(device))
+
+    def unbar(self, device: str) -> None:
+        """Let the device connect again."""
+        way_out, _ = self._exits[device]
+        way_out.barred = False
+
+    def renew(self, deadline_s: float) -> None:
+        """The lease holds until `deadline_s` of the lease clock. After a gap the connections of before are cut, not kept."""
+        self._fence.renew(deadline_s)
+        self._follow_fence()
+
+    def fence_off(self) -> None:
+        """The lease is lost: cut everything; nothing leaves until it is renewed. Returns when the sockets are cut."""
+        self._fence.close()
+        self._call(self._cut_fenced())
+        self._follow_fence()
+
+    def status(self) -> EgressStatus:
+        tunnels = sum(len(way_out.tunnels) for way_out, _ in list(self._exits.values()))
+        return EgressStatus(tunnels, self._fence.left_s() <= 0, missing_options())
+
+    def _follow_fence(self) -> None:
+        """The kernel's deadline is the fence's, for as long as there may be something to cut."""
+        if self._last_resort is not None:
+            with self._following:
+                self._last_resort.end_at(self._fence.deadline_s if self._fence.left_s() > 0 else math.inf)
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _bar(self, device: str) -> None:
+        way_out, _ = self._exits[device]
+        way_out.barred = True
+        await _end(way_out.tasks)
 
     async def _cut(self, device: str) -> None:
         way_out, _ = self._exits[device]
-        tasks = list(way_out.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(way_out.tasks)
 
-    async def _open(self, device: str, upstream: str | None, report: Report) -> str:
-        way_out = _Exit(upstream, report)
-
+    async def _open(self, device: str, way_out: _Exit) -> str:
         def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             # A task of our own: where start_server makes it (from a coroutine), CPython 3.11 logs an error when it is cancelled.
-            task = self._loop.create_task(_serve(way_out, reader, writer))
-            way_out.tasks.add(task)
-            task.add_done_callback(way_out.tasks.discard)
+            life = self._fence.life
+            task = self._loop.create_task(_serve(device, way_out, self._fence, life, reader, writer))
+            way_out.tasks[task] = life
+
+            def ended(task: asyncio.Task[None]) -> None:
+                del way_out.tasks[task]
+                writer.close()  # Also of one that was cancelled before it began.
+
+            task.add_done_callback(ended)
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=_HEAD_BYTES_MAX)
         self._exits[device] = (way_out, server)
@@ -93,45 +172,101 @@ class Egress:
         way_out, server = self._exits.pop(device, (None, None))
         if way_out is None or server is None:
             return
+        way_out.barred = True
+        # A connection that asyncio (3.11) has accepted and not yet given to the server when that closes is neither served nor
+        # closed. The library would wait for it for a minute, and whoever stops the library with it. So first none is accepted
+        # any more, then those on their way find their server, then it closes.
+        for listening in server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         server.close()
-        for task in way_out.tasks:
-            task.cancel()
+        await _end(way_out.tasks)
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_INTERVAL_S)
             for way_out, _ in list(self._exits.values()):
-                newest = min((_evidence(tunnel) for tunnel in way_out.tunnels), key=lambda seen: seen[1], default=None)
-                if newest is not None:
-                    way_out.report(*newest)
+                _tell(way_out)
+
+    async def _guard(self) -> None:
+        """Cut what has nothing to say as well, once the lease has run out."""
+        while True:
+            await asyncio.sleep(min(max(self._fence.left_s(), _GUARD_INTERVAL_S_MIN), _GUARD_INTERVAL_S_MAX))
+            await self._cut_fenced()
+            if self._fence.left_s() <= 0:
+                self._follow_fence()
+
+    async def _cut_fenced(self) -> None:
+        fenced = [
+            task
+            for way_out, _ in self._exits.values()
+            for task, life in way_out.tasks.items()
+            if not self._fence.lets_through(life)
+        ]
+        if fenced:
+            log.warning("the lease ran out: %d connections are cut", len(fenced))
+            await _end(fenced)
 
 
-async def _serve(way_out: _Exit, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _serve(
+    device: str, way_out: _Exit, fence: Fence, life: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     """One CONNECT of the library: dial, then carry bytes both ways until either side ends."""
-    open_sides = [writer]
     try:
         target = await _read_connect(reader)
         if target is None:
-            writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            writer.write(_answer("403 Forbidden"))
             return
-        try:
-            async with asyncio.timeout(_DIAL_TIMEOUT_S):
-                from_whatsapp, to_whatsapp = await _dial(way_out.upstream, *target)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            log.info("WhatsApp could not be reached: %s", type(error).__name__)
-            writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+        if way_out.barred or not fence.lets_through(life):
+            writer.write(_answer("503 Service Unavailable"))
             return
-        open_sides.append(to_whatsapp)
-        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        tunnel = _Tunnel(to_whatsapp.get_extra_info("socket"), time.monotonic())
-        way_out.tunnels.add(tunnel)
+        connected = await _dial(device, way_out, *target)
+        if connected is None:
+            writer.write(_answer("502 Bad Gateway"))
+            return
+        tunnel = Tunnel(connected, fence, life, chat=target[0].endswith(_CHAT_HOSTS))
+        way_out.tunnels.append(tunnel)
         try:
-            await _carry_both(tunnel, reader, writer, from_whatsapp, to_whatsapp)
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await tunnel.carry(reader, writer)
+        except FenceClosed:
+            log.warning("the lease ran out: %s has been stopped in the middle of its words", device)
         finally:
-            way_out.tunnels.discard(tunnel)
+            way_out.tunnels.remove(tunnel)
     finally:
-        for side in open_sides:
-            side.close()
+        writer.close()
+
+
+async def _dial(device: str, way_out: _Exit, host: str, port: int) -> socket.socket | None:
+    """A socket to WhatsApp that is being watched, or None. What keeps failing is logged once, and once when it works again."""
+    try:
+        async with asyncio.timeout(_DIAL_TIMEOUT_S):
+            connected = await dial(way_out.upstream, host, port)
+    except OSError as error:  # TimeoutError is one.
+        code = error.code if isinstance(error, DialFailed) else type(error).__name__
+        if code != way_out.failing:
+            log.warning(
+                "WhatsApp cannot be reached for %s: %s", device, error if isinstance(error, DialFailed) else code
+            )
+        way_out.failing = code
+        return None
+    if way_out.failing is not None:
+        log.info("WhatsApp can be reached again for %s", device)
+    way_out.failing = None
+    watch_path(connected)
+    return connected
+
+
+def _answer(status: str) -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
 async def _read_connect(reader: asyncio.StreamReader) -> tuple[str, int] | None:
@@ -140,72 +275,31 @@ async def _read_connect(reader: asyncio.StreamReader) -> tuple[str, int] | None:
         head = await reader.readuntil(b"\r\n\r\n")
         method, target, _ = head.split(b"\r\n", 1)[0].decode("ascii").split(" ")
         host, _, port = target.rpartition(":")
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
         return None
     if method != "CONNECT" or not port.isdigit() or not host.endswith(_ALLOWED_HOSTS):
         return None
     return host, int(port)
 
 
-async def _dial(upstream: str | None, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    if upstream is None:
-        reader, writer = await asyncio.open_connection(host, port)
-    else:
-        proxy = urlsplit(upstream)
-        reader, writer = await asyncio.open_connection(proxy.hostname, proxy.port)
-        writer.write(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
-        answer = await reader.readuntil(b"\r\n\r\n")
-        if b" 200 " not in answer.split(b"\r\n", 1)[0] + b" ":
-            writer.close()
-            raise ConnectionError("the upstream proxy refused")
-    _watch_path(writer.get_extra_info("socket"))
-    return reader, writer
+def _tell(way_out: _Exit) -> None:
+    """Pass on what is known of the chat connection, when it is time or something has become suspicious."""
+    samples = [tunnel.sample() for tunnel in way_out.tunnels if tunnel.chat]
+    if not samples:
+        return
+    newest = samples[-1]
+    due = newest.at_s - way_out.reported_at_s >= REPORT_INTERVAL_S
+    if due:
+        way_out.reported_at_s = newest.at_s
+        way_out.report(*min((_evidence(sample) for sample in samples), key=lambda seen: seen[1]))
+    suspicious = newest.silent_ms > SILENCE_LIMIT_MS or (newest.unacked_ms or 0) > UNACKED_LIMIT_MS
+    if way_out.sampled is not None and (due or suspicious or way_out.suspicious):
+        way_out.suspicious = suspicious
+        way_out.sampled(newest)
 
 
-def _watch_path(connected: socket.socket) -> None:
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEP_ALIVE.items():
-        option = getattr(socket, name, None)
-        if option is not None:
-            with contextlib.suppress(OSError):
-                connected.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-async def _carry_both(
-    tunnel: _Tunnel,
-    from_library: asyncio.StreamReader,
-    to_library: asyncio.StreamWriter,
-    from_whatsapp: asyncio.StreamReader,
-    to_whatsapp: asyncio.StreamWriter,
-) -> None:
-    def heard() -> None:
-        tunnel.heard_at_s = time.monotonic()
-
-    carriers = [
-        asyncio.create_task(_carry(from_library, to_whatsapp, lambda: None)),
-        asyncio.create_task(_carry(from_whatsapp, to_library, heard)),
-    ]
-    try:
-        await asyncio.wait(carriers, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for carrier in carriers:
-            carrier.cancel()
-
-
-async def _carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter, heard: Callable[[], None]) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := await source.read(_CHUNK_BYTES):
-            heard()
-            sink.write(chunk)
-            await sink.drain()
-
-
-def _evidence(tunnel: _Tunnel) -> tuple[str, int]:
-    """What was heard last on a tunnel, and how many milliseconds ago."""
-    frame_ms = round((time.monotonic() - tunnel.heard_at_s) * 1000)
-    try:
-        info = tunnel.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        (tcp_ms,) = struct.unpack_from("=I", info, _LAST_ACK_RECV_OFFSET)
-    except (OSError, AttributeError, struct.error):
-        return "frame", frame_ms  # Some sandboxes and systems tell nothing of their sockets.
-    return ("tcp", tcp_ms) if tcp_ms < frame_ms else ("frame", frame_ms)
+def _evidence(sample: PathSample) -> tuple[str, int]:
+    """What was heard last on a connection, and how many milliseconds ago."""
+    if sample.ack_age_ms is not None and sample.ack_age_ms < sample.frame_age_ms:
+        return "tcp", sample.ack_age_ms
+    return "frame", sample.frame_age_ms

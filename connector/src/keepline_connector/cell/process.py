@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import math
 import os
 import queue
 import signal
@@ -19,6 +20,8 @@ from typing import Any
 from keepline_connector import frames
 from keepline_connector.cell.device import CellDevice
 from keepline_connector.cell.egress import Egress
+from keepline_connector.cell.fence import Fence
+from keepline_connector.cell.last_resort import LastResort
 from keepline_connector.cell.store import READER
 from keepline_connector.logs import set_up_logging
 
@@ -35,7 +38,8 @@ class Cell:
 
     def __init__(self, supervisor: socket.socket) -> None:
         self._supervisor = supervisor
-        self._egress = Egress()
+        # Closed until the supervisor says how long its lease holds.
+        self._egress = Egress(Fence(-math.inf), LastResort())
         self._devices: dict[str, CellDevice] = {}
         self._turns: dict[str, threading.Lock] = {}
         self._outgoing: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -47,6 +51,7 @@ class Cell:
             "revoke": self._revoke,
             "probe": self._probe,
             "find_tried": self._find_tried,
+            "cut": self._cut,
             "acknowledge": self._acknowledge,
             "log_out": self._log_out,
             "close": self._close,
@@ -58,7 +63,9 @@ class Cell:
         with self._supervisor.makefile("rb") as lines:
             for line in lines:
                 command = frames.decode(line)
-                if command["do"] == "acknowledge":
+                if command["do"] == "renew":
+                    self._egress.renew(command["deadline_s"])
+                elif command["do"] == "acknowledge":
                     self._carry_out(command)  # In order, and too small for a thread.
                 else:
                     self._workers.submit(self._carry_out, command)
@@ -128,6 +135,10 @@ class Cell:
             device = self._devices.pop(command["device"], None)
             if device is not None:
                 device.close()
+        return {}
+
+    def _cut(self, command: dict[str, Any]) -> dict[str, Any]:
+        self._device(command).cut()
         return {}
 
     def _send_text(self, command: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,89 @@
+"""The kernel's part in watching the path to WhatsApp: options that find a dead one, and what it knows of a socket.
+
+Nothing here sends a byte that WhatsApp's programs could see. A kernel or sandbox that lacks an option is named once in the log
+and in the status; dead paths are then found later, by silence or by the library's own ping.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+from dataclasses import dataclass
+
+# An idle path is asked every second. Data that is not acknowledged for 1.5 s ends the socket: with the retransmission timer's
+# steps that is under 2 s after the cut (2,000 ms took 2.4 s), and far above any round trip that a connector should live with.
+USER_TIMEOUT_MS = 1_500
+_OPTIONS = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": USER_TIMEOUT_MS}
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_FLUSH_ON_CLOSE = struct.pack("ii", 0, 0)
+
+# struct tcp_info of Linux (uapi/linux/tcp.h): 8 bytes, then u32s. Kernels give as much of it as is asked for, old ones less.
+_TCP_INFO_BYTES = 104
+_UNACKED, _LAST_ACK_RECV, _RTT, _TOTAL_RETRANS = 24, 56, 68, 100
+
+log = logging.getLogger(__name__)
+_missing: set[str] = set()
+
+
+@dataclass(frozen=True)
+class TcpInfo:
+    """What the kernel knows of a connection."""
+
+    round_trip_ms: float
+    retransmitted: int  # segments, since the connection began
+    unacked: int  # segments on their way
+    ack_age_ms: int  # since the other kernel was last heard of
+
+
+def missing_options() -> frozenset[str]:
+    """What this kernel was found not to have or not to tell, by name."""
+    return frozenset(_missing)
+
+
+def say_missing(name: str) -> None:
+    """Note what this system does not have for us, and log it the first time."""
+    if name not in _missing:
+        _missing.add(name)
+        log.warning("this system has no %s for us: dead or stopped connections are found later", name)
+
+
+def watch_path(connected: socket.socket) -> None:
+    """Have the kernel ask the path, and end this socket with a reset however its process may end."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Also when the process is killed: what is in the kernel's buffer then does not leave any more.
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    for name, value in _OPTIONS.items():
+        try:
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        except (AttributeError, OSError):
+            say_missing(name)
+    tcp_info(connected)
+
+
+def close_orderly(connected: socket.socket) -> None:
+    """Close after the library has ended the connection by itself: its last bytes still leave."""
+    try:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FLUSH_ON_CLOSE)
+    except OSError:
+        pass  # It is gone already.
+    finally:
+        connected.close()
+
+
+def tcp_info(connected: socket.socket) -> TcpInfo | None:
+    """What the kernel tells, or None: some sandboxes and systems tell nothing."""
+    try:
+        info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        unacked, ack_age_ms, rtt_us, retransmitted = (
+            struct.unpack_from("=I", info, offset)[0] for offset in (_UNACKED, _LAST_ACK_RECV, _RTT, _TOTAL_RETRANS)
+        )
+    except (AttributeError, struct.error):
+        say_missing("TCP_INFO")
+        return None
+    except OSError:
+        if connected.fileno() >= 0:
+            say_missing("TCP_INFO")
+        return None
+    return TcpInfo(rtt_us / 1000, retransmitted, unacked, ack_age_ms)
