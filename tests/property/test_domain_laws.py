@@ -106,7 +106,7 @@ def test_whatever_happens_a_chat_is_sent_in_order_and_nothing_is_handed_over_twi
         for n in range(data.draw(st.integers(1, 8)))
     ]
     order = {row.message_id: n for n, row in enumerate(rows)}
-    queue = SendQueue(in_flight_max=3)
+    queue = SendQueue(3, "a")
     queue.offer(rows)
     now_s, attempt = 0.0, 0
     in_flight: list[Outgoing] = []

@@ -13,13 +13,15 @@ from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellDied, CellPool
 
 LIMIT_S = 20.0
-# A cell: notes each command in a file, and answers as BEHAVIOUR says.
+# A cell: notes each command that wants an answer in a file, and answers as BEHAVIOUR says.
 CELL = """
 import json, pathlib, socket, sys
 link = socket.socket(fileno=int(sys.argv[2]))
 told = pathlib.Path(__file__).with_name("told")
 for line in link.makefile("rb"):
     command = json.loads(line)
+    if command["do"] == "renew":
+        continue
     seen = told.read_text().split() if told.exists() else []
     told.write_text(" ".join([*seen, command["do"]]))
     answer = {"re": command["id"]}

@@ -209,10 +209,10 @@ def written() -> Iterator[tuple[str, Fields]]:
     yield "outbox", outbox.new_row(row).fields
     heard = MessageHeard(1, "W", "1@s.whatsapp.net", "1", None, False, "text", "hello", NOW)
     yield "messages", history.heard_message("t_s", "t", "s", heard).fields
-    yield "send_authority", outbox.Authority("t_s", 1, "c", "a", 1, {"1": ("m",)}).write().fields
+    yield "send_authority", outbox.Authority("t_s", 1, "c", "a", 1, {"1": ("m",)}, {"1": NOW}).write().fields
     devices = {"d": connectors.DeviceBeat("tcp", 1, 1, NOW)}
-    beat = connectors.write_beat("c", region="r", beat=1, stopping=False, started_at=NOW, devices=devices)
-    yield "connectors", beat.fields
+    beater = connectors.Beater("c", "r", "p", 3.0, NOW)
+    yield "connectors", beater.write_beat(1, devices, stopping=False, version=None).fields
     yield "witness", witness.ask("t_s", "b", "1-1", {"m": b"tag"}).fields
     question = witness.Question("t_s", "b", "1-1", {}, None, {}, NOW)
     yield "witness", witness.answer(question, {"m": "W"}).fields

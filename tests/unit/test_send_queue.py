@@ -30,7 +30,7 @@ def row(name: str, chat: str = ANNA, second: int = 0) -> Outgoing:
 
 
 def queue_of(*rows: Outgoing, in_flight_max: int = 10) -> SendQueue:
-    queue = SendQueue(in_flight_max)
+    queue = SendQueue(in_flight_max, "a")
     queue.offer(rows)
     return queue
 
@@ -207,7 +207,7 @@ def doubtful(name: str = "a", on_doubt: OnDoubt = OnDoubt.RESEND) -> tuple[SendQ
     first = row(name)
     first.on_doubt = on_doubt
     queue = queue_of()
-    queue.adopt(first, SendOutcome("unknown", wa_message_id="W1"), NOW, 0)
+    queue.adopt(first, SendOutcome("unknown", wa_message_id="W1"), "a", NOW, 0)
     commit(queue, queue.plan(NOW, 0, may_send=False))
     assert (first.state, first.attempts, first.doubtful_attempt) == (MessageState.IN_DOUBT, 1, 0)
     assert first.times["in_doubt"] == NOW
@@ -243,7 +243,7 @@ def test_what_a_witness_saw_is_sent_and_what_it_did_not_see_goes_again() -> None
 
 def test_a_claimed_row_whose_answer_the_journal_has_is_sent() -> None:
     first, queue = row("a"), queue_of()
-    queue.adopt(first, SendOutcome("sent", wa_message_id="W1"), NOW, 0)
+    queue.adopt(first, SendOutcome("sent", wa_message_id="W1"), "a", NOW, 0)
     assert (first.state, first.attempts) == (MessageState.SENT, 1)
     commit(queue, queue.plan(NOW, 0, may_send=True))
     assert queue.waiting() == []
@@ -251,7 +251,7 @@ def test_a_claimed_row_whose_answer_the_journal_has_is_sent() -> None:
 
 def test_a_claimed_row_that_was_never_handed_over_is_simply_queued() -> None:
     first, queue = row("a"), queue_of()
-    queue.adopt(first, None, NOW, 0)
+    queue.adopt(first, None, "a", NOW, 0)
     assert (first.state, first.attempts) == (MessageState.QUEUED, 0)
     queue.offer([first])
     assert claim(queue) == ["a"]
