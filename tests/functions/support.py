@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from flask.testing import FlaskClient
 
 from keepline.domain.errors import Unauthenticated
+from keepline.domain.lease import EXTREME
 from keepline.domain.link_events import MessageHeard
 from keepline.domain.session import SessionState, SessionStatus
 from keepline.ports.documents import Document, Query, StoreConflict, StoreUnavailable, Update, Version, Write
@@ -199,11 +200,9 @@ class World:
     ) -> None:
         kind = "frame" if evidence_age_ms is not None else None
         beats = {f"{account}_{slot}": DeviceBeat(kind, evidence_age_ms, 0, None)} if account else {}
-        self.commit(
-            connectors.write_beat(
-                connector, region="r1", beat=n, stopping=stopping, started_at=self.clock.now(), devices=beats
-            )
-        )
+        document = self.document(connectors.connector_path(connector))
+        beater = connectors.Beater(connector, "r1", "process", EXTREME.ttl_s, self.clock.now())
+        self.commit(beater.write_beat(n, beats, stopping=stopping, version=document.version if document else None))
 
     def offer_qr(self, account: str, qr: str | None, slot: str = "a") -> None:
         if self.document(accounts.pairing_path(account, slot)) is None:

@@ -326,3 +326,13 @@ def test_removing_an_account_removes_every_devices_documents(linked: World) -> N
     assert linked.document(DEVICE_B) is None
     assert linked.document(accounts.device_path("anna_shop", "a")) is None
     assert linked.document("send_authority/anna_shop") is None
+
+
+def test_a_session_whose_first_device_is_gone_works_through_its_standby(linked: World) -> None:
+    account = "anna_shop"
+    linked.add_standby(account, "connected", "connected", linked=True)
+    linked.beat(account, connector="c2", slot="b")
+    linked.set_state(account, "logged_out", "logged_out")
+    told = status(linked)
+    assert (told["state"], told["devices"][0]["state"]) == ("connected", "logged_out")
+    assert linked.send().status_code == 202

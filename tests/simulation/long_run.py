@@ -19,7 +19,6 @@ from random import Random
 
 from keepline.domain import compaction
 from keepline.domain.message import OnDoubt
-from keepline.records.accounts import SECOND_SLOT
 from keepline.testing.virtual_time import run_virtual
 from keepline.testing.whatsapp import READ_MAX_S
 from keepline.usecases import session_keeping
@@ -157,16 +156,19 @@ class Hours:
         self.world.boot(name)
 
     async def _kill(self) -> None:
-        self.world.kill(self.world.sending)
-        await self._again(self.world.sending)
+        name = self.world.sending
+        self.world.kill(name)
+        await self._again(name)
 
     async def _lose_disk(self) -> None:
-        self.world.lose_disk(self.world.sending)
-        await self._again(self.world.sending)
+        name = self.world.sending
+        self.world.lose_disk(name)
+        await self._again(name)
 
     async def _terminate(self) -> None:
-        await self.world.terminate(self.world.sending)
-        await self._again(self.world.sending)
+        name = self.world.sending
+        await self.world.terminate(name)
+        await self._again(name)
 
     async def _drop_socket(self) -> None:
         self.world.drop_socket(self.world.sending, back_in_s=self.random.uniform(0, 20))
@@ -197,7 +199,7 @@ class Hours:
         store.trouble = 0.0
 
     async def _take_over(self) -> None:
-        self._retiring = await self.world.take_over()
+        self._retiring = await self.world.take_over(self.world.voice)
         await asyncio.sleep(self.random.uniform(0, 60))
 
     async def _freeze(self) -> None:
@@ -214,28 +216,28 @@ class Hours:
         process = self.world.processes[self.world.sending]
         process.stop()
         await asyncio.sleep(self.random.uniform(1, 20))
-        self._retiring = await self.world.take_over()
+        self._retiring = await self.world.take_over(self.world.voice)
         await asyncio.sleep(self.random.uniform(0, 30))
         process.go_on()
         await asyncio.sleep(self.random.uniform(0, 30))
 
     async def _kill_witness(self) -> None:
-        name = self.world.holders[SECOND_SLOT]
+        name = self.world.holders[self.world.witness]
         self.world.kill(name)
         await self._again(name)
 
     async def _lose_witness_disk(self) -> None:
-        name = self.world.holders[SECOND_SLOT]
+        name = self.world.holders[self.world.witness]
         self.world.lose_disk(name)
         await self._again(name)
 
     async def _take_over_witness(self) -> None:
-        self._retiring = await self.world.take_over(SECOND_SLOT)
+        self._retiring = await self.world.take_over(self.world.witness)
         await asyncio.sleep(self.random.uniform(0, 60))
 
     async def _kill_while_witness_is_offline(self) -> None:
         """The copies wait at WhatsApp; whoever asks the witness before it has them learns nothing."""
-        self.world.drop_socket(self.world.holders[SECOND_SLOT], back_in_s=self.random.uniform(10, 60))
+        self.world.drop_socket(self.world.holders[self.world.witness], back_in_s=self.random.uniform(10, 60))
         await asyncio.sleep(self.random.uniform(0, 2))
         await self._kill()
 

@@ -9,10 +9,12 @@ from random import Random
 from typing import Any
 
 from keepline.domain.compaction import RestorePolicy
+from keepline.domain.lease import EXTREME
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, StoreUnavailable
 from keepline.records import accounts, outbox, witness
-from keepline.records.accounts import FIRST_SLOT, Account, Device
+from keepline.records.accounts import Account, Device
+from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
@@ -50,6 +52,7 @@ class Outside:
     keys: MemoryKeys
     whatsapp: FakeWhatsApp
     devices: dict[str, FakeDevice]  # by slot
+    silent: set[str] = field(default_factory=set)  # names of bare processes that have been dead for a while
     errors: list[str] = field(default_factory=list)  # of processes that ended otherwise than by being told to
 
 
@@ -69,7 +72,15 @@ class Process:
         """With its heartbeat, its adoptions and its feeds."""
         outside = self.outside
         connector = Connector(
-            self.store, outside.clock, outside.random, self.open_link, self.keep_session, self.name, "here"
+            self.store,
+            outside.clock,
+            outside.random,
+            self.open_link,
+            self.keep_session,
+            self.name,
+            "here",
+            EXTREME,
+            self._renewed,
         )
         self._start(connector.run())
 
@@ -98,6 +109,9 @@ class Process:
             holder=self.name,
             policy=RestorePolicy.REFUSE,
         )
+
+    def _renewed(self, deadline_s: float) -> None:
+        self.life.deadline_s = deadline_s
 
     def kill(self) -> None:
         """kill -9: nothing that the process meant to do still happens."""
@@ -141,6 +155,7 @@ class Runners:
         self._slots = slots
         self._openings = Openings(process.outside.clock)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._runners: list[DeviceRunner] = []
 
     async def run(self) -> None:
         """Until cancelled; then every device ends as it should."""
@@ -174,13 +189,22 @@ class Runners:
             device,
             process.name,
             lambda: None,
+            outside.silent.__contains__,
         )
-        feed = self._feed_rows(runner) if slot == FIRST_SLOT else self._feed_questions(runner, slot)
-        feeding = asyncio.create_task(feed)
+        self._runners.append(runner)
+        feeds = (self._feed_rows(runner), self._feed_authority(runner), self._feed_questions(runner, slot))
+        feeding = [asyncio.create_task(feed) for feed in feeds]
         try:
             await runner.run()
         finally:
-            feeding.cancel()
+            self._runners.remove(runner)
+            for feed in feeding:
+                feed.cancel()
+
+    def look_again(self) -> None:
+        """Another process has fallen silent."""
+        for runner in self._runners:
+            runner.look_again()
 
     async def _read(self, path: str) -> Document:
         while True:
@@ -196,6 +220,12 @@ class Runners:
         async with self._process.store.watch(outbox.waiting_rows((ACCOUNT,))) as watch:
             async for documents in watch:
                 runner.offer(map(outbox.to_outgoing, documents))
+
+    async def _feed_authority(self, runner: DeviceRunner) -> None:
+        async with self._process.store.watch(outbox.authorities_of((ACCOUNT,))) as watch:
+            async for documents in watch:
+                for authority in map(Authority.read, documents):
+                    runner.authority_seen(authority)
 
     async def _feed_questions(self, runner: DeviceRunner, slot: str) -> None:
         async with self._process.store.watch(witness.questions_to((ACCOUNT,))) as watch:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from keepline.domain.lease import EXTREME
 from keepline.testing.virtual_time import run_virtual
 from tests.simulation.world import World
 
@@ -91,19 +92,19 @@ async def bad_hour(seed: int) -> tuple[list[str], int]:
     return await world.complaints(), world.faults.total()
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_bad_hour_loses_nothing_repeats_nothing_and_keeps_the_order(seed: int) -> None:
     complaints, faults = run_virtual(bad_hour(seed))
     assert complaints == []
     assert faults >= 20
 
 
-async def bad_hour_with_standby(seed: int) -> tuple[list[str], int]:
-    """Kills of both connectors, dropped sockets, lost answers, while all recipients' phones are off: only the copies tell."""
+async def bad_hour_with_standby(seed: int, *, lose_answer: float, absence_s_max: float) -> tuple[list[str], int]:
+    """Kills of both connectors and lost answers, while all recipients' phones are off: only the copies tell."""
     world = World(Random(seed), standby=True)
     await world.start()
     world.whatsapp.recipients_are_off = True
-    world.whatsapp.lose_answer = 0.05
+    world.whatsapp.lose_answer = lose_answer
     world.boot_all()
     loop = asyncio.get_running_loop()
     next_fault_s = world.random.expovariate(1 / 60)
@@ -117,7 +118,7 @@ async def bad_hour_with_standby(seed: int) -> tuple[list[str], int]:
             next_fault_s = loop.time() + world.random.expovariate(1 / 60)
             name = world.random.choice(list(world.holders.values()))
             world.kill(name)
-            await asyncio.sleep(world.random.uniform(0, 20))
+            await asyncio.sleep(world.random.uniform(0, absence_s_max))
             world.boot(name)
     for process in world.processes.values():
         process.store.trouble = 0.0
@@ -127,9 +128,17 @@ async def bad_hour_with_standby(seed: int) -> tuple[list[str], int]:
     return await world.complaints(), world.faults.total()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_with_a_standby_nothing_is_sent_twice_even_when_no_receipt_ever_comes(seed: int) -> None:
-    complaints, faults = run_virtual(bad_hour_with_standby(seed))
+    complaints, faults = run_virtual(bad_hour_with_standby(seed, lose_answer=0.05, absence_s_max=EXTREME.ttl_s - 1))
+    assert complaints == []
+    assert faults >= 20
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_nor_when_devices_are_taken_over_and_spread_again_all_the_time(seed: int) -> None:
+    # No answer is lost here: a witness that is rebuilt before an answer is given up (75 s) cannot tell (docs/limits.md).
+    complaints, faults = run_virtual(bad_hour_with_standby(seed, lose_answer=0.0, absence_s_max=20.0))
     assert complaints == []
     assert faults >= 20
 

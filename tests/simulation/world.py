@@ -10,11 +10,12 @@ from random import Random
 from typing import Any
 
 from keepline.domain.ids import new_message_id
+from keepline.domain.lease import EXTREME
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Create, Document, Put, Query, Update, Where, Write
 from keepline.records import accounts, outbox, session_docs
-from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account
-from keepline.records.outbox import NewMessage
+from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device
+from keepline.records.outbox import Authority, NewMessage
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
@@ -88,6 +89,7 @@ class World:
             self.runners[name] = process.start_runners(slots)
         else:
             process.start_connector()
+        self.outside.silent.discard(name)
         assert process.task is not None
         self._ended.append(process.task)
         return process
@@ -98,8 +100,19 @@ class World:
 
     @property
     def sending(self) -> str:
-        """The name of the machine whose process sends."""
-        return self.holders[FIRST_SLOT]
+        """The name of the machine whose process sends, or is to."""
+        return self.holders[self.voice]
+
+    @property
+    def voice(self) -> str:
+        """The slot of the device that sends, or is to."""
+        found = self.documents.run_query(outbox.authorities_of((ACCOUNT,)))
+        return Authority.read(found[0]).slot if found else FIRST_SLOT
+
+    @property
+    def witness(self) -> str:
+        """The slot of the other one."""
+        return SECOND_SLOT if self.voice == FIRST_SLOT else FIRST_SLOT
 
     @property
     def store(self) -> SeveredDocuments:
@@ -110,15 +123,28 @@ class World:
 
     def kill(self, name: str = FIRST) -> None:
         self.faults["kill"] += 1
-        self.processes[name].kill()
+        self._end(name)
 
     def lose_disk(self, name: str = FIRST) -> None:
         """The container is gone, with what was on its disk."""
         self.faults["disk_lost"] += 1
-        self.processes[name].kill()
+        self._end(name)
         for folder in self.machines[name].folders.values():
             self._leave_behind(folder)
             folder.lose()
+
+    def _end(self, name: str) -> None:
+        """Its neighbours notice after a lease's time (bare processes have no leases of their own)."""
+        process = self.processes[name]
+        process.kill()
+        if self.bare:
+            asyncio.get_running_loop().call_later(EXTREME.ttl_s, self._fell_silent, process)
+
+    def _fell_silent(self, process: Process) -> None:
+        if self.processes[process.name] is process:
+            self.outside.silent.add(process.name)
+            for runners in self.runners.values():
+                runners.look_again()
 
     async def terminate(self, name: str = FIRST) -> None:
         self.faults["sigterm"] += 1
@@ -181,7 +207,8 @@ class World:
         unsettled = Query("outbox", (Where("state", "in", ["queued", "in_doubt"]),), limit=1)
         if self.documents.run_query(unsettled):
             return False
-        folders = [self.machines[holder].folder(slot) for slot, holder in self.holders.items()]
+        devices = [Device.read(one) for one in self.documents.run_query(accounts.devices_of_account(ACCOUNT))]
+        folders = [self.machines[one.connector].folder(one.slot) for one in devices if one.connector]
         return not any(folder.journal for folder in folders) and not any(
             device.waiting for device in self.devices.values()
         )

@@ -14,6 +14,8 @@ from keepline_connector.logs import set_up_logging
 from keepline_connector.settings import BadSetting, read_settings
 
 CELL_MODULE = "keepline_connector.cell"
+# For whoever starts connectors: starting this one again would only put the other one out.
+NAME_TAKEN_EXIT = 3
 
 
 def main(cell_module: str = CELL_MODULE) -> None:
@@ -25,6 +27,13 @@ def main(cell_module: str = CELL_MODULE) -> None:
         print(f"The connector cannot start: {error}", file=sys.stderr)  # noqa: T201 - there is no logging worth the name yet
         raise SystemExit(2) from error
     first_cell = CellProcess(cell_module)
-    from keepline_connector.service import run  # This is what takes long.
+    from keepline_connector.service import NameTaken, run  # This is what takes long.
 
-    asyncio.run(run(settings, cell_module, first_cell))
+    try:
+        asyncio.run(run(settings, cell_module, first_cell))
+    except* NameTaken:
+        print(  # noqa: T201 - the log may be elsewhere
+            f"Another process has begun to run as {settings.connector}; this one ends. Give each connector a name of its own.",
+            file=sys.stderr,
+        )
+        raise SystemExit(NAME_TAKEN_EXIT) from None

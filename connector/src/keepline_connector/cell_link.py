@@ -24,6 +24,10 @@ _PROBE_LIMIT_S = 5.0
 log = logging.getLogger(__name__)
 
 
+class LetGo(RuntimeError):
+    """The device was closed; what comes after that does not open it again."""
+
+
 class CellLink:
     """One device, in whichever cell holds it at the time."""
 
@@ -34,6 +38,7 @@ class CellLink:
         self._upstream = upstream
         self._cell: Cell | None = None
         self._is_open = False
+        self._let_go_of = False
         self._watching: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
         self._events: asyncio.Queue[LinkEvent] = asyncio.Queue()
@@ -84,12 +89,20 @@ class CellLink:
                 # The next cell tells these again, and recording them again writes the same documents.
                 log.info("an acknowledgement for %s was lost with its cell", self._device)
 
+    async def cut(self) -> None:
+        if self._cell is not None:
+            try:
+                await self._cell.call(self._device, "cut")
+            except CellDied:
+                log.info("the cell of %s was gone before its socket was cut", self._device)
+
     async def log_out(self) -> None:
         """Raises RuntimeError when no cell could do it."""
         await self._call("log_out", tries_max=_LOG_OUT_TRIES_MAX)
         await self._let_go()
 
     async def close(self) -> None:
+        self._let_go_of = True
         if self._cell is not None:
             try:
                 await self._cell.call(self._device, "close")
@@ -106,6 +119,8 @@ class CellLink:
             try:
                 cell = await self._open_cell()
                 return await cell.call(self._device, do, **arguments)
+            except LetGo:
+                raise
             except (CellDied, RuntimeError) as error:
                 if tried == tries_max:
                     raise RuntimeError(f"no cell could {do}") from error
@@ -115,6 +130,9 @@ class CellLink:
 
     async def _open_cell(self) -> Cell:
         async with self._opening:
+            if self._let_go_of:
+                # A straggler: opened for it, the device would be held where nobody closes it, and could be opened nowhere else.
+                raise LetGo(self._device)
             if self._cell is None or self._cell.ended.is_set():
                 # Known before it is asked: a device that is given up in the middle of its opening must be closed there.
                 self._cell, self._is_open = await self._pool.place(self._device, self._on_event), False
@@ -133,6 +151,7 @@ class CellLink:
         self._events.put_nowait(frames.event_from_json(event))
 
     async def _let_go(self) -> None:
+        self._let_go_of = True
         if self._watching is not None:
             self._watching.cancel()
         if self._cell is not None:

@@ -67,6 +67,11 @@ class Cell:
             raise RuntimeError(f"{do}: {result['error']}")
         return result
 
+    def renew(self, deadline_s: float) -> None:
+        """Move the moment after which nothing leaves the cell."""
+        if self._writer is not None and not self.ended.is_set():
+            self._writer.write(frames.encode({"do": "renew", "deadline_s": deadline_s}))
+
     async def stop(self) -> None:
         """Close the socket; the process leaves at once, and is killed if it does not."""
         if self._writer is not None:
@@ -121,6 +126,7 @@ class CellPool:
         self._cells: list[Cell] = []
         self._names = itertools.count(1)
         self._starting = asyncio.Lock()
+        self._deadline_s = 0.0
 
     @property
     def processes(self) -> int:
@@ -142,6 +148,12 @@ class CellPool:
             if self._first is not None:
                 await self._add()
 
+    def renew(self, deadline_s: float) -> None:
+        """Until when (monotonic time) what the cells hold may speak to WhatsApp."""
+        self._deadline_s = deadline_s
+        for cell in self._cells:
+            cell.renew(deadline_s)
+
     async def stop(self) -> None:
         await asyncio.gather(*(cell.stop() for cell in self._cells))
 
@@ -153,5 +165,6 @@ class CellPool:
             raise CellDied(name) from error
         cell = Cell(name, process)
         await cell.start()
+        cell.renew(self._deadline_s)
         self._cells.append(cell)
         return cell

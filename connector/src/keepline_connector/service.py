@@ -14,7 +14,7 @@ from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import LocalKeyFile
 from keepline.adapters.system_clock import SystemClock
 from keepline.records.accounts import Account
-from keepline.usecases.connecting import Connector
+from keepline.usecases.connecting import Connector, NameTaken
 from keepline.usecases.session_keeping import SessionKeeper
 from keepline_connector.cell_link import CellLink
 from keepline_connector.cell_process import CellProcess
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 # Below the 10 s that Cloud Run grants between SIGTERM and SIGKILL.
 _STOP_TIMEOUT_S = 9.0
 
+__all__ = ["NameTaken", "run"]
+
 log = logging.getLogger(__name__)
 
 
 async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> None:
-    """Run until SIGTERM or SIGINT, or until something breaks that should not."""
+    """Run until SIGTERM or SIGINT, or until something breaks that should not. Raises NameTaken (in a group)."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -62,7 +64,17 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
             policy=settings.restore_policy,
         )
 
-    connector = Connector(store, clock, SystemRandom(), open_link, keep_session, settings.connector, settings.region)
+    connector = Connector(
+        store,
+        clock,
+        SystemRandom(),
+        open_link,
+        keep_session,
+        settings.connector,
+        settings.region,
+        settings.profile,
+        pool.renew,
+    )
 
     def snapshot() -> dict[str, Any]:
         return {

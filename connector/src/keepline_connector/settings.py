@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from keepline.domain.compaction import RestorePolicy
+from keepline.domain.lease import NORMAL, PROFILES, LeaseProfile
 
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -31,6 +32,7 @@ class Settings:
     kms_key: str | None  # KEEPLINE_KMS_KEY: the Cloud KMS key that wraps the keys of the stored sessions, or …
     key_file: Path | None  # KEEPLINE_KEY_FILE: … the file with the wrapping keys; one of the two is set
     restore_policy: RestorePolicy  # KEEPLINE_RESTORE_POLICY: what to do about a stored session that is not whole
+    profile: LeaseProfile  # KEEPLINE_PROFILE: the pace of its lease, `normal` or `extreme`
     upstream_proxy: str | None  # KEEPLINE_UPSTREAM_PROXY: an HTTP proxy to reach WhatsApp through, if any
 
 
@@ -46,6 +48,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         kms_key=kms_key,
         key_file=key_file,
         restore_policy=_policy(environment, "KEEPLINE_RESTORE_POLICY"),
+        profile=_profile(environment, "KEEPLINE_PROFILE"),
         upstream_proxy=_proxy(environment, "KEEPLINE_UPSTREAM_PROXY"),
     )
 
@@ -94,6 +97,13 @@ def _policy(environment: Mapping[str, str], name: str) -> RestorePolicy:
         return RestorePolicy(environment.get(name, "").strip() or RestorePolicy.REFUSE.value)
     except ValueError:
         raise BadSetting(f"{name} must be refuse or fallback.") from None
+
+
+def _profile(environment: Mapping[str, str], name: str) -> LeaseProfile:
+    profile = PROFILES.get(environment.get(name, "").strip() or NORMAL.name)
+    if profile is None:
+        raise BadSetting(f"{name} must be one of {', '.join(PROFILES)}.")
+    return profile
 
 
 def _proxy(environment: Mapping[str, str], name: str) -> str | None:

@@ -184,6 +184,7 @@ def _connector(plan: Plan, name: str) -> Part:
             "KEEPLINE_REGION": CONNECTORS[name],
             "KEEPLINE_DATA_DIR": str(plan.folder / name),
             "KEEPLINE_HEALTH_PORT": str(plan.ports[name]),
+            "KEEPLINE_PROFILE": os.environ.get("KEEPLINE_PROFILE", "extreme"),
         }
         if plan.demo:
             about = json.loads((plan.simulator_dir / "simulator.json").read_text())

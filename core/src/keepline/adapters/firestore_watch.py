@@ -20,6 +20,7 @@ from keepline.ports.documents import Document, StoreUnavailable
 
 _LOOK_INTERVAL_S = 1.0
 _SWEEP_INTERVAL_S = 30.0
+_OPEN_LIMIT_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class FirestoreWatch:
             yield self._result
 
     async def _keep(self) -> None:
-        listener = await asyncio.to_thread(self._listen)
+        listener = await self._opened()
         swept_at_s = self._loop.time()
         try:
             while True:
@@ -67,12 +68,22 @@ class FirestoreWatch:
                 if listener is None or not listener.is_active:
                     log.warning("a Firestore listener had died and is being made again")
                     await asyncio.to_thread(_close, listener)
-                    listener = await asyncio.to_thread(self._listen)
+                    listener = None
+                    listener = await self._opened()
                 if self._loop.time() - swept_at_s >= _SWEEP_INTERVAL_S:
                     swept_at_s = self._loop.time()
                     await self._sweep_once()
         finally:
             await asyncio.to_thread(_close, listener)
+
+    async def _opened(self) -> Any:
+        """A listener. If nobody waits for it any more when it is there, it is closed again: its thread would listen for ever."""
+        opening = asyncio.create_task(asyncio.to_thread(self._listen))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.to_thread(_close, await opening)
+            raise
 
     async def _sweep_once(self) -> None:
         heard = self._heard
@@ -120,5 +131,13 @@ def _by_path(one: Any, other: Any) -> int:
 
 
 def _close(listener: Any) -> None:
-    if listener is not None:
-        listener.unsubscribe()
+    if listener is None:
+        return
+    rpc, opening = listener._rpc, getattr(listener._consumer, "_thread", None)
+    listener.unsubscribe()
+    # The client opens the stream in its thread. Closed before that, it leaves the stream open and reads nothing from it: the
+    # server keeps everything that it has to say there, for as long as this process lives.
+    if opening is not None:
+        opening.join(_OPEN_LIMIT_S)
+    if rpc is not None and rpc.call is not None:
+        rpc.call.cancel()

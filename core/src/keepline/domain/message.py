@@ -21,6 +21,10 @@ class MessageState(StrEnum):
     CANCELLED = "cancelled"  # Withdrawn before it was claimed, or its session was deleted.
 
 
+# What a phone of the recipient said. It is true whoever heard it.
+FACTS = frozenset({MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED})
+
+
 class OnDoubt(StrEnum):
     """What becomes of a message when the evidence cannot say whether it left."""
 

@@ -69,6 +69,8 @@ class Outgoing:
     repair_of: str | None = (
         None  # the WhatsApp id of the copy that could not be read, to be revoked before the next try
     )
+    tried_by: str | None = None  # the slot of the device that made the last try
+    tried_at: datetime | None = None  # by Firestore's clock: not before this
     unreadable: str | None = None  # the WhatsApp id of such a copy, while the row's claim is not released yet
     wa_message_id: str | None = None
     error_code: str | None = None
@@ -108,9 +110,10 @@ class Plan:
 
 
 class SendQueue:
-    """All times are seconds of a monotonic clock, except those of receipts, which are shown to people."""
+    """The queue of the device in `slot`. All times are of a monotonic clock, except those that are shown to people."""
 
-    def __init__(self, in_flight_max: int) -> None:
+    def __init__(self, in_flight_max: int, slot: str) -> None:
+        self._slot = slot
         self._in_flight_max = in_flight_max
         self._open: dict[str, Outgoing] = {}  # queued, claimed or in doubt
         self._sent: OrderedDict[str, Outgoing] = OrderedDict()  # by WhatsApp id, oldest first
@@ -133,9 +136,10 @@ class SendQueue:
                 del self._open[message_id]
                 self._seen.pop(message_id, None)
 
-    def adopt(self, row: Outgoing, outcome: SendOutcome | None, now: datetime, now_s: float) -> None:
-        """A row that an earlier holder had claimed or left in doubt, and what the device's store knows of that try.
+    def adopt(self, row: Outgoing, outcome: SendOutcome | None, tried_by: str, now: datetime, now_s: float) -> None:
+        """A row that an earlier holder had claimed or left in doubt, and what this device's store knows of that try.
 
+        `tried_by` is the device whose claim it was; a row in doubt says that itself.
         `sent`: WhatsApp had acknowledged it. `unknown`: it may have left, under the WhatsApp id given, if one is known.
         None: it was never handed over, and is simply queued.
         """
@@ -146,6 +150,7 @@ class SendQueue:
         self._open[row.message_id] = row
         if not was_in_doubt:
             row.attempts += 1
+            row.tried_by = tried_by
         if outcome is not None and outcome.result == "sent":
             self._prove(row, Cause.TAKEN, now, outcome.wa_message_id)
             return
@@ -189,6 +194,7 @@ class SendQueue:
         """What became of handing over a claimed row."""
         self._released.add(row.message_id)
         row.attempts += 1
+        row.tried_by = self._slot
         match outcome.result:
             case "sent":
                 self._prove(row, Cause.TAKEN, now, outcome.wa_message_id)

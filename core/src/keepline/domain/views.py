@@ -10,8 +10,8 @@ from enum import StrEnum
 from keepline.domain.message import MessageState
 from keepline.domain.session import Reason, SessionState, SessionStatus, shown_status
 
-# A connector beats every 2 s. Three beats missed is silence; one can be late for many innocent reasons.
-CONNECTOR_SILENT_AFTER_MS = 6_000
+# A connector whose lease should have run out this long ago is called silent, also while no other connector is there to say so.
+SILENT_AFTER_TTL_MS = 3_000
 # WhatsApp is heard at least this often on a link that works (the keep-alive's answer included).
 EVIDENCE_AGE_MS_MAX = 15_000
 
@@ -37,12 +37,21 @@ UNHELD = Outlook(silent=True, proof=None)
 
 
 def outlook(
-    now: datetime, *, beat_at: datetime, stopping: bool, evidence_kind: str | None, evidence_age_ms: int | None
+    now: datetime,
+    *,
+    beat_at: datetime,
+    ttl_s: float,
+    over: bool,
+    evidence_kind: str | None,
+    evidence_age_ms: int | None,
 ) -> Outlook:
-    """The outlook of a device whose connector beat at `beat_at` and said then how old its evidence was."""
+    """The outlook of a device whose connector beat at `beat_at` and said then how old its evidence was.
+
+    `over`: nobody holds that connector's lease any more.
+    """
     # The clocks of the store and of this machine may differ by a little; nothing is younger than now.
     beat_age_ms = max(0, round((now - beat_at) / timedelta(milliseconds=1)))
-    silent = stopping or beat_age_ms > CONNECTOR_SILENT_AFTER_MS
+    silent = over or beat_age_ms > ttl_s * 1000 + SILENT_AFTER_TTL_MS
     if evidence_kind is None or evidence_age_ms is None:
         return Outlook(silent, None)
     age_ms = evidence_age_ms + beat_age_ms

@@ -43,6 +43,10 @@ class DeviceLink(Protocol):
         """These heard events are durable in Firestore: the device's journal may forget them."""
         ...
 
+    async def cut(self) -> None:
+        """Cut the socket at once: nothing more leaves, until `connect` makes another. Returns when it is cut."""
+        ...
+
     async def log_out(self) -> None:
         """Unlink the device at WhatsApp if it can be reached, and remove what is kept of it on this machine."""
         ...

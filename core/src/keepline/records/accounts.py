@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,10 @@ SECOND_SLOT = "b"  # the standby's
 SLOTS = (FIRST_SLOT, SECOND_SLOT)
 # A connector takes up to this many devices; the pool's limits proper come with the pool.
 DEVICES_PER_CONNECTOR_MAX = 200
+# Ten claims at a time are settled by another device; what is dropped here would be a message that has to be asked for again.
+SUSPECT_CHATS_MAX = 200
+# More of an installation are not spread; the pool's limits stop well below it.
+DEVICES_MAX = 2_000
 # One per device, at most four devices an account, and a query for 30 accounts.
 PAIRINGS_MAX = 120
 # More sessions of one tenant than this are not listed; the pool's limits stop well below it.
@@ -80,6 +85,8 @@ class Device:
 
     `linked` says whether a phone has linked it: from the login after a scan until it offers a code again. `session_sequence` is
     the step of its stored session when its state was last written. `restored_at`: when its local store was last rebuilt.
+    `suspect_chats`: it may have sent to these after the newest state that is stored of it, and another device has settled what
+    became of that.
     """
 
     account: str
@@ -92,6 +99,7 @@ class Device:
     wanted: bool
     session_sequence: int
     restored_at: datetime | None
+    suspect_chats: tuple[str, ...]
     version: Version
 
     @property
@@ -113,6 +121,7 @@ class Device:
             wanted=fields["wanted"],
             session_sequence=fields["session_sequence"],
             restored_at=fields["restored_at"],
+            suspect_chats=tuple(fields["suspect_chats"]),
             version=document.version,
         )
 
@@ -166,6 +175,7 @@ def _new_device(account: str, slot: str, status: SessionStatus) -> Create:
         "wanted": True,
         "session_sequence": 0,
         "restored_at": None,
+        "suspect_chats": [],
         "created_at": SERVER_TIME,
         **status_fields(status),
     }
@@ -196,12 +206,19 @@ def device_status(account: str, slot: str, status: SessionStatus, session_sequen
     fields = status_fields(status)
     if session_sequence is not None:
         fields["session_sequence"] = session_sequence
+        fields["suspect_chats"] = []  # Whoever opened it has taken note of them.
     # Only the newest state is written, so each that can follow a scan says that there was one.
     if status.state is SessionState.CONNECTED or status.code == "logging_in":
         fields["linked"] = True
     elif status.state is SessionState.PAIRING:
         fields["linked"] = False
     return Update(device_path(account, slot), fields)
+
+
+def suspect(device: Device, chats: Collection[str]) -> Update:
+    """What this device had claimed is settled by another one: its ratchets of these chats may be ahead of what is stored."""
+    suspects = [*dict.fromkeys([*device.suspect_chats, *sorted(chats)])][-SUSPECT_CHATS_MAX:]
+    return Update(device_path(device.account, device.slot), {"suspect_chats": suspects}, device.version)
 
 
 def device_restored(account: str, slot: str) -> Update:
@@ -231,6 +248,11 @@ def devices_of_account(account: str) -> Query:
 def devices_of_connector(connector: str) -> Query:
     """The devices that a connector holds; with the empty name, those that nobody holds."""
     return Query(DEVICES, (Where("connector", "==", connector),), limit=DEVICES_PER_CONNECTOR_MAX, group=True)
+
+
+def all_devices() -> Query:
+    """Every device of the installation."""
+    return Query(DEVICES, limit=DEVICES_MAX, group=True)
 
 
 def remove_device(account: str, slot: str) -> list[Delete]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from keepline.ports.documents import SERVER_TIME, Document, Put, Query, Version
+from keepline.ports.documents import SERVER_TIME, Create, Document, Query, Update, Version
 
 CONNECTORS = "connectors"
 CONNECTORS_MAX = 200
@@ -29,15 +29,28 @@ class DeviceBeat:
 
 @dataclass(frozen=True)
 class ConnectorBeat:
-    """A heartbeat. `at` is Firestore's time; observers with a monotonic clock go by `beat`, which only rises."""
+    """A heartbeat, which is the connector's lease as well. `at` is Firestore's time; observers with a monotonic clock go by
+    `beat`.
+
+    `process` names the process that runs under the connector's name, anew at each start. `expired_by`: another connector has
+    found that the lease ran out; whoever held it must acquire it anew.
+    """
 
     connector: str
     region: str
     beat: int
     at: datetime
     stopping: bool
+    process: str
+    ttl_s: float
+    expired_by: str | None
     devices: Mapping[str, DeviceBeat]  # by `<account>_<slot>`
     version: Version
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody holds this lease: it was given back, or ran out."""
+        return self.stopping or self.expired_by is not None
 
     @classmethod
     def read(cls, document: Document) -> ConnectorBeat:
@@ -48,23 +61,46 @@ class ConnectorBeat:
             beat=fields["beat"],
             at=fields["at"],
             stopping=fields["stopping"],
+            process=fields["process"],
+            ttl_s=fields["ttl_s"],
+            expired_by=fields["expired_by"],
             devices={name: DeviceBeat(**beat) for name, beat in fields["devices"].items()},
             version=document.version,
         )
 
 
-def write_beat(
-    connector: str, *, region: str, beat: int, stopping: bool, started_at: datetime, devices: Mapping[str, DeviceBeat]
-) -> Put:
-    fields: dict[str, Any] = {
-        "region": region,
-        "beat": beat,
-        "at": SERVER_TIME,
-        "stopping": stopping,
-        "started_at": started_at,
-        "devices": {name: vars(device) for name, device in devices.items()},
-    }
-    return Put(connector_path(connector), fields)
+@dataclass(frozen=True)
+class Beater:
+    """What stays the same in the heartbeats of one process."""
+
+    connector: str
+    region: str
+    process: str
+    ttl_s: float
+    started_at: datetime
+
+    def write_beat(
+        self, beat: int, devices: Mapping[str, DeviceBeat], *, stopping: bool, version: Version | None
+    ) -> Create | Update:
+        """The next beat, on the condition that the document is as it was at `version` (None: that there is none)."""
+        fields: dict[str, Any] = {
+            "region": self.region,
+            "beat": beat,
+            "at": SERVER_TIME,
+            "stopping": stopping,
+            "process": self.process,
+            "ttl_s": self.ttl_s,
+            "expired_by": None,
+            "started_at": self.started_at,
+            "devices": {name: vars(device) for name, device in devices.items()},
+        }
+        path = connector_path(self.connector)
+        return Create(path, fields) if version is None else Update(path, fields, version)
+
+
+def expire(beat: ConnectorBeat, by: str) -> Update:
+    """Say that a lease has run out, unless it was renewed meanwhile: then this write is refused."""
+    return Update(connector_path(beat.connector), {"expired_by": by, "expired_at": SERVER_TIME}, beat.version)
 
 
 def all_connectors() -> Query:

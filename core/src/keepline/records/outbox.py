@@ -13,7 +13,7 @@ from typing import Any
 
 from keepline.domain.message import MessageState, OnDoubt
 from keepline.domain.send_queue import ATTEMPTS_MAX, Outgoing
-from keepline.ports.documents import SERVER_TIME, Create, Document, Query, Update, Version, Where
+from keepline.ports.documents import SERVER_TIME, Create, Document, Query, Sentinel, Update, Version, Where
 
 OUTBOX = "outbox"
 AUTHORITY = "send_authority"
@@ -69,6 +69,8 @@ def new_row(message: NewMessage) -> Create:
             "attempts_max": ATTEMPTS_MAX,
             "repairs": 0,
             "repair_of": None,
+            "tried_by": None,
+            "tried_at": None,
             "wa_message_id": None,
             "error_code": None,
             "send_at": message.send_at,
@@ -134,6 +136,10 @@ def rows_by_wa_id(account: str, wa_message_ids: list[str]) -> Query:
     return Query(OUTBOX, where, limit=RECEIPT_IDS_MAX)
 
 
+def authorities_of(accounts: tuple[str, ...]) -> Query:
+    return Query(AUTHORITY, (Where("account", "in", list(accounts)),), limit=len(accounts))
+
+
 def to_outgoing(document: Document) -> Outgoing:
     """A row as the send queue holds it."""
     fields = document.fields
@@ -153,6 +159,8 @@ def to_outgoing(document: Document) -> Outgoing:
         attempts_max=fields["attempts_max"],
         repairs=fields["repairs"],
         repair_of=fields["repair_of"],
+        tried_by=fields["tried_by"],
+        tried_at=fields["tried_at"],
         wa_message_id=fields["wa_message_id"],
         error_code=fields["error_code"],
         times=dict(fields["times"]),
@@ -168,6 +176,9 @@ def settle_row(row: Outgoing) -> Update:
             "attempts": row.attempts,
             "repairs": row.repairs,
             "repair_of": row.repair_of,
+            "tried_by": row.tried_by,
+            # Of others nobody asks, and an index over what rises with time slows all writes.
+            "tried_at": row.tried_at if row.state is MessageState.IN_DOUBT else None,
             "wa_message_id": row.wa_message_id,
             "error_code": row.error_code,
             "times": dict(row.times),
@@ -204,7 +215,8 @@ class Authority:
     `recalls` counts withdrawn messages: a withdrawal changes this document, so that it and a claim made at the same moment
     cannot both succeed. `sessions` has the step that each device's stored session had at the last change: an older one must not
     be used. `incarnation` names the life of the local store that the claims were made over: of a claim, only that one can say
-    that it was never handed over.
+    that it was never handed over; `claim_slot` is that store's device. `yielded`: the holder has fallen silent, and another
+    of the account's devices may take over.
     """
 
     account: str
@@ -213,9 +225,12 @@ class Authority:
     slot: str
     attempt: int = 0
     claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # attempt -> ids without a settled outcome
+    claimed_at: Mapping[str, datetime | Sentinel] = field(default_factory=dict)  # attempt -> time
     recalls: int = 0
     sessions: Mapping[str, int] = field(default_factory=dict)
     incarnation: str = ""
+    claim_slot: str = ""
+    yielded: bool = False
     version: Version | None = None
 
     @classmethod
@@ -228,9 +243,12 @@ class Authority:
             slot=fields["slot"],
             attempt=fields["attempt"],
             claims={attempt: tuple(ids) for attempt, ids in fields["claims"].items()},
+            claimed_at=dict(fields["claimed_at"]),
             recalls=fields["recalls"],
             sessions=dict(fields["sessions"]),
             incarnation=fields["incarnation"],
+            claim_slot=fields["claim_slot"],
+            yielded=fields["yielded"],
             version=document.version,
         )
 
@@ -242,14 +260,18 @@ class Authority:
     def write(self) -> Create | Update:
         """This state of the authority, on the condition that nobody changed it since it was read."""
         fields = {
+            "account": self.account,
             "generation": self.generation,
             "connector": self.connector,
             "slot": self.slot,
             "attempt": self.attempt,
             "claims": {attempt: list(ids) for attempt, ids in self.claims.items()},
+            "claimed_at": dict(self.claimed_at),
             "recalls": self.recalls,
             "sessions": dict(self.sessions),
             "incarnation": self.incarnation,
+            "claim_slot": self.claim_slot,
+            "yielded": self.yielded,
             "changed_at": SERVER_TIME,
         }
         path = authority_path(self.account)
@@ -258,15 +280,38 @@ class Authority:
     def after(self, claim: Sequence[str], release: Collection[str]) -> Authority:
         """The authority with one more claim (if any ids are given) and without the released ids."""
         claims = {attempt: tuple(i for i in ids if i not in release) for attempt, ids in self.claims.items()}
+        times = dict(self.claimed_at)
         attempt = self.attempt
         if claim:
             attempt += 1
             claims[str(attempt)] = tuple(claim)
-        return replace(self, attempt=attempt, claims={attempt: ids for attempt, ids in claims.items() if ids})
+            times[str(attempt)] = SERVER_TIME
+        claims = {attempt: ids for attempt, ids in claims.items() if ids}
+        return replace(self, attempt=attempt, claims=claims, claimed_at={name: times[name] for name in claims})
+
+    def written(self, version: Version) -> Authority:
+        """The authority once it is durable: a document's version is the server's time of its commit."""
+        times = {name: version if time is SERVER_TIME else time for name, time in self.claimed_at.items()}
+        return replace(self, claimed_at=times, version=version)
+
+    def claim_time(self, message_id: str) -> datetime | None:
+        """When a message was claimed."""
+        for attempt, ids in self.claims.items():
+            if message_id in ids and isinstance(time := self.claimed_at[attempt], datetime):
+                return time
+        return None
 
     def at(self, sequence: int, incarnation: str) -> Authority:
-        """The authority over a session that is at this step. Claims keep the life that they were made over."""
-        return replace(self, sessions={**self.sessions, self.slot: sequence}, incarnation=incarnation)
+        """The authority of a holder whose session is at this step. Its claims, if there are any, are of its own making."""
+        sessions = {**self.sessions, self.slot: sequence}
+        return replace(self, sessions=sessions, incarnation=incarnation, claim_slot=self.slot)
+
+    def taken_by(self, connector: str, slot: str) -> Authority:
+        """The authority after it changed hands. The claims stay, and whose they are."""
+        return replace(self, generation=self.generation + 1, connector=connector, slot=slot, yielded=False)
+
+    def given_up(self) -> Authority:
+        return replace(self, yielded=True)
 
     def after_recall(self) -> Authority:
         """The authority after a message was withdrawn."""

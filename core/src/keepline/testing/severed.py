@@ -6,6 +6,7 @@ A process that is stopped (SIGSTOP) does nothing to the world until it goes on, 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from random import Random
@@ -26,6 +27,7 @@ class Life:
 
     def __init__(self) -> None:
         self.dead = False
+        self.deadline_s = math.inf  # of the lease: after it nothing leaves for WhatsApp
         self._going = asyncio.Event()
         self._going.set()
 

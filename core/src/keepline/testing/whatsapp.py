@@ -311,6 +311,7 @@ class FakeLink:
         self.life = life or Life()
         self._socket = 0  # the number of the newest; what was sent over an earlier one arrives and is answered no more
         self._closed = False
+        self._barred = False  # cut, until it is asked to connect
 
     async def events(self) -> AsyncIterator[LinkEvent]:
         while True:
@@ -326,6 +327,7 @@ class FakeLink:
 
     async def connect(self) -> None:
         await self._pause()
+        self._barred = False
         self._whatsapp.on_connect(self)
 
     def log_in(self) -> None:
@@ -411,6 +413,11 @@ class FakeLink:
         for seq in seqs:
             self._folder.journal.pop(seq, None)
 
+    async def cut(self) -> None:
+        await self._pause()
+        self._barred = True
+        self._cut()
+
     async def log_out(self) -> None:
         await self.close()
 
@@ -458,13 +465,14 @@ class FakeLink:
         return self._device.link is self
 
     def _is_up(self, socket: int) -> bool:
-        return self._up and self._socket == socket
+        in_time = self._whatsapp.clock.monotonic_s() < self.life.deadline_s
+        return self._up and self._socket == socket and in_time
 
     def _next_key(self, ratchet: str) -> MessageKey:
         return self._folder.next_key(ratchet, self._whatsapp.new_number)
 
     def _come_back(self) -> None:
-        if not self._closed and not self.life.stopped and self._device.link is None:
+        if not self._closed and not self._barred and not self.life.stopped and self._device.link is None:
             self._whatsapp.on_connect(self)
 
     def _let_go(self) -> None:

@@ -1,4 +1,4 @@
-"""The connector as a whole: it takes devices that nobody holds, runs those it holds, feeds their queues and beats its heart."""
+"""The connector as a whole: it holds a lease, takes devices that nobody holds, runs its own, and feeds their queues."""
 
 from __future__ import annotations
 
@@ -8,26 +8,32 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
 
+from keepline.domain.lease import LeaseProfile
+from keepline.domain.placement import Place
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
-from keepline.ports.documents import IN_VALUES_MAX, Document, DocumentStore, StoreConflict, StoreUnavailable
+from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.keys import KeyUnavailable
-from keepline.records import accounts, connectors, outbox, witness
-from keepline.records.accounts import FIRST_SLOT, Account, Device, Pairing
-from keepline.records.witness import Question
+from keepline.records import accounts
+from keepline.records.accounts import Account, Device
+from keepline.records.connectors import Beater, DeviceBeat
+from keepline.usecases.balancing import Balancer
 from keepline.usecases.deleting import clear_device
 from keepline.usecases.device_running import DeviceRunner
+from keepline.usecases.feeding import Feeds
+from keepline.usecases.leasing import LeaseKeeper, LeaseLost, NameTaken
+from keepline.usecases.neighbours import Neighbours
 from keepline.usecases.session_keeping import SessionKeeper
 from keepline.usecases.session_openings import Openings
 
-HEARTBEAT_INTERVAL_S = 2.0
-# A beat names every device, so those that log in together (at a start) share one: the more there are, the longer it waits.
-_BEAT_GAP_PER_DEVICE_S = 0.005
+__all__ = ["Connector", "NameTaken"]
+
 # A connector with devices lets emptier ones go first: this much later per device it holds.
 _ADOPT_DELAY_PER_DEVICE_S = 0.05
 _ADOPT_DELAY_MAX_S = 2.0
-# The standby of a device that we hold ourselves is left to the others for this long: one connector must not take both with it.
-_SIBLING_DELAY_S = 5.0
+# The sibling of a device that we hold ourselves is left to others for this long: one connector must not take both with it, and
+# one that is being redeployed is back sooner.
+_SIBLING_DELAY_S = 20.0
 _STORE_RETRY_S = 1.0
 _ACCOUNTS_READ_AT_ONCE = 16
 
@@ -37,12 +43,11 @@ KeepSession = Callable[[Account, str], SessionKeeper]
 log = logging.getLogger(__name__)
 
 
-class _DevicesChanged(Exception):
-    """Ends the present feeds, so that they are grouped anew."""
-
-
 class Connector:
-    """One connector. `open_link(account, slot)` gives the way to a device's cell, `keep_session(account, slot)` its session."""
+    """One connector. `open_link(account, slot)` gives the way to a device's cell, `keep_session(account, slot)` its session.
+
+    `renewed` hears the lease's deadline (seconds of the clock's monotonic time) each time it moves: nothing may leave after it.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,8 @@ class Connector:
         keep_session: KeepSession,
         connector: str,
         region: str,
+        profile: LeaseProfile,
+        renewed: Callable[[float], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -64,15 +71,16 @@ class Connector:
         self._runners: dict[tuple[str, str], DeviceRunner] = {}  # by account and slot
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._waiting_to_take: set[asyncio.Task[None]] = set()
-        self._devices_changed = asyncio.Event()
-        self._beat_now = asyncio.Event()
-        self._beat = 0
-        self._beating = True
-        self._stopping = False
-        self._started_at = clock.now()
         self._openings = Openings(clock)
+        self._feeds = Feeds(store, self._runners)
         self._reading = asyncio.Semaphore(_ACCOUNTS_READ_AT_ONCE)
-        self.last_beat_s: float | None = None  # monotonic; the health page's proof that Firestore answers
+        self._orphans = asyncio.Event()
+        self._neighbours = Neighbours(store, clock, connector, self._neighbours_changed)
+        self._balancer = Balancer(store, connector, self._neighbours.places, self._give_away, self._speaks)
+        self._going: set[tuple[str, str]] = set()  # being given to another connector
+        process = random.randbytes(8).hex()
+        beater = Beater(connector, region, process, profile.ttl_s, clock.now())
+        self._lease = LeaseKeeper(store, clock, beater, profile, self._beats, renewed)
 
     @property
     def devices(self) -> int:
@@ -84,72 +92,124 @@ class Connector:
         """How many sessions it has opened, by how that went."""
         return self._openings.total
 
+    @property
+    def last_beat_s(self) -> float | None:
+        """When Firestore last took a heartbeat, in monotonic time."""
+        return self._lease.last_beat_s
+
     async def run(self) -> None:
-        """Run until cancelled, then hand everything over cleanly."""
+        """Run until cancelled, then hand everything over cleanly. Raises NameTaken (in a group)."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._beat_heart())
-                tasks.create_task(self._adopt())
-                tasks.create_task(self._hold())
-                tasks.create_task(self._feed())
-        finally:
-            self._stopping = True
+            while True:
+                await self._lease.acquire()
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(self._lease.keep())
+                        tasks.create_task(self._neighbours.run())
+                        tasks.create_task(self._adopt())
+                        tasks.create_task(self._adopt_orphans())
+                        tasks.create_task(self._hold())
+                        tasks.create_task(self._feeds.run())
+                        tasks.create_task(self._balancer.run())
+                except* LeaseLost:
+                    log.error(
+                        "the lease of %s is lost: its devices fall silent until it is acquired anew", self.connector
+                    )
+                finally:
+                    for task in self._waiting_to_take:
+                        task.cancel()
+                await self._fall_silent()
+        except asyncio.CancelledError:
             await self._stop_runners(list(self._tasks))
-            await self._write_beat()
+            await self._release_devices()
+            await self._lease.give_back()
+            raise
+        finally:
+            await self._fall_silent()
 
-    async def _beat_heart(self) -> None:
-        while True:
-            await self._write_beat()
-            # A device that has just connected is not kept waiting: until the next beat its evidence would be missing.
-            # (asyncio.wait_for of Python 3.11 can swallow a cancellation; asyncio.timeout does not.)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_INTERVAL_S):
-                    await asyncio.sleep(_BEAT_GAP_PER_DEVICE_S * self.devices)
-                    await self._beat_now.wait()
-            self._beat_now.clear()
+    async def _fall_silent(self) -> None:
+        """Without a word to Firestore: others may be acting in our place already."""
+        for runner in self._runners.values():
+            runner.fence()
+        await self._stop_runners(list(self._tasks))
 
-    async def _write_beat(self) -> None:
-        self._beat += 1
-        write = connectors.write_beat(
-            self.connector,
-            region=self.region,
-            beat=self._beat,
-            stopping=self._stopping,
-            started_at=self._started_at,
-            devices={f"{account}_{slot}": runner.beat() for (account, slot), runner in self._runners.items()},
-        )
+    async def _release_devices(self) -> None:
+        """Others, or our next process, need not wait until they find out that we are gone."""
         try:
-            await self._store.commit([write])
+            documents = await self._store.query(accounts.devices_of_connector(self.connector))
+            for device in map(Device.read, documents):
+                with suppress(StoreConflict):
+                    await self._store.commit([accounts.assign(device, "", "")])
         except StoreUnavailable as error:
-            if self._beating:
-                log.warning("Firestore does not take the heartbeat of %s: %s", self.connector, error)
-            self._beating = False
-        else:
-            if not self._beating:
-                log.info("Firestore takes the heartbeat of %s again", self.connector)
-            self._beating = True
-            self.last_beat_s = self._clock.monotonic_s()
+            log.warning("the devices of %s could not be released: %s", self.connector, error)
+
+    def _beats(self) -> dict[str, DeviceBeat]:
+        return {f"{account}_{slot}": runner.beat() for (account, slot), runner in self._runners.items()}
+
+    def _neighbours_changed(self) -> None:
+        for runner in self._runners.values():
+            runner.look_again()
+        self._orphans.set()
+        self._balancer.connectors_changed()
+
+    def _speaks(self, account: str, slot: str) -> bool:
+        runner = self._runners.get((account, slot))
+        return runner is not None and runner.speaks
+
+    async def _give_away(self, device: Device, to: Place) -> None:
+        """Hand a device of ours to another connector. Raises StoreConflict and StoreUnavailable: then it stays."""
+        name = (device.account, device.slot)
+        self._going.add(name)
+        try:
+            await self._stop_runners([name])
+            document = await self._store.get(accounts.device_path(*name))
+            if document is not None and (found := Device.read(document)).connector == self.connector:
+                await self._store.commit([accounts.assign(found, to.id, to.region)])
+        except (StoreConflict, StoreUnavailable):
+            self._going.discard(name)
+            await self._start(device)
+            raise
+        finally:
+            self._going.discard(name)
 
     async def _adopt(self) -> None:
         """Take devices that nobody holds."""
         async with self._store.watch(accounts.devices_of_connector("")) as watch:
             async for documents in watch:
-                if not documents or self.devices >= accounts.DEVICES_PER_CONNECTOR_MAX:
-                    continue
-                await asyncio.sleep(min(_ADOPT_DELAY_PER_DEVICE_S * self.devices, _ADOPT_DELAY_MAX_S))
-                for device in map(Device.read, documents):
-                    if any(account == device.account for account, _ in self._runners):
-                        task = asyncio.create_task(self._take_later(device))
-                        self._waiting_to_take.add(task)
-                        task.add_done_callback(self._waiting_to_take.discard)
-                    else:
-                        await self._try_to_take(device)
+                await self._take(documents)
+
+    async def _adopt_orphans(self) -> None:
+        """Take the devices of connectors that have fallen silent."""
+        while True:
+            await self._orphans.wait()
+            self._orphans.clear()
+            for name in self._neighbours.silent():
+                try:
+                    await self._take(await self._store.query(accounts.devices_of_connector(name)))
+                except StoreUnavailable as error:
+                    log.warning("the devices of %s could not be read, trying again: %s", name, error)
+                    self._orphans.set()
+                    await asyncio.sleep(_STORE_RETRY_S)
+
+    async def _take(self, documents: Sequence[Document]) -> None:
+        if not documents or self.devices >= accounts.DEVICES_PER_CONNECTOR_MAX:
+            return
+        await asyncio.sleep(min(_ADOPT_DELAY_PER_DEVICE_S * self.devices, _ADOPT_DELAY_MAX_S))
+        for device in map(Device.read, documents):
+            if any(account == device.account for account, _ in self._runners):
+                task = asyncio.create_task(self._take_later(device))
+                self._waiting_to_take.add(task)
+                task.add_done_callback(self._waiting_to_take.discard)
+            else:
+                await self._try_to_take(device)
 
     async def _take_later(self, device: Device) -> None:
         await asyncio.sleep(_SIBLING_DELAY_S)
         await self._try_to_take(device)
 
     async def _try_to_take(self, device: Device) -> None:
+        if device.connector and not self._neighbours.is_silent(device.connector):
+            return  # It is back.
         try:
             await self._store.commit([accounts.assign(device, self.connector, self.region)])
         except StoreConflict:
@@ -169,9 +229,10 @@ class Connector:
         # Together: at a start of many one after the other would be seconds. And before any is unlinked, which can take its time.
         async with asyncio.TaskGroup() as starting:
             for name, device in devices.items():
-                if device.wanted and (name not in self._tasks or self._tasks[name].done()):
+                idle = name not in self._tasks or self._tasks[name].done()
+                if device.wanted and idle and name not in self._going:
                     starting.create_task(self._start(device))
-        self._devices_changed.set()
+        self._feeds.devices_changed()
         for device in devices.values():
             if not device.wanted:
                 await self._remove(device)
@@ -196,7 +257,8 @@ class Connector:
             account,
             device,
             self.connector,
-            self._beat_now.set,
+            self._lease.beat_soon,
+            self._neighbours.is_silent,
         )
 
     async def _remove(self, device: Device) -> None:
@@ -226,7 +288,7 @@ class Connector:
             self._tasks.pop(name, None)
             self._runners.pop(name, None)
         if tasks:
-            self._devices_changed.set()
+            self._feeds.devices_changed()
 
     async def _read_account(self, account: str) -> Document | None:
         while True:
@@ -237,59 +299,8 @@ class Connector:
                 log.warning("the account %s could not be read, trying again: %s", account, error)
                 await asyncio.sleep(_STORE_RETRY_S)
 
-    async def _feed(self) -> None:
-        """Watch waiting rows and QR requests of all accounts, in groups as large as one query takes; regroup on a change."""
-        while True:
-            self._devices_changed.clear()
-            held = sorted(self._runners)
-            senders = [account for account, slot in held if slot == FIRST_SLOT]
-            try:
-                async with asyncio.TaskGroup() as feeds:
-                    for group in _batched(senders, IN_VALUES_MAX):
-                        feeds.create_task(self._feed_rows(group))
-                    for group in _batched(sorted({account for account, _ in held}), IN_VALUES_MAX):
-                        feeds.create_task(self._feed_pairings(group))
-                        feeds.create_task(self._feed_questions(group))
-                    feeds.create_task(self._until_devices_change(held))
-            except* _DevicesChanged:
-                pass
-
-    async def _until_devices_change(self, held: list[tuple[str, str]]) -> None:
-        while sorted(self._runners) == held:
-            await self._devices_changed.wait()
-            self._devices_changed.clear()
-        raise _DevicesChanged
-
-    async def _feed_pairings(self, group: tuple[str, ...]) -> None:
-        async with self._store.watch(accounts.pairings_of(group)) as watch:
-            async for documents in watch:
-                for pairing in map(Pairing.read, documents):
-                    if runner := self._runners.get((pairing.account, pairing.slot)):
-                        runner.pairing_requested(pairing.requested)
-
-    async def _feed_questions(self, group: tuple[str, ...]) -> None:
-        async with self._store.watch(witness.questions_to(group)) as watch:
-            async for documents in watch:
-                for question in map(Question.read, documents):
-                    if runner := self._runners.get((question.account, question.slot)):
-                        runner.asked(question)
-
-    async def _feed_rows(self, group: tuple[str, ...]) -> None:
-        async with self._store.watch(outbox.waiting_rows(group)) as watch:
-            async for documents in watch:
-                rows: dict[str, list[Document]] = {account: [] for account in group}
-                for document in documents:
-                    rows[document.fields["account"]].append(document)
-                for account, of_account in rows.items():
-                    if runner := self._runners.get((account, FIRST_SLOT)):
-                        runner.offer(map(outbox.to_outgoing, of_account))
-
 
 def _report(task: asyncio.Task[None]) -> None:
     """A runner ends when it is cancelled or loses its authority; anything else is a bug that a person must see."""
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("%s ended with an error", task.get_name(), exc_info=error)
-
-
-def _batched(names: list[str], size: int) -> list[tuple[str, ...]]:
-    return [tuple(names[start : start + size]) for start in range(0, len(names), size)]

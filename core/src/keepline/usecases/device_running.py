@@ -1,7 +1,7 @@
 """Running one linked device: its events become state, pairing codes, recorded messages and receipts.
 
-The device of the first slot sends for the account. The other one hears the same and is its witness. What changes in either's
-local store is replicated to Firestore (its session), with what its commits say or soon after.
+One device of an account sends for it, as its `Speaker` and the other's settle it. The other hears the same and is its witness.
+What changes in either's local store is replicated to Firestore (its session), with what its commits say or soon after.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from keepline.domain import link_events as link
@@ -18,24 +18,27 @@ from keepline.domain.send_queue import Outgoing
 from keepline.domain.session import STARTING, TERMINAL_STATES, next_status, refused_status
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
-from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.keys import KeyUnavailable
 from keepline.records import accounts
-from keepline.records.accounts import FIRST_SLOT, Account, Device
+from keepline.records.accounts import Account, Device
 from keepline.records.connectors import DeviceBeat
+from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.usecases.pairing import PairingDesk
 from keepline.usecases.recording import Recorder
-from keepline.usecases.sending import AuthorityLost, Sender, take_authority, unsettled_rows
+from keepline.usecases.sending import AuthorityLost
 from keepline.usecases.session_keeping import SessionKeeper, SessionLost, SessionRefused
 from keepline.usecases.session_openings import Openings
+from keepline.usecases.speaking import IsSilent, Speaker
 from keepline.usecases.status_keeping import StatusKeeper
 from keepline.usecases.witnessing import Witness
 
-DRAIN_TIMEOUT_S = 6.0
 _STORE_RETRY_S = 0.5
 # What makes a stored session unusable does not pass by itself, but a person may mend it.
 _REFUSED_RETRY_S = 60.0
+# A connection that stands and does not answer is made anew after this. (Where another device can send, that is not waited for.)
+_STALLED_LIMIT_S = 4.0
 # How long a device that is to be unlinked may take to log in for it.
 _UNLINK_LOGIN_LIMIT_S = 15.0
 
@@ -57,6 +60,7 @@ class DeviceRunner:
         device: Device,
         connector: str,
         connected: Callable[[], None],
+        is_silent: IsSilent,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -73,19 +77,28 @@ class DeviceRunner:
         self._leaving = False
         self._replaced = False  # once, since it was opened
         self._try_again = asyncio.Event()
+        self._stalled = asyncio.Event()
+        self._answering = asyncio.Event()
         self._evidence: tuple[str, float] | None = None
-        self._sender: Sender | None = None
-        self._offered: list[Outgoing] = []
         self._keeper = StatusKeeper(store, session, account.id, device.slot)
         self._desk = PairingDesk(store, account.id, device.slot, account.tenant)
         self._recorder = Recorder(store, session, device_link, account)
         self._witness = Witness(store, device_link)
+        self._speaker = Speaker(
+            store, clock, device_link, session, account, device, connector, is_silent, self._try_again.set
+        )
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
         """The present waiting rows of this account."""
-        self._offered = list(rows)
-        if self._sender is not None:
-            self._sender.offer(self._offered)
+        self._speaker.offer(rows)
+
+    def authority_seen(self, authority: Authority) -> None:
+        """The present state of who sends for this account."""
+        self._speaker.authority_seen(authority)
+
+    def look_again(self) -> None:
+        """A connector has fallen silent or is back."""
+        self._speaker.look_again()
 
     def pairing_requested(self, requested: int) -> None:
         """How often somebody has asked for a QR code and found none."""
@@ -100,14 +113,14 @@ class DeviceRunner:
 
     def beat(self) -> DeviceBeat:
         """What the connector's heartbeat says of this device."""
-        queued, oldest = self._sender.queue_depth() if self._sender else (0, None)
+        queued, oldest = self._speaker.queue_depth()
         if self._evidence is None:
             return DeviceBeat(None, None, queued, oldest)
         kind, at_s = self._evidence
         return DeviceBeat(kind, max(0, round((self._clock.monotonic_s() - at_s) * 1000)), queued, oldest)
 
     async def run(self) -> None:
-        """Run until cancelled; then settle what is in flight and cut the socket. Returns by itself when its authority is lost."""
+        """Run until cancelled; then settle what is in flight and cut the socket. Returns by itself when its session is lost."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keeper.run())
@@ -119,15 +132,24 @@ class DeviceRunner:
                 tasks.create_task(self._witness.run())
                 tasks.create_task(self._hear())
                 tasks.create_task(self._reconnect())
-                if self._sender is not None:
-                    tasks.create_task(self._send(self._sender))
+                tasks.create_task(self._heal_stalls())
+                tasks.create_task(self._speaker.run())
                 await self._link.connect()
-        except* (AuthorityLost, SessionLost):
+        except* SessionLost:
             log.warning(
                 "another connector has device %s of %s now; this one falls silent", self._device.slot, self._account.id
             )
         finally:
             await (self._link.log_out() if self._leaving else self._link.close())
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this device sends for its account at present."""
+        return self._speaker.speaks
+
+    def fence(self) -> None:
+        """The connector's lease is lost: when `run` is cancelled, cut the socket and say nothing more, to nobody."""
+        self._speaker.fence()
 
     def leave(self) -> None:
         """The session was deleted: when `run` is cancelled, unlink the device instead of only cutting its socket."""
@@ -165,6 +187,8 @@ class DeviceRunner:
                 log.error("%s %s", refusal, refusal.hint)
                 self._status = refused_status(refusal.code)
                 self._keeper.show(self._status)
+                with contextlib.suppress(StoreConflict, StoreUnavailable):
+                    await self._speaker.give_up_unopened()
                 await asyncio.sleep(_REFUSED_RETRY_S)
             except (StoreConflict, StoreUnavailable, KeyUnavailable, AuthorityLost, SessionLost) as error:
                 log.warning("the session of %s could not be opened, trying again: %s", self._account.id, error)
@@ -180,22 +204,7 @@ class DeviceRunner:
         return False  # Not known: opening it meets the same trouble.
 
     async def _try_to_open(self) -> None:
-        """What an earlier life claimed is judged from the device's own store, before its socket opens."""
-        restored = accounts.device_restored(self._account.id, self._device.slot)
-        if self._device.slot != FIRST_SLOT:
-            await self._take_session(self._device.session_sequence, (), restored)
-            return
-        authority = await take_authority(self._store, self._account.id, self._connector, self._device.slot)
-        unsettled = await unsettled_rows(self._store, authority)
-        acknowledged = max(self._device.session_sequence, authority.sessions.get(self._device.slot, 0))
-        await self._take_session(acknowledged, {row.chat for row in unsettled}, restored)
-        sender = Sender(self._store, self._clock, self._link, self._session, authority, self._account.tag_key)
-        await sender.settle_earlier_claims(unsettled)
-        sender.offer(self._offered)
-        self._sender = sender
-
-    async def _take_session(self, acknowledged: int, doubted_chats: Collection[str], restored: Write) -> None:
-        opened = await self._session.open(acknowledged, doubted_chats, restoring=[restored])
+        opened = await self._speaker.open()
         self._openings.opened(opened)
         if self._status != STARTING:
             # After a refusal. Otherwise what was written last stands until the login: it claims nothing without fresh evidence.
@@ -211,13 +220,6 @@ class DeviceRunner:
             *(self._account.id, self._device.slot, opened.kind, opened.seconds, opened.sequence, opened.bytes),
         )
 
-    async def _send(self, sender: Sender) -> None:
-        try:
-            await sender.run()
-        except asyncio.CancelledError:
-            await sender.drain(DRAIN_TIMEOUT_S)
-            raise
-
     async def _hear(self) -> None:
         async for event in self._link.events():
             if not isinstance(event, link.Evidence):
@@ -228,16 +230,10 @@ class DeviceRunner:
                 case link.MessageHeard() | link.MessageUnreadable():
                     self._recorder.heard(event)
                 case link.ReceiptHeard():
-                    await self._receipt(event)
+                    self._speaker.heard(event)
                 case _:
                     self._follow(event)
                     self._tell_roles(event)
-
-    async def _receipt(self, receipt: link.ReceiptHeard) -> None:
-        if self._sender is not None:
-            self._sender.heard(receipt)
-        else:
-            await self._link.acknowledge([receipt.seq])  # The sending device gets it as well.
 
     def _tell_roles(self, event: link.StateEvent) -> None:
         """What a change of the connection means for sending and for bearing witness."""
@@ -248,23 +244,27 @@ class DeviceRunner:
                 pass
             case _:
                 self._witness.disconnected()
-        if self._sender is None:
-            return
         match event:
             case link.Connected() | link.Resumed():
-                self._sender.connected()
+                self._speaker.connected()
             case link.CaughtUp():
-                self._sender.caught_up()
+                self._speaker.caught_up()
             case link.Stalled():
-                self._sender.paused()
+                self._speaker.stalled()
             case link.PairingCode() | link.Paired() | link.PairingEnded():
                 pass
             case _:
-                self._sender.disconnected()
+                self._speaker.disconnected()
 
     def _follow(self, event: link.StateEvent) -> None:
         """One change of the connection's state."""
         self._status = next_status(self._status, event)
+        if isinstance(event, link.Stalled):
+            self._answering.clear()
+            self._stalled.set()
+        else:
+            self._stalled.clear()
+            self._answering.set()
         match event:
             case link.PairingCode(qr=qr):
                 self._desk.offer(qr)
@@ -308,3 +308,17 @@ class DeviceRunner:
                     self._try_again.set()
                     continue
             await self._link.connect()
+
+    async def _heal_stalls(self) -> None:
+        """A zombie, connected and mute, would else last until the library's own ping gives up, minutes later."""
+        while True:
+            await self._stalled.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STALLED_LIMIT_S):
+                    await self._answering.wait()
+            if self._stalled.is_set():
+                log.warning(
+                    "device %s of %s gets no answer: its connection is made anew", self._device.slot, self._account.id
+                )
+                self._stalled.clear()
+                self._try_again.set()

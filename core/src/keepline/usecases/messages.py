@@ -17,8 +17,8 @@ from keepline.domain.session import SessionState, SessionStatus
 from keepline.domain.tag import TRIES_MAX as TAGGED_TRIES_MAX
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Create, Document, DocumentStore, StoreConflict
-from keepline.records import history, outbox
-from keepline.records.accounts import Account
+from keepline.records import accounts, history, outbox
+from keepline.records.accounts import FIRST_SLOT, Account, Device
 from keepline.records.outbox import NewMessage
 from keepline.usecases.message_views import MessageView, MessageViewer
 from keepline.usecases.queue_room import QueueRoom
@@ -171,9 +171,15 @@ class Messages:
 
     async def _check_can_send(self, tenant: str, session_id: str) -> Account:
         account = await own_account(self._store, tenant, session_id)
-        if account.status.state in _CANNOT_SEND:
+        if account.status.state in _CANNOT_SEND and not await self._another_can_send(account):
             raise _cannot_send(account.status)
         return account
+
+    async def _another_can_send(self, account: Account) -> bool:
+        """Whether the session has a standby that is linked and not at a dead end itself."""
+        documents = await self._store.query(accounts.devices_of_account(account.id))
+        others = [device for device in map(Device.read, documents) if device.slot != FIRST_SLOT]
+        return any(device.wanted and device.linked and device.state not in _CANNOT_SEND for device in others)
 
     async def _repeat(self, row: Document, body_hash: str, *, replayed: bool = True) -> Accepted:
         if row.fields["body_hash"] != body_hash:

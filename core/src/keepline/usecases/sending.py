@@ -19,20 +19,22 @@ from datetime import datetime
 
 from keepline.domain.doubt import Judgement, judge
 from keepline.domain.link_events import ReceiptHeard, SendOutcome
-from keepline.domain.message import Cause, MessageState
+from keepline.domain.message import FACTS, Cause, MessageState
 from keepline.domain.send_queue import Outgoing, Plan, SendQueue
 from keepline.domain.tag import message_tag
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
-from keepline.records import outbox
+from keepline.records import accounts, outbox
+from keepline.records.accounts import Device
 from keepline.records.outbox import Authority
 from keepline.usecases.session_keeping import SessionKeeper, Step
-from keepline.usecases.witnessing import WitnessDesk
+from keepline.usecases.witnessing import WitnessDesk, look_for_copies
 
 IN_FLIGHT_MAX = 10
 _STORE_RETRY_S = 0.5
 _TICK_S = 1.0
+_SUSPECT_TRIES_MAX = 10
 # Receipts that came before the answer to their own send; each is for a row that is in flight right now.
 _EARLY_RECEIPTS_MAX = 1_000
 
@@ -43,14 +45,18 @@ class AuthorityLost(Exception):
     """Somebody else may send for this account now. Whoever gets this must fall silent at once."""
 
 
-async def take_authority(store: DocumentStore, account: str, connector: str, slot: str) -> Authority:
-    """Become the one that sends for `account`. Raises StoreConflict when somebody else took it at the same moment.
+async def read_authority(store: DocumentStore, account: str) -> Authority:
+    """Who may send for `account` at present."""
+    document = await store.get(outbox.authority_path(account))
+    return Authority.read(document) if document is not None else Authority.nobodys(account)
+
+
+async def take_authority(store: DocumentStore, before: Authority, connector: str, slot: str) -> Authority:
+    """Become the one that sends for an account. Raises StoreConflict when the authority is not as it was `before`.
 
     The earlier holder's claims stay in the document until they are settled, so a crash in between forgets none of them.
     """
-    document = await store.get(outbox.authority_path(account))
-    before = Authority.read(document) if document is not None else Authority.nobodys(account)
-    authority = replace(before, generation=before.generation + 1, connector=connector, slot=slot)
+    authority = before.taken_by(connector, slot)
     [version] = await store.commit([authority.write()])
     return replace(authority, version=version)
 
@@ -64,7 +70,10 @@ async def unsettled_rows(store: DocumentStore, authority: Authority) -> list[Out
 
 
 class Sender:
-    """The sending side of one account, for as long as its authority lasts."""
+    """The sending side of one account, for as long as its authority lasts.
+
+    `known_since`: when the local store was rebuilt, if it was. Copies of what other devices sent before may be missing in it.
+    """
 
     def __init__(
         self,
@@ -74,6 +83,7 @@ class Sender:
         session: SessionKeeper,
         authority: Authority,
         account_key: bytes,
+        known_since: datetime | None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -81,7 +91,9 @@ class Sender:
         self._session = session
         self._authority = authority
         self._key = account_key
-        self._queue = SendQueue(IN_FLIGHT_MAX)
+        self._slot = authority.slot
+        self._known_since = known_since
+        self._queue = SendQueue(IN_FLIGHT_MAX, authority.slot)
         self._desk = WitnessDesk(store, authority.account, authority.slot, str(authority.generation))
         self._wake = asyncio.Event()
         self._connected = False
@@ -93,6 +105,7 @@ class Sender:
         self._stepping: asyncio.Task[None] | None = None
         self._receipts: list[ReceiptHeard] = []  # not yet durable
         self._untold: set[str] = set()  # doubts of which the witness cannot say that it got no copy
+        self._looking: asyncio.Task[None] | None = None  # for copies of what the account's other device tried
         self._early: dict[str, list[ReceiptHeard]] = {}  # by WhatsApp id, of sends whose answer is still on its way
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
@@ -119,25 +132,42 @@ class Sender:
         self._caught_up_since_s = None
 
     async def settle_earlier_claims(self, unsettled: list[Outgoing]) -> None:
-        """Decide about rows that an earlier holder had claimed. Call it before the device connects.
+        """Decide about rows that an earlier holder had claimed. If that was this device, call it before the device connects.
 
         A row whose tag the device's store does not know was never handed to WhatsApp: it is simply still queued. A row whose
         tag is known is sent, if the journal has WhatsApp's answer, or else in doubt. A store that was rebuilt since the claim
-        may have forgotten the tag with its disk: there nothing counts as not handed over.
+        may have forgotten the tag with its disk: there nothing counts as not handed over. Nor in the store of another device than
+        the one that tried; but what that has is a copy, so WhatsApp took it.
         """
         store_is_whole = self._authority.incarnation == self._session.step.incarnation
         tags = {row.message_id: self._tag(row, _open_attempt(row)) for row in unsettled}
         tried = await self._link.find_tried(list(tags.values()))
         now, now_s = self._clock.now(), self._clock.monotonic_s()
         for row in unsettled:
+            row.tried_at = self._authority.claim_time(row.message_id) or row.tried_at
             found = tried.get(tags[row.message_id])
             outcome = None if store_is_whole else SendOutcome("unknown")
             if found is not None:
-                outcome = SendOutcome("sent" if found.acknowledged else "unknown", wa_message_id=found.wa_message_id)
-            self._queue.adopt(row, outcome, now, now_s)
+                taken = found.acknowledged or self._is_anothers(row)
+                outcome = SendOutcome("sent" if taken else "unknown", wa_message_id=found.wa_message_id)
+            self._queue.adopt(row, outcome, self._authority.claim_slot or self._slot, now, now_s)
+        await self._suspect({row.chat for row in unsettled if self._is_anothers(row)})
         self._queue.release_unknown(self._authority.message_ids())
         while plan := self._queue.plan(now, now_s, may_send=False):
             await self._commit(plan)
+
+    async def _suspect(self, chats: set[str]) -> None:
+        """Before the other device's claims are settled: once they are, nothing else would tell it of them."""
+        if not chats:
+            return
+        for _ in range(_SUSPECT_TRIES_MAX):
+            document = await self._store.get(accounts.device_path(self._authority.account, self._authority.claim_slot))
+            if document is None:
+                return
+            with contextlib.suppress(StoreConflict):
+                await self._store.commit([accounts.suspect(Device.read(document), chats)])
+                return
+        raise StoreUnavailable(f"the other device of {self._authority.account} is being written without a pause")
 
     def heard(self, receipt: ReceiptHeard) -> None:
         """A receipt. The device's journal may forget it once what it says is durable."""
@@ -146,6 +176,10 @@ class Sender:
             if not self._queue.receipt(wa_message_id, Cause(receipt.status), receipt.at):
                 self._early.setdefault(wa_message_id, []).append(receipt)
         self._wake.set()
+
+    def unwritten_receipts(self) -> list[ReceiptHeard]:
+        """Receipts that were heard here and are not durable: for whoever keeps them when this sender ends."""
+        return list(self._receipts)
 
     def queue_depth(self) -> tuple[int, datetime | None]:
         """How many rows wait, and since when the oldest does."""
@@ -176,8 +210,30 @@ class Sender:
                 "stopping with claims of %s unsettled; the next holder decides about them", self._authority.account
             )
         finally:
-            for task in self._hand_overs:
-                task.cancel()
+            self.stop()
+
+    async def give_up(self) -> None:
+        """Write down what is known, and that another device may take over. Call it when the socket is cut and `run` has ended.
+
+        Raises AuthorityLost when one has already, and StoreUnavailable.
+        """
+        self._leaving = True
+        self.stop()
+        if self._stepping is not None:
+            await asyncio.wait([self._stepping])
+        while plan := self._queue.plan(self._clock.now(), self._clock.monotonic_s(), may_send=False):
+            await self._commit(plan)
+        while True:
+            with contextlib.suppress(StoreConflict):
+                await self._store.commit([self._authority.given_up().write()])
+                return
+            await self._read_own_authority()
+
+    def stop(self) -> None:
+        """Hand over nothing more, also not what a step that is on its way claims, and look for nothing."""
+        self._leaving = True
+        for task in (*self._hand_overs, *filter(None, [self._looking])):
+            task.cancel()
 
     async def _wait(self) -> None:
         """Until there is something to do; a tick only while time itself decides something."""
@@ -227,17 +283,22 @@ class Sender:
         witness = await self._desk.witness()
         now_s = self._clock.monotonic_s()
         asked: dict[str, bytes] = {}
+        looked_for: list[Outgoing] = []
         for row in doubts:
             judgement = judge(
                 now_s,
                 doubt_since_s=row.doubt_since_s or 0.0,
                 caught_up_since_s=self._caught_up_since_s,
-                has_witness=witness is not None and row.message_id not in self._untold,
+                has_witness=(witness is not None or self._is_anothers(row)) and row.message_id not in self._untold,
             )
             if judgement is Judgement.GIVE_UP:
                 self._queue.give_up_waiting(row, self._clock.now())
+            elif judgement is Judgement.ASK and self._is_anothers(row):
+                looked_for.append(row)
             elif judgement is Judgement.ASK:
                 asked[row.message_id] = self._tag(row, row.doubtful_attempt)
+        if looked_for and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._look_for_copies(looked_for))
         if witness is None or not asked:
             return
         testimony = await self._desk.consult(witness.slot, asked)
@@ -246,18 +307,38 @@ class Sender:
         for row in doubts:
             if row.message_id not in testimony.asked:
                 continue
-            seen = testimony.seen.get(row.message_id)
-            if seen is None and witness.restored_at is not None and row.created <= witness.restored_at:
-                self._untold.add(row.message_id)  # It may have had the copy on the disk that it lost.
-            else:
-                self._queue.witnessed(row.message_id, seen, self._clock.now())
+            self._witnessed(row, testimony.seen.get(row.message_id), witness.restored_at)
+
+    async def _look_for_copies(self, rows: list[Outgoing]) -> None:
+        """What the account's other device tried shows in this one's own store, if WhatsApp took it."""
+        since_s = self._caught_up_since_s
+        tags = {row.message_id: self._tag(row, row.doubtful_attempt) for row in rows}
+        copies = await look_for_copies(self._link, list(tags.values()))
+        if copies is None or since_s is None or since_s != self._caught_up_since_s:
+            return  # The link failed meanwhile. It is looked for again.
+        for row in rows:
+            if row.state is MessageState.IN_DOUBT:
+                self._witnessed(row, copies.get(tags[row.message_id]), self._known_since)
+        self._wake.set()
+
+    def _witnessed(self, row: Outgoing, seen: str | None, known_since: datetime | None) -> None:
+        if seen is None and known_since is not None and (row.tried_at or row.created) <= known_since:
+            self._untold.add(row.message_id)  # It may have had the copy on the disk that it lost.
+        else:
+            self._queue.witnessed(row.message_id, seen, self._clock.now())
+
+    def _is_anothers(self, row: Outgoing) -> bool:
+        """Whether another device than this one made the row's last try, or holds it claimed."""
+        tried_by = row.tried_by if row.state is MessageState.IN_DOUBT else self._authority.claim_slot
+        return tried_by not in (None, "", self._slot)
 
     async def _commit(self, plan: Plan) -> None:
         """Make the plan durable and hand over what it claims. On a conflict nothing was applied: look, and plan anew."""
         authority = self._authority
         writes: list[Write] = [outbox.settle_row(row) for row in plan.write]
         try:
-            if plan.changes_claims:
+            # What phones say is true whoever writes it. All else is the voice's alone, and proves with each commit to be it.
+            if plan.changes_claims or any(row.state not in FACTS for row in plan.write):
                 claimed = authority.after([row.message_id for row in plan.claim], plan.release)
 
                 def acknowledging(step: Step) -> Write:
@@ -266,29 +347,37 @@ class Sender:
                     return authority.write()
 
                 *versions, version = await self._session.commit(writes, acknowledging=acknowledging)
-                self._authority = replace(authority, version=version)
+                self._authority = authority.written(version)
+                for row in plan.claim:
+                    row.tried_at = version
             else:
                 versions = await self._session.commit(writes)
         except StoreConflict:
             await self._reconcile(plan)
             return
         self._queue.committed(plan, authority.attempt, versions)
+        if self._leaving:
+            for row in plan.claim:
+                self._queue.put_back(row)
+            return
         for _, rows in itertools.groupby(
             sorted(plan.claim, key=lambda row: (row.chat, row.order)), lambda row: row.chat
         ):
             self._start_hand_over(list(rows))
 
     async def _reconcile(self, plan: Plan) -> None:
-        document = await self._store.get(outbox.authority_path(self._authority.account))
-        current = Authority.read(document) if document is not None else None
-        if current is None or current.generation != self._authority.generation:
-            raise AuthorityLost(self._authority.account)
-        self._authority = current
-        self._queue.release_unknown(current.message_ids())
+        await self._read_own_authority()
+        self._queue.release_unknown(self._authority.message_ids())
         for row in (*plan.write, *plan.claim):
             found = await self._store.get(outbox.row_path(row.message_id))
             self._queue.refresh(row, outbox.to_outgoing(found) if found is not None else None)
         self._wake.set()
+
+    async def _read_own_authority(self) -> None:
+        current = await read_authority(self._store, self._authority.account)
+        if current.generation != self._authority.generation:
+            raise AuthorityLost(self._authority.account)
+        self._authority = current
 
     def _start_hand_over(self, rows: list[Outgoing]) -> None:
         task = asyncio.create_task(self._hand_over_chat(rows))

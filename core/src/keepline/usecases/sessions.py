@@ -12,7 +12,7 @@ from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavai
 from keepline.domain.ids import account_id, new_session_id
 from keepline.domain.message import OnDoubt
 from keepline.domain.queue_cap import QUEUED_MAX
-from keepline.domain.session import WAITING_FOR_CONNECTOR, SessionStatus
+from keepline.domain.session import WAITING_FOR_CONNECTOR, SessionState, SessionStatus
 from keepline.domain.tag import TAG_BYTES
 from keepline.domain.views import UNHELD, Outlook, Proof, Standby, best, outlook, standby, told_status
 from keepline.ports.clock import Clock
@@ -177,7 +177,8 @@ def outlook_of(device: Device, beats: Mapping[str, ConnectorBeat], now: datetime
     return outlook(
         now,
         beat_at=beat.at,
-        stopping=beat.stopping,
+        ttl_s=beat.ttl_s,
+        over=beat.is_over,
         evidence_kind=of_device.evidence_kind if of_device else None,
         evidence_age_ms=of_device.evidence_age_ms if of_device else None,
     )
@@ -189,9 +190,11 @@ def _view(account: Account, parts: _Parts, beats: Mapping[str, ConnectorBeat], n
     linked = {device.slot: device.linked for device in parts.devices}
     # A standby that nobody has linked says nothing about the connection of the number.
     overall = best(one for slot, one in seen.items() if slot == FIRST_SLOT or linked[slot])
+    # One device that works is enough: it sends and hears for the number.
+    working = next((one for slot, one in told.items() if linked[slot] and one.state is SessionState.CONNECTED), None)
     return SessionView(
         account=account,
-        status=told_status(account.status, overall),
+        status=working or told_status(account.status, overall),
         proof=overall.proof,
         devices=tuple(_device_view(device, told[device.slot]) for device in parts.devices),
         standby=standby(told.get(SECOND_SLOT), linked=linked.get(SECOND_SLOT, False)),

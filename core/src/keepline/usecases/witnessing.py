@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from keepline.domain.session import TERMINAL_STATES
@@ -68,6 +68,19 @@ class WitnessDesk:
         return Testimony(asked, question.seen)
 
 
+async def look_for_copies(link: DeviceLink, tags: Sequence[bytes]) -> dict[bytes, str] | None:
+    """The WhatsApp ids of those of the tagged messages that this device knows, when it has got everything sent so far.
+
+    None when WhatsApp does not answer it now.
+    """
+    # What WhatsApp gave this device before it answers a question of ours has arrived when the answer has.
+    if not await link.probe():
+        return None
+    await asyncio.sleep(SETTLING_S)
+    tried = await link.find_tried(tags)
+    return {tag: tried[tag].wa_message_id for tag in tags if tag in tried}
+
+
 class Witness:
     """The answering side, for one device."""
 
@@ -109,17 +122,12 @@ class Witness:
                 await asyncio.sleep(_RETRY_S)
 
     async def _answer(self, question: Question) -> None:
-        # What WhatsApp gave this device before it answers a question of ours has arrived when the answer has.
-        if not await self._link.probe():
+        copies = await look_for_copies(self._link, list(question.asked.values()))
+        if copies is None or not self._caught_up.is_set():
             self._wake.set()
             await asyncio.sleep(_RETRY_S)
             return
-        await asyncio.sleep(SETTLING_S)
-        if not self._caught_up.is_set():
-            self._wake.set()
-            return
-        tried = await self._link.find_tried(list(question.asked.values()))
-        seen = {message_id: tried[tag].wa_message_id for message_id, tag in question.asked.items() if tag in tried}
+        seen = {message_id: copies[tag] for message_id, tag in question.asked.items() if tag in copies}
         await self._store.commit([witness.answer(question, seen)])
         if self._question is question:
             self._question = None

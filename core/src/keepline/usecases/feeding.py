@@ -1,0 +1,93 @@
+"""Feeding the runners of a connector: what Firestore's listeners bring goes to the devices that it concerns.
+
+A listener serves as many accounts as one query takes; when the devices change they are grouped anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from keepline.ports.documents import IN_VALUES_MAX, Document, DocumentStore
+from keepline.records import accounts, outbox, witness
+from keepline.records.accounts import SLOTS, Pairing
+from keepline.records.outbox import Authority
+from keepline.records.witness import Question
+from keepline.usecases.device_running import DeviceRunner
+
+
+class _DevicesChanged(Exception):
+    """Ends the present feeds, so that they are grouped anew."""
+
+
+class Feeds:
+    """`runners` is the connector's own table, by account and slot."""
+
+    def __init__(self, store: DocumentStore, runners: Mapping[tuple[str, str], DeviceRunner]) -> None:
+        self._store = store
+        self._runners = runners
+        self._changed = asyncio.Event()
+
+    def devices_changed(self) -> None:
+        """The table has other devices now."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Watch waiting rows and QR requests of all accounts, in groups as large as one query takes; regroup on a change."""
+        while True:
+            self._changed.clear()
+            held = sorted(self._runners)
+            try:
+                async with asyncio.TaskGroup() as feeds:
+                    for group in _batched(sorted({account for account, _ in held}), IN_VALUES_MAX):
+                        feeds.create_task(self._feed_rows(group))
+                        feeds.create_task(self._feed_authorities(group))
+                        feeds.create_task(self._feed_pairings(group))
+                        feeds.create_task(self._feed_questions(group))
+                    feeds.create_task(self._until_devices_change(held))
+            except* _DevicesChanged:
+                pass
+
+    async def _until_devices_change(self, held: list[tuple[str, str]]) -> None:
+        while sorted(self._runners) == held:
+            await self._changed.wait()
+            self._changed.clear()
+        raise _DevicesChanged
+
+    async def _feed_pairings(self, group: tuple[str, ...]) -> None:
+        async with self._store.watch(accounts.pairings_of(group)) as watch:
+            async for documents in watch:
+                for pairing in map(Pairing.read, documents):
+                    if runner := self._runners.get((pairing.account, pairing.slot)):
+                        runner.pairing_requested(pairing.requested)
+
+    async def _feed_questions(self, group: tuple[str, ...]) -> None:
+        async with self._store.watch(witness.questions_to(group)) as watch:
+            async for documents in watch:
+                for question in map(Question.read, documents):
+                    if runner := self._runners.get((question.account, question.slot)):
+                        runner.asked(question)
+
+    async def _feed_rows(self, group: tuple[str, ...]) -> None:
+        async with self._store.watch(outbox.waiting_rows(group)) as watch:
+            async for documents in watch:
+                rows: dict[str, list[Document]] = {account: [] for account in group}
+                for document in documents:
+                    rows[document.fields["account"]].append(document)
+                for account, of_account in rows.items():
+                    for runner in self._runners_of(account):
+                        runner.offer(map(outbox.to_outgoing, of_account))
+
+    async def _feed_authorities(self, group: tuple[str, ...]) -> None:
+        async with self._store.watch(outbox.authorities_of(group)) as watch:
+            async for documents in watch:
+                for authority in map(Authority.read, documents):
+                    for runner in self._runners_of(authority.account):
+                        runner.authority_seen(authority)
+
+    def _runners_of(self, account: str) -> list[DeviceRunner]:
+        return [runner for slot in SLOTS if (runner := self._runners.get((account, slot)))]
+
+
+def _batched(names: list[str], size: int) -> list[tuple[str, ...]]:
+    return [tuple(names[start : start + size]) for start in range(0, len(names), size)]

@@ -1,0 +1,172 @@
+"""Keeping a connector's lease: acquiring it, renewing it with each heartbeat, and noticing at once that it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from keepline.domain.lease import HeldLease, LeaseProfile
+from keepline.ports.clock import Clock
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Version
+from keepline.records import connectors
+from keepline.records.connectors import Beater, ConnectorBeat, DeviceBeat
+
+_RETRY_S = 0.2
+# A beat names every device, so those that log in together (at a start) share one: the more there are, the longer it waits.
+_GAP_PER_DEVICE_S = 0.005
+# A lease that was lost soon after it was acquired: Firestore or this machine is too slow for its pace at the moment, and starting
+# everything anew makes that worse. So the next try waits, twice as long each time; others can act meanwhile.
+_SHORT_LIFE_S = 15.0
+_PAUSE_BASE_S = 1.0
+_PAUSE_MAX_S = 16.0
+
+log = logging.getLogger(__name__)
+
+
+class LeaseLost(Exception):
+    """It ran out before it could be renewed, or another connector said so: fall silent now."""
+
+
+class NameTaken(Exception):
+    """Another process has begun to run under this connector's name. There is nothing to come back to."""
+
+
+class LeaseKeeper:
+    """One process's lease on its connector's name. `renewed` hears the new deadline, in seconds of the monotonic clock."""
+
+    def __init__(
+        self,
+        store: DocumentStore,
+        clock: Clock,
+        beater: Beater,
+        profile: LeaseProfile,
+        devices: Callable[[], Mapping[str, DeviceBeat]],
+        renewed: Callable[[float], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._beater = beater
+        self._profile = profile
+        self._devices = devices
+        self._renewed = renewed
+        self._held = HeldLease(profile)
+        self._version: Version | None = None
+        self._beat = 0
+        self._soon = asyncio.Event()
+        self._acquired_at_s: float | None = None
+        self._short_lives = 0  # in a row
+        self._silenced = False  # Firestore has not taken the last beat
+        self.last_beat_s: float | None = None  # monotonic; the health page's proof that Firestore answers
+
+    async def acquire(self) -> None:
+        """Take the name, however it was left. Whoever ran under it before is put out by its next heartbeat."""
+        await self._pause_after_short_life()
+        while True:
+            sent_at_s = self._clock.monotonic_s()
+            try:
+                found = await self._read()
+                self._version = found.version if found is not None else None
+                await self._write(stopping=False)
+            except (StoreConflict, StoreUnavailable) as error:
+                self._note_failure(error)
+            else:
+                if self._held.acquired(sent_at_s, self._clock.monotonic_s()):
+                    self._acquired_at_s = self._clock.monotonic_s()
+                    self._note_success()
+                    return
+            await asyncio.sleep(_RETRY_S)
+
+    async def _pause_after_short_life(self) -> None:
+        if self._acquired_at_s is None:
+            return
+        was_short = self._clock.monotonic_s() - self._acquired_at_s < _SHORT_LIFE_S
+        self._short_lives = self._short_lives + 1 if was_short else 0
+        if was_short:
+            await asyncio.sleep(min(_PAUSE_BASE_S * 2.0 ** min(self._short_lives - 1, 16), _PAUSE_MAX_S))
+
+    def beat_soon(self) -> None:
+        """Something is worth telling before the next heartbeat is due."""
+        self._soon.set()
+
+    async def keep(self) -> None:
+        """Renew until cancelled. Raises LeaseLost and NameTaken."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._renew_in_time())
+            tasks.create_task(self._watch_deadline())
+
+    async def give_back(self) -> None:
+        """A last heartbeat, which says that this connector stops: others need not wait for its lease to run out."""
+        with suppress(StoreConflict, StoreUnavailable):
+            await self._write(stopping=True)
+        self._held.lost()
+
+    async def _renew_in_time(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                # (asyncio.wait_for of Python 3.11 can swallow a cancellation; asyncio.timeout does not.)
+                async with asyncio.timeout(self._profile.heartbeat_s):
+                    await asyncio.sleep(_GAP_PER_DEVICE_S * len(self._devices()))
+                    await self._soon.wait()
+            self._soon.clear()
+            while not await self._renew():  # noqa: ASYNC110 - nobody tells when Firestore is back
+                await asyncio.sleep(_RETRY_S)
+
+    async def _renew(self) -> bool:
+        sent_at_s = self._clock.monotonic_s()
+        try:
+            await self._write(stopping=False)
+        except StoreConflict:
+            await self._look_at_conflict()
+            return False
+        except StoreUnavailable as error:
+            self._note_failure(error)
+            return False
+        if not self._held.renewed(sent_at_s, self._clock.monotonic_s()):
+            raise LeaseLost
+        self._note_success()
+        return True
+
+    async def _look_at_conflict(self) -> None:
+        """Return if an earlier beat of ours was applied although its answer was lost."""
+        try:
+            found = await self._read()
+        except StoreUnavailable as error:
+            self._note_failure(error)
+            return
+        if found is not None and found.process != self._beater.process:
+            self._held.lost()
+            raise NameTaken(self._beater.connector)
+        if found is not None and found.is_over:
+            self._held.lost()
+            raise LeaseLost
+        self._version = found.version if found is not None else None
+
+    async def _watch_deadline(self) -> None:
+        while (deadline_s := self._held.deadline_s) is not None and self._held.holds(self._clock.monotonic_s()):  # noqa: ASYNC110
+            await asyncio.sleep(max(0.0, deadline_s - self._clock.monotonic_s()))
+        raise LeaseLost
+
+    async def _write(self, *, stopping: bool) -> None:
+        self._beat += 1
+        write = self._beater.write_beat(self._beat, self._devices(), stopping=stopping, version=self._version)
+        [self._version] = await self._store.commit([write])
+
+    async def _read(self) -> ConnectorBeat | None:
+        document = await self._store.get(connectors.connector_path(self._beater.connector))
+        return ConnectorBeat.read(document) if document is not None else None
+
+    def _note_success(self) -> None:
+        self.last_beat_s = self._clock.monotonic_s()
+        if self._silenced:
+            log.info("Firestore takes the heartbeat of %s again", self._beater.connector)
+        self._silenced = False
+        deadline_s = self._held.deadline_s
+        assert deadline_s is not None, "it was renewed a moment ago"
+        self._renewed(deadline_s)
+
+    def _note_failure(self, error: Exception) -> None:
+        if not self._silenced:
+            log.warning("Firestore does not take the heartbeat of %s: %s", self._beater.connector, error)
+        self._silenced = True
