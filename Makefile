@@ -40,6 +40,11 @@ test-slow: .venv/.synced  ## Run the tests that wait for the library's real time
 chaos-queue: .venv/.synced  ## Kill cells and connectors 200 times under load; nothing may be lost (about 25 minutes)
 	@$(BIN)/python -m tests.chaos.queue $(CHAOS)
 
+# With other figures: make chaos CHAOS="--repeat 2 --only reset --only cell_kill --seed 7 --phase standby"
+.PHONY: chaos
+chaos: .venv/.synced  ## Break everything that can break, again and again, under load; print the gaps (about 20 minutes)
+	@$(BIN)/python -m tests.chaos.faults $(CHAOS)
+
 .PHONY: check
 check: .venv/.synced  ## Check format, lint, types, import rules and dead code
 	$(BIN)/ruff format --check .
@@ -62,6 +67,9 @@ bench: .venv/.synced  ## Time a message from its 202 to the wire, beside neonize
 .PHONY: bench-restore
 bench-restore: .venv/.synced  ## Kill a connector and delete its disk, 50 times: how long until its numbers are back
 	@$(BIN)/python bench/restore.py $(RESTORE)
+.PHONY: bench-sessions
+bench-sessions: .venv/.synced  ## Memory per session at 10, 100 and 200 devices, time to connect all, threads, idle CPU
+	@$(BIN)/python bench/sessions.py
 
 .PHONY: bench-simulator
 bench-simulator: .venv/.synced  ## Messages a second, linked devices and memory of the simulator

@@ -21,7 +21,7 @@ class Doubts:
 
     def __init__(self, run: Run) -> None:
         self.seen: set[str] = set()
-        with _emulator(run.firestore):
+        with emulator(run.firestore):
             self._client = firestore.Client(project=run.project)
         self._query = self._client.collection("outbox").where(filter=FieldFilter("state", "==", "in_doubt"))
         self._watch = self._query.on_snapshot(self._changed)
@@ -47,7 +47,7 @@ class Doubts:
 
 
 @contextmanager
-def _emulator(host: str) -> Iterator[None]:
+def emulator(host: str) -> Iterator[None]:
     """The client looks for the emulator in the environment, when it is made."""
     before = os.environ.get("FIRESTORE_EMULATOR_HOST")
     os.environ["FIRESTORE_EMULATOR_HOST"] = host

@@ -59,9 +59,23 @@ class Book:
 
 
 class Load:
-    """Runs until `stop`. `rate`: messages a second of all chats together, each way."""
+    """Runs until `stop`. `rate`: messages a second of all chats together, each way, or out only if there is an `inbound_rate`.
 
-    def __init__(self, api: str, key: str, simulator: str, chats: list[Chat], rate: float, seed: str) -> None:
+    `steady`: programs write at an even pace, each account's chats in turn, for whoever measures gaps.
+    """
+
+    def __init__(
+        self,
+        api: str,
+        key: str,
+        simulator: str,
+        chats: list[Chat],
+        rate: float,
+        seed: str,
+        *,
+        inbound_rate: float | None = None,
+        steady: bool = False,
+    ) -> None:
         self.book = Book()
         self.accepted = threading.Event()  # set at each acceptance; whoever waits for one clears it first
         self._api = api
@@ -69,6 +83,8 @@ class Load:
         self._simulator = simulator
         self._chats = chats
         self._pause_s = len(chats) / rate
+        self._inbound_pause_s = len(chats) / (inbound_rate or rate)
+        self._steady = steady
         self._seed = seed
         self._stopping = threading.Event()
         self._threads = [
@@ -95,8 +111,8 @@ class Load:
         random = Random(f"{self._seed} api {chat.friend}")
         client = Program(self._api, self._key, self.book)
         number = 0
-        while not self._stopping.wait(random.expovariate(1 / (self._pause_s * _mean(BURSTS)))):
-            for _ in range(random.choice(BURSTS)):
+        while not self._stopping.wait(self._until_beat_s(chat) if self._steady else _pause(random, self._pause_s)):
+            for _ in range(1 if self._steady else random.choice(BURSTS)):
                 number += 1
                 text = f"{chat.session_id} to {chat.friend}, number {number}"
                 message_id = client.send(chat.session_id, chat.friend, text, key=text)
@@ -105,11 +121,16 @@ class Load:
                 self.book.sent.append(Sent(message_id, chat.friend, number, text))
                 self.accepted.set()
 
+    def _until_beat_s(self, chat: Chat) -> float:
+        """Until this chat's next turn. They take turns evenly, whatever held one of them up."""
+        turn_s = self._pause_s * self._chats.index(chat) / len(self._chats)
+        return self._pause_s - (time.monotonic() - turn_s) % self._pause_s
+
     def _write_by_phone(self, chat: Chat) -> None:
         random = Random(f"{self._seed} phone {chat.friend}")
         whatsapp = SimulatorClient(self._simulator)
         number = 0
-        while not self._stopping.wait(random.expovariate(1 / (self._pause_s * _mean(BURSTS)))):
+        while not self._stopping.wait(_pause(random, self._inbound_pause_s)):
             for _ in range(random.choice(BURSTS)):
                 number += 1
                 text = f"{chat.friend} to {chat.session_id}, number {number}"
@@ -177,6 +198,11 @@ class Program:
 
     def _post(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> requests.Response:
         return self._http.post(self._api + path, json=body, headers=headers, timeout=CALL_TIMEOUT_S)
+
+
+def _pause(random: Random, pause_s: float) -> float:
+    """Before a burst, so that one message comes after `pause_s` on average."""
+    return random.expovariate(1 / (pause_s * _mean(BURSTS)))
 
 
 def _mean(numbers: tuple[int, ...]) -> float:

@@ -1,0 +1,145 @@
+"""One phase of `make chaos`: start everything, link, load, do the faults, wait until all is settled, compare."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+
+from keepline_local.stack import Stack
+from tests.chaos.aftermath import Aftermath
+from tests.chaos.catalogue import FAULTS
+from tests.chaos.checker import Verdict, broken, check
+from tests.chaos.doubts import Doubts
+from tests.chaos.gaps import Acceptance, two_voices
+from tests.chaos.ground import Ground
+from tests.chaos.injecting import Figures, Injector
+from tests.chaos.linking import link
+from tests.chaos.load import Book, Load, chats_of
+from tests.chaos.outage import OutageFigures, outage
+from tests.chaos.truth import Truth
+from tests.chaos.watching import Watching
+from tests.e2e.keepline import Api
+
+ACCOUNTS = 4
+LOADED = 2
+CHATS = 4
+RATE_PER_S = 10.0
+INBOUND_PER_S = 2.0
+STEADY_S = 8.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    phase: str  # `single` or `standby`
+    repeat: int
+    faults: tuple[str, ...]
+    seed: int
+    outage_s: float
+    outage_accounts: int
+
+
+@dataclass
+class Result:
+    """What a phase has shown. `broken` are sentences about promises."""
+
+    figures: dict[str, Figures]
+    outages: list[OutageFigures] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=Verdict)
+    voices: list[tuple[str, Acceptance]] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+
+def run(options: Options, say: Say) -> Result:
+    """The run's folder is kept, and told, when a promise was broken or the run failed."""
+    folder = Path(tempfile.mkdtemp(prefix=f"keepline-faults-{options.phase}-"))
+    stack = Stack("demo", state_dir=folder, ports="free", env={"KEEPLINE_PROFILE": "extreme"})
+    say(f"logs are in {folder}")
+    try:
+        with stack:
+            result = _run(options, stack, say)
+    except BaseException:
+        say(f"seed {options.seed}; logs are kept in {folder}")
+        raise
+    if result.broken:
+        say(f"seed {options.seed}; logs are kept in {folder}")
+    else:
+        stack.remove()
+    return result
+
+
+def _run(options: Options, stack: Stack, say: Say) -> Result:
+    run = stack.run
+    assert run.simulator is not None, "the demo has a simulator"
+    api = Api(run.api, run.api_key)
+    numbers = link(api, ACCOUNTS, standby=options.phase == "standby")
+    say(f"{len(numbers)} accounts are linked")
+    phones = {f"{run.user_id}_{session}": phone for session, phone in numbers.items()}
+    loaded = dict(list(numbers.items())[:LOADED])
+    # In turns, so that each account's messages are evenly spaced.
+    chats = sorted(chats_of(loaded, CHATS), key=lambda chat: int(chat.friend) % CHATS)
+    seed = f"{options.seed} {options.phase}"
+    doubts, truth, watching = Doubts(run), Truth(run.simulator), Watching(run)
+    load = Load(run.api, run.api_key, run.simulator, chats, RATE_PER_S, seed, inbound_rate=INBOUND_PER_S, steady=True)
+    ground = Ground(stack, truth, watching, phones, list(phones)[:LOADED], Random(f"{seed} faults"))
+    injector = Injector(ground, options.phase, say)
+    load.start()
+    _inject(options, ground, injector)
+    outages = []
+    if "outage" in options.faults:
+        more = link(api, options.outage_accounts, standby=options.phase == "standby", beyond=ACCOUNTS)
+        phones |= {f"{run.user_id}_{session}": phone for session, phone in more.items()}
+        say(f"WhatsApp is away for {options.outage_s:.0f} s, with {len(phones)} accounts")
+        outages.append(outage(ground, options.outage_s))
+        say(str(outages[-1]))
+    book = load.stop()
+    say(f"the faults are over, {len(book.sent)} messages were accepted, {len(book.said)} came in; settling")
+    after = Aftermath(stack, lambda _: None)
+    states = after.settle(book)
+    recorded = {session: after.recorded(session) for session in loaded}
+    doubted = doubts.stop()
+    truth.stop()
+    watching.stop()
+    shown = {chat.friend: after.shown(chat) for chat in chats}
+    verdict = check(book.sent, shown, states, book.read, book.said, recorded)
+    voices = [
+        (account, one)
+        for account, phone in phones.items()
+        for one in two_voices(truth.accepted[phone], watching.takes[account])
+    ]
+    found = [*broken(options.phase, verdict, len(doubted)), *book.faults, *after.crashes()]
+    found += [
+        f"{account}: device {one.device} spoke without the right to, {one.id} at {one.at}" for account, one in voices
+    ]
+    for sentence in found:
+        say(f"BROKEN: {sentence}")
+    _keep(stack, book, verdict, watching, truth, after)
+    return Result(dict(injector.figures), outages, verdict, voices, found)
+
+
+def _inject(options: Options, ground: Ground, injector: Injector) -> None:
+    ground.wait(lambda: ground.is_whole(0.0, []), STEADY_S)
+    for turn in range(options.repeat):
+        for fault in FAULTS:
+            times = max(1, round(options.repeat * fault.share))
+            if fault.name in options.faults and options.phase in fault.phases and turn < times:
+                injector.inject(fault)
+
+
+def _keep(stack: Stack, book: Book, verdict: Verdict, watching: Watching, truth: Truth, after: Aftermath) -> None:
+    """For whoever looks for a cause."""
+    record = {
+        "book": asdict(book),
+        "verdict": asdict(verdict),
+        "takes": {account: [asdict(take) for take in takes] for account, takes in watching.takes.items()},
+        "devices": {"_".join(name): [asdict(one) for one in said] for name, said in watching.devices.items()},
+        "accepted": {number: [asdict(one) for one in accepted] for number, accepted in truth.accepted.items()},
+    }
+    (stack.state.root / "faults.json").write_text(json.dumps(record, indent=1))
+    with (stack.state.root / "truth.jsonl").open("w") as out:
+        out.writelines(json.dumps(event) + "\n" for event in after.truth())
