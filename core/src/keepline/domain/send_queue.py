@@ -41,8 +41,8 @@ RETRYABLE_REFUSALS = frozenset({"wa_421", "wa_429", "wa_500", "wa_503"})
 # Firestore bills documents and takes its time for commits, so what can wait a moment waits for company: while sends are on their
 # way, claims and outcomes for each other's; receipts for each other (delivered is often followed by read). An idle account waits
 # for nothing: its claim and its outcome are committed at once.
-CLAIMS_LINGER_S = 0.05
-RECEIPTS_LINGER_S = 0.3
+CLAIMS_LINGER_S = 0.08
+RECEIPTS_LINGER_S = 0.4
 
 _WAITING = (MessageState.QUEUED, MessageState.IN_DOUBT)
 _WITH_WHATSAPP = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
