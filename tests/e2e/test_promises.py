@@ -124,9 +124,10 @@ def test_the_status_tells_the_truth_when_the_connector_is_gone(
         told = api.wait_for_state(session.id, "degraded", limit_s=10.0)
         assert told["reason"]["code"] == "connector_silent"
         assert told["devices"][0]["state"] == "degraded"
-        assert told["evidence"]["age_ms"] > 5_000
+        # Told as soon as its lease has run out (3 s), and the newest evidence is from before.
+        assert told["evidence"]["age_ms"] > 2_000
     api.wait_for_state(session.id, "connected", limit_s=10.0)
-    eventually(lambda: api.status(session.id)["evidence"]["age_ms"] < 5_000, "WhatsApp is heard again")
+    eventually(lambda: api.status(session.id)["evidence"]["age_ms"] < 2_000, "WhatsApp is heard again")
 
 
 def test_a_person_scans_the_code_that_the_api_offers(api: Api, phones: Phones, frozen: Frozen) -> None:

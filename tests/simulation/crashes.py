@@ -14,6 +14,7 @@ from random import Random
 from types import CodeType
 from typing import Any
 
+from keepline.records.accounts import FIRST_SLOT
 from keepline.testing.virtual_time import run_virtual
 from keepline.testing.whatsapp import READ_MAX_S
 from tests.simulation.verdict import Verdict
@@ -109,11 +110,11 @@ async def _crash(scenario: Scenario, standby: bool, crash_at: int | None, disk_l
     world.whatsapp.recipients_are_off = standby
     await scenario.prepare(world)
     awaits = Awaits(crash_at)
-    awaits.kill = lambda: (world.lose_disk if disk_lost else world.kill)(world.sending)
+    awaits.kill = lambda: (world.lose_disk if disk_lost else world.kill)(_dying(world))
 
     def boot() -> None:
         token = _awaits.set(awaits)
-        world.boot(world.sending)
+        world.boot(_dying(world))
         _awaits.reset(token)
 
     await scenario.live(world, awaits, boot)
@@ -123,7 +124,7 @@ async def _crash(scenario: Scenario, standby: bool, crash_at: int | None, disk_l
         async with asyncio.timeout(RECOVERY_LIMIT_S):
             await awaits.crashed.wait()
         await asyncio.sleep(world.random.uniform(0, 1))
-        world.boot(world.sending)
+        world.boot(_dying(world))
     awaits.armed = False
     await world.until_settled(RECOVERY_LIMIT_S)
     await asyncio.sleep(READ_MAX_S)
@@ -152,11 +153,22 @@ def verdict_of_crash(scenario: Scenario, number: int, *, standby: bool, disk_los
 CHATS = [f"1415555012{n}@s.whatsapp.net" for n in range(3)]
 
 
-async def _connected(world: World) -> None:
-    for name in world.holders.values():
-        if name != world.sending:
-            world.boot(name)
+def _dying(world: World) -> str:
+    """The machine of the process that dies: that of the first device."""
+    return world.holders[FIRST_SLOT]
+
+
+async def _nothing(world: World) -> None:
+    """The world as it begins."""
+
+
+async def _join(world: World) -> None:
+    """The first device is connected and sends; now the other one comes, which so does not."""
     await asyncio.sleep(5)
+    for name in world.holders.values():
+        if name != _dying(world):
+            world.boot(name)
+            await asyncio.sleep(5)
 
 
 async def _talk(world: World) -> None:
@@ -167,7 +179,7 @@ async def _talk(world: World) -> None:
 async def _send(world: World, awaits: Awaits, boot: Callable[[], None]) -> None:
     """Three messages in two chats are claimed and handed over."""
     boot()
-    await asyncio.sleep(5)
+    await _join(world)
     awaits.arm()
     await _talk(world)
 
@@ -175,7 +187,7 @@ async def _send(world: World, awaits: Awaits, boot: Callable[[], None]) -> None:
 async def _settle(world: World, awaits: Awaits, boot: Callable[[], None]) -> None:
     """WhatsApp has taken them; the answers and the receipts are on their way."""
     boot()
-    await asyncio.sleep(5)
+    await _join(world)
     await _talk(world)
     while len(world.whatsapp.shown) < 2:  # noqa: ASYNC110 - virtual time, and nobody to tell us
         await asyncio.sleep(0.01)
@@ -185,7 +197,7 @@ async def _settle(world: World, awaits: Awaits, boot: Callable[[], None]) -> Non
 async def _inbound(world: World, awaits: Awaits, boot: Callable[[], None]) -> None:
     """Messages come in, the last one twice."""
     boot()
-    await asyncio.sleep(5)
+    await _join(world)
     awaits.arm()
     for n in range(3):
         world.whatsapp.deliver_twice = 1.0 if n == 2 else 0.0
@@ -195,9 +207,8 @@ async def _inbound(world: World, awaits: Awaits, boot: Callable[[], None]) -> No
 
 async def _interrupted(world: World) -> None:
     """The sending process has died in the middle of three messages, some of which have left."""
-    await _connected(world)
-    world.boot(world.sending)
-    await asyncio.sleep(5)
+    world.boot(_dying(world))
+    await _join(world)
     await _talk(world)
     while not world.whatsapp.shown:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
@@ -205,7 +216,7 @@ async def _interrupted(world: World) -> None:
 
 async def _interrupted_by_fire(world: World) -> None:
     await _interrupted(world)
-    world.lose_disk(world.sending)
+    world.lose_disk(_dying(world))
 
 
 async def _start(world: World, awaits: Awaits, boot: Callable[[], None]) -> None:
@@ -224,9 +235,9 @@ async def _take_over(world: World, awaits: Awaits, boot: Callable[[], None]) -> 
 
 
 SCENARIOS = (
-    Scenario("send", _connected, _send),
-    Scenario("settle", _connected, _settle),
-    Scenario("inbound", _connected, _inbound),
+    Scenario("send", _nothing, _send),
+    Scenario("settle", _nothing, _settle),
+    Scenario("inbound", _nothing, _inbound),
     Scenario("restore", _interrupted_by_fire, _start),
     Scenario("takeover", _interrupted, _take_over),
 )

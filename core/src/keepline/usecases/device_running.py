@@ -76,6 +76,7 @@ class DeviceRunner:
         self._failures = 0
         self._leaving = False
         self._replaced = False  # once, since it was opened
+        self._was_cut = False  # by the speaker: until a new connection is begun, what is heard is of the old one
         self._try_again = asyncio.Event()
         self._stalled = asyncio.Event()
         self._answering = asyncio.Event()
@@ -85,7 +86,16 @@ class DeviceRunner:
         self._recorder = Recorder(store, session, device_link, account)
         self._witness = Witness(store, device_link)
         self._speaker = Speaker(
-            store, clock, device_link, session, account, device, connector, is_silent, self._try_again.set
+            store,
+            clock,
+            device_link,
+            session,
+            account,
+            device,
+            connector,
+            is_silent,
+            self._cut_on_purpose,
+            self._try_again.set,
         )
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
@@ -235,6 +245,9 @@ class DeviceRunner:
                     self._follow(event)
                     self._tell_roles(event)
 
+    def _cut_on_purpose(self) -> None:
+        self._was_cut = True
+
     def _tell_roles(self, event: link.StateEvent) -> None:
         """What a change of the connection means for sending and for bearing witness."""
         match event:
@@ -245,6 +258,8 @@ class DeviceRunner:
             case _:
                 self._witness.disconnected()
         match event:
+            case link.Connected() | link.CaughtUp() | link.Resumed() if self._was_cut:
+                pass
             case link.Connected() | link.Resumed():
                 self._speaker.connected()
             case link.CaughtUp():
@@ -278,8 +293,9 @@ class DeviceRunner:
                     self._try_again.set()
             case link.Connected(phone=phone, lid=lid):
                 self._failures = 0
-                # A try that was asked for meanwhile would end the connection that has just come about.
-                self._try_again.clear()
+                if not self._was_cut:
+                    # A try that was asked for meanwhile would end the connection that has just come about.
+                    self._try_again.clear()
                 self._evidence = ("login", self._clock.monotonic_s())
                 self._keeper.show_number(phone, lid)
                 self._tell_connected()
@@ -307,6 +323,7 @@ class DeviceRunner:
                 except StoreUnavailable:
                     self._try_again.set()
                     continue
+            self._was_cut = False
             await self._link.connect()
 
     async def _heal_stalls(self) -> None:

@@ -52,6 +52,7 @@ class Speaker:
         device: Device,
         connector: str,
         is_silent: IsSilent,
+        on_cut: Callable[[], None],
         reconnect: Callable[[], None],
     ) -> None:
         self._store = store
@@ -63,6 +64,7 @@ class Speaker:
         self._known_since = device.restored_at
         self._connector = connector
         self._is_silent = is_silent
+        self._on_cut = on_cut
         self._reconnect = reconnect
         self._sender: Sender | None = None
         self._offered: list[Outgoing] = []
@@ -253,7 +255,9 @@ class Speaker:
 
     async def _give_up(self, sender: Sender) -> None:
         # Before anybody else speaks, nothing of ours can leave any more.
+        self._on_cut()
         await self._link.cut()
+        self._logged_in = self._caught_up = self._stalled = False
         await sender.give_up()
         self._drop()
 
