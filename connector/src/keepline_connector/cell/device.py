@@ -12,6 +12,7 @@ from typing import Any
 from keepline.domain.link_events import (
     CaughtUp,
     Connected,
+    Evidence,
     LinkEvent,
     MessageHeard,
     MessageUnreadable,
@@ -48,9 +49,9 @@ class CellDevice:
         self._held = FolderLock(folder)
         try:
             self._journal = Journal(folder / "journal.db", self._tell_numbered)
-            self._stalls = Stalls(self._tell_event)
-            self._signs = LifeSigns(self._tell_event)
-            self._proxy = egress.open(device, upstream, lambda *_: self._signs.report(), self._stalls.look)
+            self._stalls = Stalls(self._tell_of_stall)
+            self._signs = LifeSigns()
+            self._proxy = egress.open(device, upstream, self._report, self._stalls.look)
         except BaseException:
             self._held.release()  # The next try may come to another cell.
             raise
@@ -153,8 +154,13 @@ class CellDevice:
             self._stalls.disconnected()
         self._tell(frames.event_to_json(event))
 
-    def _tell_event(self, event: LinkEvent) -> None:
+    def _tell_of_stall(self, event: Stalled | Resumed) -> None:
         self._tell(frames.event_to_json(event))
 
     def _tell_numbered(self, seq: int, event: dict[str, Any]) -> None:
         self._tell({**event, "seq": seq})
+
+    def _report(self, _kind: str, _age_ms: int) -> None:
+        """Once a second while a connection stands. What its path tells is no proof that WhatsApp understands what we say."""
+        if (newest := self._signs.newest()) is not None:
+            self._tell(frames.event_to_json(Evidence(*newest)))

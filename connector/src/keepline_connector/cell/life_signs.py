@@ -6,11 +6,9 @@ That bytes come, or that a kernel acknowledges ours, is no such proof (it judges
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
 
-from keepline.domain.link_events import Connected, Evidence, LinkEvent, MessageHeard, MessageUnreadable, ReceiptHeard
+from keepline.domain.link_events import Connected, LinkEvent, MessageHeard, MessageUnreadable, ReceiptHeard
 
 _KINDS: dict[type[LinkEvent], str] = {
     Connected: "login",
@@ -21,11 +19,9 @@ _KINDS: dict[type[LinkEvent], str] = {
 
 
 class LifeSigns:
-    """Of one device. `tell` gets the newest sign that it has not got yet, whenever `report` is called. Thread-safe."""
+    """Of one device. Thread-safe."""
 
-    def __init__(self, tell: Callable[[Evidence], None]) -> None:
-        self._tell = tell
-        self._lock = threading.Lock()
+    def __init__(self) -> None:
         self._newest: tuple[str, float] | None = None
 
     def heard(self, event: LinkEvent) -> None:
@@ -37,13 +33,13 @@ class LifeSigns:
         """WhatsApp has answered what was sent or asked."""
         self._note("answer")
 
-    def report(self) -> None:
-        with self._lock:
-            newest, self._newest = self._newest, None
-        if newest is not None:
-            kind, at_s = newest
-            self._tell(Evidence(kind, round((time.monotonic() - at_s) * 1000)))
+    def newest(self) -> tuple[str, int] | None:
+        """What was heard last, and how many milliseconds ago; None before anything was."""
+        newest = self._newest
+        if newest is None:
+            return None
+        kind, at_s = newest
+        return kind, round((time.monotonic() - at_s) * 1000)
 
     def _note(self, kind: str) -> None:
-        with self._lock:
-            self._newest = (kind, time.monotonic())
+        self._newest = (kind, time.monotonic())

@@ -333,6 +333,7 @@ class FakeLink:
         self._events: asyncio.Queue[LinkEvent] = asyncio.Queue()
         self.life = life or Life()
         self._socket = 0  # the number of the newest; what was sent over an earlier one arrives and is answered no more
+        self._client = 0  # the number of the present life of the library, which ends when another is begun
         self._closed = False
         self._barred = False  # cut, until it is asked to connect
         self._deaf_socket = 0  # the number of one that stands, and on which WhatsApp neither hears nor speaks
@@ -354,6 +355,7 @@ class FakeLink:
     async def connect(self) -> None:
         await self._pause()
         self._barred = False
+        self._client += 1
         if not self._try_to_connect():
             self.tell(LinkFailed("unreachable"))
 
@@ -484,7 +486,7 @@ class FakeLink:
             self.lose_socket(Disconnected())
             if back_in_s is not None:
                 self._unreachable_until_s = self._whatsapp.clock.monotonic_s() + back_in_s
-                asyncio.get_running_loop().call_soon(self._library_tries, 1)
+                asyncio.get_running_loop().call_soon(self._library_tries, self._client, 1)
 
     def deafen(self) -> None:
         """The connection stands, and whatever is said on it is acknowledged; nothing is heard, and nothing answered."""
@@ -527,11 +529,12 @@ class FakeLink:
         self._whatsapp.on_connect(self)
         return True
 
-    def _library_tries(self, number: int) -> None:
-        if self._closed or self._barred or self.life.stopped or self._device.link is not None:
+    def _library_tries(self, client: int, number: int) -> None:
+        if client != self._client or self._device.link is not None:
             return
-        if not self._try_to_connect():
-            asyncio.get_running_loop().call_later(LIBRARY_BACK_OFF_S * number, self._library_tries, number + 1)
+        if not (self._closed or self._barred or self.life.stopped or self._try_to_connect()):
+            pause_s = LIBRARY_BACK_OFF_S * number
+            asyncio.get_running_loop().call_later(pause_s, self._library_tries, client, number + 1)
 
     async def _wait_in_vain(self, socket: int, limit_s: float) -> None:
         """An answer is owed and does not come. The cell says so once; cutting the socket ends the wait."""

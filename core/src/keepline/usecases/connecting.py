@@ -242,7 +242,7 @@ class Connector:
                 await self._remove(device)
 
     async def _start(self, device: Device) -> None:
-        document = await self._read(accounts.account_path(device.account))
+        document = await self._read_account(device.account)
         if document is None:
             return
         name = (device.account, device.slot)
@@ -251,9 +251,9 @@ class Connector:
         self._tasks[name] = asyncio.create_task(running)
 
     async def _another(self, name: tuple[str, str]) -> DeviceRunner | None:
-        """In the place of a runner that has died, if the device is still ours."""
-        account = await self._read(accounts.account_path(name[0]))
-        document = await self._read(accounts.device_path(*name))
+        """In the place of a runner that has died, if the device is still ours. Raises StoreUnavailable."""
+        account = await self._read_account(name[0])
+        document = await self._store.get(accounts.device_path(*name))
         if account is None or document is None or (device := Device.read(document)).connector != self.connector:
             return None
         runner = self._runners[name] = self._runner(Account.read(account), device)
@@ -293,7 +293,7 @@ class Connector:
             await self._stop_runners([name])
         while True:
             try:
-                if runner is None and (document := await self._read(accounts.account_path(device.account))) is not None:
+                if runner is None and (document := await self._read_account(device.account)) is not None:
                     await self._runner(Account.read(document), device).unlink()
                 await clear_device(self._store, device.account, device.slot)
             except (StoreUnavailable, StoreConflict, KeyUnavailable) as error:
@@ -313,11 +313,11 @@ class Connector:
         if tasks:
             self._feeds.devices_changed()
 
-    async def _read(self, path: str) -> Document | None:
+    async def _read_account(self, account: str) -> Document | None:
         while True:
             try:
                 async with self._reading:
-                    return await self._store.get(path)
+                    return await self._store.get(accounts.account_path(account))
             except StoreUnavailable as error:
-                log.warning("%s could not be read, trying again: %s", path, error)
+                log.warning("the account %s could not be read, trying again: %s", account, error)
                 await asyncio.sleep(_STORE_RETRY_S)

@@ -26,11 +26,15 @@ async def run_again(
     name: str, clock: Clock, random: Random, first: Runner, another: Callable[[], Awaitable[Runner | None]]
 ) -> None:
     """Run until a runner ends by itself, or there is no need for `another` one. A bug must be seen, and must not end a device."""
-    failures = 0
-    runner: Runner | None = first
-    while runner is not None:
+    failures, runner = 0, first
+    while True:
         began_s = clock.monotonic_s()
         try:
+            if failures:
+                found = await another()
+                if found is None:
+                    return
+                runner = found
             await runner.run()
             return
         except Exception:
@@ -39,4 +43,3 @@ async def run_again(
             log.exception("%s ended with an error and is started again in %.1f s", name, pause_s)
         await runner.tell_failed()
         await asyncio.sleep(pause_s)
-        runner = await another()
