@@ -7,7 +7,14 @@ from statistics import fmean
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from keepline.domain.reconnect import (
     ATTEMPT_LIMIT_S,
@@ -79,6 +86,25 @@ class Reconnects(RuleBasedStateMachine):
         else:
             self.under_way = 0
 
+    @precondition(lambda self: self.under_way and self.policy.attempting)
+    @rule()
+    def a_cell_takes_the_order(self) -> None:
+        self.policy.taken(self.now_s)
+        self.under_way_until_s = self.now_s + ATTEMPT_LIMIT_S
+
+    @precondition(lambda self: self.up)
+    @rule()
+    def a_phone_links_it(self) -> None:
+        """The library ends the connection that offered the code, and logs in by itself."""
+        self.policy.linked(self.now_s)
+        self.up, self.under_way, self.under_way_until_s = False, 1, self.now_s + ATTEMPT_LIMIT_S
+
+    @rule(jitter=jitters)
+    def the_speaker_cuts_it(self, jitter: float) -> None:
+        """What stood is gone, and the library is barred from trying."""
+        self.policy.cut(self.now_s, jitter)
+        self.up, self.under_way = False, 0
+
     @rule()
     def somebody_asks(self) -> None:
         self.policy.asked(self.now_s)
@@ -110,8 +136,10 @@ class Reconnects(RuleBasedStateMachine):
             assert not self.up
 
 
-TestReconnects = Reconnects.TestCase
-TestReconnects.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+def test_no_duplicate_reconnection_attempts() -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Reconnects, settings=settings(max_examples=300, stateful_step_count=50, deadline=None)
+    )
 
 
 @settings(max_examples=10, deadline=None)

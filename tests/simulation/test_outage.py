@@ -33,8 +33,8 @@ from tests.simulation.world import FIRST, SECOND, World
 ACCOUNTS = 100
 OUTAGE_S = 300.0
 BACK_LIMIT_S = 30.0
-# 100 libraries try at once when their sockets close, and once more before they are barred. After that the connector keeps its pace,
-# and after half a minute most breakers are open.
+# 100 libraries try at once when their sockets close, and once more before they are barred. After that the connector keeps its
+# pace, and after half a minute most breakers are open.
 LIBRARIES_S = 4.0
 ATTEMPTS_PER_S_MAX = 40
 ATTEMPTS_PER_S_MEAN = 10
