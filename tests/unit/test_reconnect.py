@@ -7,6 +7,7 @@ import pytest
 from keepline.domain.reconnect import (
     ATTEMPT_LIMIT_S,
     CAUSES,
+    FLAPPING_S,
     LIBRARY_LIMIT_S,
     PROBE_INTERVAL_S,
     PROBES_EAGER,
@@ -70,6 +71,33 @@ def test_after_a_socket_reset_the_library_has_the_first_try_and_we_the_second() 
     assert device.due_s is not None
     assert LIBRARY_LIMIT_S + 0.5 <= device.due_s <= LIBRARY_LIMIT_S + 1.0
     assert device.begin(device.due_s, LATEST)
+
+
+def test_a_library_is_left_alone_while_its_connections_last_a_while() -> None:
+    device, now_s = standing(), 0.0
+    for _ in range(20):
+        device.lost("socket_closed", now_s, LATEST)
+        assert device.attempting
+        device.connected(now_s + 0.01)
+        now_s += FLAPPING_S + 1
+    assert device.failures == 0
+
+
+def test_a_library_whose_connections_fall_at_once_is_barred_and_a_pause_comes() -> None:
+    device, now_s = standing(), 0.0
+    device.lost("socket_closed", now_s, LATEST)
+    waits = []
+    for _ in range(TRIES_BEFORE_OPEN):
+        device.connected(now_s + 0.01)
+        device.lost("socket_closed", now_s + 0.02, LATEST)
+        assert not device.attempting
+        assert device.due_s is not None
+        waits.append(device.due_s - now_s)
+        now_s = device.due_s
+        assert device.begin(now_s, LATEST)
+    assert waits == sorted(waits)
+    assert waits[0] > 0.9
+    assert device.breaker(now_s) is Breaker.HALF_OPEN
 
 
 def test_a_library_that_is_back_in_time_costs_nothing() -> None:

@@ -30,6 +30,9 @@ PROBE_INTERVAL_S = 24.0
 PROBES_EAGER = 30
 # A connection that stood for less is a failed try in disguise: its end does not begin the count anew.
 STABLE_AFTER_S = 30.0
+# One that fell within this after its login, for the second time, is not left to the library: that would be back at once, for
+# ever.
+FLAPPING_S = 5.0
 # WhatsApp logs a client in within a second or two. The library gives its dial and handshake 20 s and more.
 ATTEMPT_LIMIT_S = 30.0
 # How long the library may try by itself before a new client is made in its place. Its first try takes 10 ms, its second comes
@@ -175,6 +178,7 @@ class Reconnecting:
         """The connection is lost, or the attempt failed. `wait_s` is what WhatsApp asked for, 0 if nothing.
 
         Of one failure several things may be heard. Only the first one counts; later ones can make it worse, not try sooner.
+        A library that tries by itself is to be barred if no attempt is under way afterwards.
         """
         known = CAUSES.get(cause, UNKNOWN)
         self.cause = cause
@@ -189,13 +193,14 @@ class Reconnecting:
             return Loss.RETRYING  # within the attempt the library tries again by itself; the limit stands
         stood = self._stood(now_s)
         at_once = self._connected_at_s is not None and (stood or not self._tried_at_once)
+        lasted = self._connected_at_s is not None and now_s - self._connected_at_s >= FLAPPING_S
         self._tried_at_once = at_once or self._tried_at_once
         self._connected_at_s = None
         self._attempt_until_s = None
         if stood:
             self.failures = 0
         self._brought_forward = False
-        if at_once and known.kind is Kind.LIBRARY:
+        if known.kind is Kind.LIBRARY and (at_once or lasted):
             self._attempt_until_s = now_s + LIBRARY_LIMIT_S
             return Loss.RETRYING
         self.failures += not at_once

@@ -486,7 +486,7 @@ class FakeLink:
             self.lose_socket(Disconnected())
             if back_in_s is not None:
                 self._unreachable_until_s = self._whatsapp.clock.monotonic_s() + back_in_s
-                asyncio.get_running_loop().call_soon(self._library_tries, self._client, 1)
+                asyncio.get_running_loop().call_later(LATENCY_MIN_S, self._library_tries, self._client, 1)
 
     def deafen(self) -> None:
         """The connection stands, and whatever is said on it is acknowledged; nothing is heard, and nothing answered."""

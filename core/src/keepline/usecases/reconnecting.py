@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 
-from keepline.domain.reconnect import Breaker, Loss, Reconnecting
+from keepline.domain.reconnect import CAUSES, UNKNOWN, Breaker, Kind, Loss, Reconnecting
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import StoreUnavailable
@@ -69,6 +69,7 @@ class Reconnector:
         self._changed = changed
         self._policy = Reconnecting(clock.monotonic_s())
         self._ordering = False
+        self._is_to_be_barred = False
         self._wake = asyncio.Event()
         # By us, on purpose: until a new connection is begun, what is heard is of the old one.
         self.is_cut = False
@@ -86,6 +87,8 @@ class Reconnector:
 
     def connected(self) -> None:
         """It is logged in, or has got as far as a QR code."""
+        if self.breaker is not Breaker.CLOSED:
+            log.info("%s has got through again after %d failed tries", self._name, self.failures)
         self._policy.connected(self._clock.monotonic_s())
         self._tell()
 
@@ -104,6 +107,8 @@ class Reconnector:
                 "%s could not connect %d times in a row (%s): it is tried less often from now on",
                 *(self._name, self._policy.failures, cause),
             )
+        if CAUSES.get(cause, UNKNOWN).kind is Kind.LIBRARY and not self._policy.attempting:
+            self._is_to_be_barred = True
         self._tell()
 
     def asked(self) -> None:
@@ -151,6 +156,9 @@ class Reconnector:
     async def _until_due(self) -> None:
         while True:
             self._wake.clear()
+            if self._is_to_be_barred:
+                self._is_to_be_barred = False
+                await self._cut()
             now_s = self._clock.monotonic_s()
             due_s, proven_s = self._policy.due_s, self._policy.proven_s
             if due_s is not None and now_s >= due_s:
