@@ -3,7 +3,7 @@
 It is an IQ that the server sees, so it is not sent while real traffic is proof enough, and it gives way: a rate signal doubles
 the interval, and for 5 minutes nothing is asked at all. After that it creeps back, a tenth with every answered ping.
 
-How soon it may ask is the profile's choice (lease.py: 10 s, or 3.5 s); it never waits longer than 60 s. The library's own ping
+How soon it may ask is the profile's choice (lease.py: 10 s, or 3.2 s); it never waits longer than 60 s. The library's own ping
 comes every 20 to 30 s and is left alone; ours is the shorter one while all is well, because its answer is evidence that we see.
 """
 
