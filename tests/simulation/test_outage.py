@@ -218,6 +218,17 @@ def test_a_zombie_is_found_within_five_seconds_and_healed() -> None:
     run_virtual(story())
 
 
+def test_a_zombie_that_sends_bytes_and_answers_nothing_is_found_by_the_question() -> None:
+    async def story() -> None:
+        world = await connected_world()
+        world.processes[FIRST].links[-1].deafen(unnoticed=True)
+        await until(lambda: fields_of(world)["reason"]["code"] == "no_answer", "the zombie to be found", 12)
+        await until(lambda: world.states() == ["connected", "connected"], "the zombie to be healed", 15)
+        await world.stop()
+
+    run_virtual(story())
+
+
 def test_a_zombie_that_was_to_send_leaves_it_to_the_accounts_other_device() -> None:
     async def story() -> None:
         world = await connected_world(standby=True)

@@ -337,6 +337,7 @@ class FakeLink:
         self._closed = False
         self._barred = False  # cut, until it is asked to connect
         self._deaf_socket = 0  # the number of one that stands, and on which WhatsApp neither hears nor speaks
+        self._deaf_unnoticed = False
         self._unreachable_until_s = 0.0
         self._evidence_at_s = -EVIDENCE_INTERVAL_S
 
@@ -488,9 +489,12 @@ class FakeLink:
                 self._unreachable_until_s = self._whatsapp.clock.monotonic_s() + back_in_s
                 asyncio.get_running_loop().call_later(LATENCY_MIN_S, self._library_tries, self._client, 1)
 
-    def deafen(self) -> None:
-        """The connection stands, and whatever is said on it is acknowledged; nothing is heard, and nothing answered."""
-        self._deaf_socket = self._socket
+    def deafen(self, *, unnoticed: bool = False) -> None:
+        """The connection stands, and whatever is said on it is acknowledged; nothing is heard, and nothing answered.
+
+        `unnoticed`: bytes still come, so that the cell does not call it stalled.
+        """
+        self._deaf_socket, self._deaf_unnoticed = self._socket, unnoticed
 
     @property
     def is_deaf(self) -> bool:
@@ -539,7 +543,7 @@ class FakeLink:
     async def _wait_in_vain(self, socket: int, limit_s: float) -> None:
         """An answer is owed and does not come. The cell says so once; cutting the socket ends the wait."""
         await self.life.wait(STALLED_AFTER_S)
-        if self._is_up(socket):
+        if self._is_up(socket) and not self._deaf_unnoticed:
             self.tell(Stalled())
         until_s = self._whatsapp.clock.monotonic_s() + limit_s - STALLED_AFTER_S
         while self._is_up(socket) and self._whatsapp.clock.monotonic_s() < until_s:
