@@ -45,8 +45,8 @@ class LeaseProfile:
 
 
 # Three heartbeats to a TTL: one lost or slow renewal is no failover. One write a second is 2.6 million a month and connector.
-# A question every 3.2 s, and up to 1.75 s for its answer, find a silent far end within 5 s. It is 27,000 questions a day for an idle
-# device, more than WhatsApp's own clients ask; every 10 s it is 9,000.
+# A question every 3.2 s, and up to 1.75 s for its answer, find a silent far end within 5 s. It is 27,000 questions a day for an
+# idle device, more than WhatsApp's own clients ask; every 10 s it is 9,000.
 EXTREME = LeaseProfile("extreme", heartbeat_s=1.0, ttl_s=3.0, keep_alive_s=3.2)
 NORMAL = LeaseProfile("normal", heartbeat_s=5.0, ttl_s=15.0, keep_alive_s=10.0)
 PROFILES = {profile.name: profile for profile in (EXTREME, NORMAL)}
