@@ -46,7 +46,7 @@ def pairing_path(account: str, slot: str) -> str:
 class Account:
     """One account as it was read. `tag_key` makes the tags of its messages and is shown to nobody.
 
-    `on_doubt` is what holds for a message that does not say it itself.
+    `on_doubt` is what holds for a message that does not say it itself; `pacing` names the profile of how fast it sends.
     """
 
     id: str
@@ -57,6 +57,7 @@ class Account:
     status: SessionStatus
     tag_key: bytes
     on_doubt: OnDoubt
+    pacing: str
     wanted: bool
     created_at: datetime
     version: Version
@@ -73,6 +74,7 @@ class Account:
             status=SessionStatus(SessionState(fields["state"]), fields["reason"]["code"]),
             tag_key=fields["tag_key"],
             on_doubt=OnDoubt(fields["on_doubt"]),
+            pacing=fields["pacing"],
             wanted=fields["wanted"],
             created_at=fields["created_at"],
             version=document.version,
@@ -144,6 +146,7 @@ def new_account(
     tag_key: bytes,
     status: SessionStatus,
     on_doubt: OnDoubt = OnDoubt.RESEND,
+    pacing: str,
 ) -> list[Write]:
     """A session with one device that waits for a connector."""
     fields = {
@@ -153,6 +156,7 @@ def new_account(
         "lid": None,
         "tag_key": tag_key,
         "on_doubt": on_doubt.value,
+        "pacing": pacing,
         "wanted": True,
         "created_at": SERVER_TIME,
         **status_fields(status),
