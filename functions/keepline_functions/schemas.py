@@ -53,6 +53,7 @@ class CreateSession(_Body):
 
     session_id: str | None = None
     on_doubt: Literal["resend", "hold"] | None = None
+    pacing: Literal["careful", "normal", "off"] | None = None
 
 
 class SendMessage(_Body):

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from keepline.domain.message import OnDoubt
+from keepline.domain.pacing import NORMAL
 from keepline.records.api_keys import ADMIN, READ
 from keepline_functions.auth import caller, needs
 from keepline_functions.schemas import CreateSession, read_body
@@ -20,7 +21,9 @@ routes = Blueprint("sessions", __name__)
 def create() -> ResponseReturnValue:
     body = read_body(CreateSession, request, may_be_empty=True)
     on_doubt = OnDoubt(body.on_doubt) if body.on_doubt else OnDoubt.RESEND
-    view = services().run(services().sessions.create(caller().tenant, body.session_id, on_doubt))
+    view = services().run(
+        services().sessions.create(caller().tenant, body.session_id, on_doubt, body.pacing or NORMAL.name)
+    )
     return jsonify(session_json(view)), 201
 
 

@@ -65,6 +65,7 @@ class Fleet:
                     tenant="demo",
                     session_id=account.removeprefix("demo_"),
                     tag_key=bytes(32),
+                    pacing="off",
                     status=WAITING_FOR_CONNECTOR,
                 )
             )

@@ -47,7 +47,7 @@ def pairing_path(account: str, slot: str) -> str:
 class Account:
     """One account as it was read. `tag_key` makes the tags of its messages and is shown to nobody.
 
-    `on_doubt` is what holds for a message that does not say it itself.
+    `on_doubt` is what holds for a message that does not say it itself; `pacing` names the profile of how fast it sends.
     """
 
     id: str
@@ -58,6 +58,7 @@ class Account:
     status: SessionStatus
     tag_key: bytes
     on_doubt: OnDoubt
+    pacing: str
     wanted: bool
     created_at: datetime
     version: Version
@@ -74,6 +75,7 @@ class Account:
             status=SessionStatus(SessionState(fields["state"]), fields["reason"]["code"]),
             tag_key=fields["tag_key"],
             on_doubt=OnDoubt(fields["on_doubt"]),
+            pacing=fields["pacing"],
             wanted=fields["wanted"],
             created_at=fields["created_at"],
             version=document.version,
@@ -174,6 +176,7 @@ def new_account(
     tag_key: bytes,
     status: SessionStatus,
     on_doubt: OnDoubt = OnDoubt.RESEND,
+    pacing: str,
 ) -> list[Write]:
     """A session with one device that waits for a connector."""
     fields = {
@@ -183,6 +186,7 @@ def new_account(
         "lid": None,
         "tag_key": tag_key,
         "on_doubt": on_doubt.value,
+        "pacing": pacing,
         "wanted": True,
         "created_at": SERVER_TIME,
         **status_fields(status),
