@@ -7,6 +7,7 @@ from typing import Any
 
 from keepline.domain.session import Reason
 from keepline.domain.views import Proof, message_error
+from keepline.records.accounts import LinkLife
 from keepline.usecases.linking import device_reason
 from keepline.usecases.message_views import Delivery, MessageView
 from keepline.usecases.sessions import DeviceView, SessionView
@@ -92,11 +93,20 @@ def _device_json(device: DeviceView) -> dict[str, Any]:
         "reason": _reason_json(device_reason(device.slot, device.status)),
         "connector": device.connector,
         "region": device.region,
+        "reconnect_attempts": device.life.reconnect_attempts,
+        "breaker": device.life.breaker.value,
+        "last_activity": _activity_json(device.life),
     }
 
 
 def _reason_json(reason: Reason) -> dict[str, str]:
     return {"code": reason.code, "sentence": reason.sentence, "next_step": reason.next_step}
+
+
+def _activity_json(life: LinkLife) -> dict[str, Any] | None:
+    if life.last_activity_at is None:
+        return None
+    return {"at": rfc3339(life.last_activity_at), "kind": life.last_activity}
 
 
 def _proof_json(proof: Proof | None) -> dict[str, Any] | None:

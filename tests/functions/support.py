@@ -17,7 +17,7 @@ from keepline.domain.link_events import MessageHeard
 from keepline.domain.session import SessionState, SessionStatus
 from keepline.ports.documents import Document, Query, StoreConflict, StoreUnavailable, Update, Version, Write
 from keepline.records import accounts, api_keys, connectors, history, outbox
-from keepline.records.accounts import Account
+from keepline.records.accounts import Account, LinkLife
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.testing.documents import MemoryDocuments
@@ -190,7 +190,7 @@ class World:
         status = SessionStatus(SessionState(state), code)
         self.commit(
             accounts.account_status(account, status, phone=None, lid=None),
-            accounts.device_status(account, "a", status, None),
+            accounts.device_status(account, "a", status, None, LinkLife()),
         )
 
     def beat(
@@ -204,7 +204,7 @@ class World:
         slot: str = "a",
         held: tuple[str, float] | None = None,
     ) -> None:
-        kind = "frame" if evidence_age_ms is not None else None
+        kind = "answer" if evidence_age_ms is not None else None
         beats = {f"{account}_{slot}": DeviceBeat(kind, evidence_age_ms, 0, None, *(held or ()))} if account else {}
         document = self.document(connectors.connector_path(connector))
         beater = connectors.Beater(connector, "r1", "process", EXTREME.ttl_s, self.clock.now())

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+
+from keepline.domain.reconnect import Breaker
+from keepline.domain.session import SessionState, SessionStatus
+from keepline.records import accounts
+from keepline.records.accounts import LinkLife
 
 from .support import NOON, World
 
@@ -15,11 +22,11 @@ TRUTH = [
     ("connected", "connected", 3600.0, False, 100, "degraded", "connector_silent"),
     ("connected", "connected", 0.0, True, 100, "degraded", "connector_silent"),
     ("connected", "connected", None, False, None, "degraded", "connector_silent"),
-    ("connected", "connected", 0.0, False, 15_000, "connected", "connected"),
-    ("connected", "connected", 0.0, False, 15_001, "degraded", "evidence_stale"),
+    ("connected", "connected", 0.0, False, 20_000, "connected", "connected"),
+    ("connected", "connected", 0.0, False, 20_001, "degraded", "evidence_stale"),
     # The evidence goes on ageing after the beat that told of it.
-    ("connected", "connected", 4.0, False, 11_500, "degraded", "evidence_stale"),
-    ("connected", "connected", 4.0, False, 10_500, "connected", "connected"),
+    ("connected", "connected", 4.0, False, 16_500, "degraded", "evidence_stale"),
+    ("connected", "connected", 4.0, False, 15_500, "connected", "connected"),
     ("connected", "connected", 0.0, False, None, "degraded", "evidence_stale"),
     ("degraded", "no_answer", 0.0, False, 100, "degraded", "no_answer"),
     ("reconnecting", "socket_closed", 0.0, False, 60_000, "reconnecting", "socket_closed"),
@@ -69,7 +76,7 @@ def test_the_evidence_is_dated(world: World) -> None:
     world.beat(account, evidence_age_ms=1_500)
     world.clock.advance(2)
     evidence = world.get("/api/sessions/shop/status").get_json()["evidence"]
-    assert evidence == {"at": "2026-03-01T12:00:58.500Z", "kind": "frame", "age_ms": 3_500}
+    assert evidence == {"at": "2026-03-01T12:00:58.500Z", "kind": "answer", "age_ms": 3_500}
 
 
 def test_a_beat_from_a_clock_ahead_of_ours_makes_no_negative_age(world: World) -> None:
@@ -98,5 +105,22 @@ def test_who_holds_the_device_is_named(world: World) -> None:
             "reason": {"code": "connected", "sentence": "WhatsApp answers.", "next_step": "Nothing to do."},
             "connector": "c1",
             "region": "r1",
+            "reconnect_attempts": 0,
+            "breaker": "closed",
+            "last_activity": {"at": "2026-03-01T11:59:59.900Z", "kind": "answer"},
         }
     ]
+
+
+def test_a_device_that_cannot_connect_tells_its_tries_and_what_it_last_heard(world: World) -> None:
+    account = world.add_session(state="connected", code="connected")
+    heard = NOON - timedelta(minutes=5)
+    status = SessionStatus(SessionState.RECONNECTING, "unreachable")
+    world.commit(accounts.device_status(account, "a", status, None, LinkLife(7, Breaker.OPEN, heard, "receipt")))
+    world.beat(account, evidence_age_ms=301_000)
+    [device] = world.get("/api/sessions/shop/status").get_json()["devices"]
+    assert (device["reconnect_attempts"], device["breaker"]) == (7, "open")
+    assert device["last_activity"] == {"at": "2026-03-01T11:55:00.000Z", "kind": "receipt"}
+    world.commit(accounts.device_status(account, "a", status, None, LinkLife(8, Breaker.OPEN)))
+    [device] = world.get("/api/sessions/shop/status").get_json()["devices"]
+    assert device["last_activity"]["kind"] == "receipt", "nothing heard since leaves what was heard before"

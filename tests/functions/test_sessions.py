@@ -47,7 +47,18 @@ def test_a_new_session_waits_for_a_connector(world: World) -> None:
         "state": "starting",
         "reason": waiting,
         "evidence": None,
-        "devices": [{"slot": "a", "state": "starting", "reason": waiting, "connector": None, "region": None}],
+        "devices": [
+            {
+                "slot": "a",
+                "state": "starting",
+                "reason": waiting,
+                "connector": None,
+                "region": None,
+                "reconnect_attempts": 0,
+                "breaker": "closed",
+                "last_activity": None,
+            }
+        ],
         "standby": "none",
         "on_doubt": "resend",
         "pacing": "normal",

@@ -23,12 +23,15 @@ from keepline.testing.severed import Life, SeveredDocuments, SeveredFile
 from keepline.testing.whatsapp import FakeDevice, FakeFolder, FakeLink, FakeWhatsApp
 from keepline.usecases.connecting import Connector
 from keepline.usecases.device_running import DeviceRunner
+from keepline.usecases.reconnecting import Pace
 from keepline.usecases.session_keeping import SessionKeeper
 from keepline.usecases.session_openings import Openings
 
 ACCOUNT = "demo_s1"
 # What Cloud Run gives a container between SIGTERM and SIGKILL.
 TERMINATION_LIMIT_S = 10.0
+# Bare runners live through thousands of idle hours, in which asking every few seconds would only cost time.
+QUIET_HOURS_KEEP_ALIVE_S = 600.0
 
 
 @dataclass
@@ -154,6 +157,7 @@ class Runners:
         self._process = process
         self._slots = slots
         self._openings = Openings(process.outside.clock)
+        self._pace = Pace(process.outside.clock, process.outside.random)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._runners: list[DeviceRunner] = []
 
@@ -188,8 +192,10 @@ class Runners:
             account,
             device,
             process.name,
-            lambda: None,
+            lambda _: None,
             outside.silent.__contains__,
+            self._pace,
+            QUIET_HOURS_KEEP_ALIVE_S,
         )
         self._runners.append(runner)
         feeds = (self._feed_rows(runner), self._feed_authority(runner), self._feed_questions(runner, slot))

@@ -16,12 +16,15 @@ from keepline.domain.link_events import LinkEvent
 from keepline_connector import frames
 from keepline_connector.cell.folder_lock import FolderLock
 from keepline_connector.cell.journal import WINDOW_MAX, Journal
-from keepline_connector.cell.outcomes import outcome_of
+from keepline_connector.cell.life_signs import LifeSigns
+from keepline_connector.cell.outcomes import is_answer, is_rate_signal, outcome_of
 from keepline_connector.cell.store import DeviceStore, OwnNumber
 from keepline_connector.settings import BadSetting, read_settings
 
 AT = datetime(2026, 11, 21, 10, 30, 0, 250_000, tzinfo=UTC)
 
+HEARD = (link_events.MessageHeard, link_events.ReceiptHeard)
+HEARD = (link_events.MessageHeard, link_events.ReceiptHeard)
 EVENTS: list[LinkEvent] = [
     link_events.PairingCode("https://wa.me/…#a,b,c"),
     link_events.PairingEnded(),
@@ -36,7 +39,8 @@ EVENTS: list[LinkEvent] = [
     link_events.LinkFailed("unreachable", "dial tcp …"),
     link_events.Stalled(),
     link_events.Resumed(),
-    link_events.Evidence("tcp", 120),
+    link_events.Evidence("answer", 120),
+    link_events.RateSignal(),
     link_events.MessageHeard(1, "3EB0", "1@s.whatsapp.net", "1", None, False, "text", "ă€😀\n", AT, b"\x00\xff" * 16),
     link_events.MessageHeard(2, "3EB1", "1@s.whatsapp.net", "1", "2", True, "image", None, AT, None),
     link_events.ReceiptHeard(3, ("3EB0", "3EB1"), "read", AT),
@@ -159,6 +163,42 @@ GOOD = {
     "KEEPLINE_DATA_DIR": "data",
     "KEEPLINE_KMS_KEY": "projects/p/locations/eu/keyRings/keepline/cryptoKeys/sessions",
 }
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "too_much"),
+    [
+        ("info query returned status 429: rate-overlimit", True, True),
+        ("info query returned status 500: internal-server-error", True, False),
+        ("info query returned unknown error: <error/>", True, False),
+        ("missing <list> element in response to blocklist query", True, False),
+        ("info query timed out", False, False),
+        ("websocket not connected", False, False),
+    ],
+)
+def test_a_refusal_of_a_question_is_an_answer_and_silence_is_none(words: str, answer: bool, too_much: bool) -> None:
+    assert (is_answer(words), is_rate_signal(words)) == (answer, too_much)
+
+
+def test_what_proves_life_is_what_was_decrypted_or_answered() -> None:
+    signs = LifeSigns()
+    for event in (
+        link_events.PairingCode("qr"),
+        link_events.Stalled(),
+        link_events.CaughtUp(),
+        link_events.Disconnected(),
+    ):
+        signs.heard(event)
+    assert signs.newest() is None
+    kinds = []
+    for event in (link_events.Connected(), *(one for one in EVENTS if isinstance(one, HEARD))):
+        signs.heard(event)
+        kinds.append((signs.newest() or ("", 0))[0])
+    signs.answered()
+    newest = signs.newest()
+    assert newest is not None
+    assert [*kinds, newest[0]] == ["login", "message", "message", "receipt", "answer"]
+    assert newest[1] < 1_000
 
 
 def test_settings_are_read() -> None:

@@ -34,6 +34,7 @@ _EVENT_TYPES: dict[str, type[Any]] = {
         link_events.Stalled,
         link_events.Resumed,
         link_events.Evidence,
+        link_events.RateSignal,
         link_events.MessageHeard,
         link_events.MessageUnreadable,
         link_events.ReceiptHeard,

@@ -16,6 +16,7 @@ from keepline.domain.link_events import (
     LinkEvent,
     MessageHeard,
     MessageUnreadable,
+    RateSignal,
     ReceiptHeard,
     Resumed,
     SendOutcome,
@@ -27,6 +28,7 @@ from keepline_connector.cell.egress import Egress
 from keepline_connector.cell.folder_lock import FolderLock
 from keepline_connector.cell.journal import Journal
 from keepline_connector.cell.library import LibraryClient
+from keepline_connector.cell.life_signs import LifeSigns
 from keepline_connector.cell.stalls import Stalls
 from keepline_connector.cell.store import DeviceStore
 
@@ -48,6 +50,7 @@ class CellDevice:
         try:
             self._journal = Journal(folder / "journal.db", self._tell_numbered)
             self._stalls = Stalls(self._tell_of_stall)
+            self._signs = LifeSigns()
             self._proxy = egress.open(device, upstream, self._report, self._stalls.look)
         except BaseException:
             self._held.release()  # The next try may come to another cell.
@@ -80,6 +83,7 @@ class CellDevice:
             return SendOutcome("not_sent", error_code="not_connected")
         with self._stalls.answer_owed():
             outcome = client.send_text(chat, text, tag)
+        self._note_answer_to(outcome)
         if outcome.wa_message_id is not None:
             # Before the supervisor hears of it: should it die now, or Firestore be away, nobody need doubt this send.
             self._journal.note_answer(tag, outcome.wa_message_id)
@@ -90,14 +94,19 @@ class CellDevice:
         if client is None:
             return SendOutcome("not_sent", error_code="not_connected")
         with self._stalls.answer_owed():
-            return client.revoke(chat, wa_message_id)
+            outcome = client.revoke(chat, wa_message_id)
+        self._note_answer_to(outcome)
+        return outcome
 
     def probe(self) -> bool:
         client = self._client
         if client is None:
             return False
         with self._stalls.answer_owed():
-            return client.probe()
+            answered = client.probe()
+        if answered:
+            self._signs.answered()
+        return answered
 
     def find_tried(self, tags: Iterable[bytes]) -> dict[bytes, Tried]:
         wanted = list(tags)
@@ -130,13 +139,18 @@ class CellDevice:
             self._client.stop()
             self._client = None
 
+    def _note_answer_to(self, outcome: SendOutcome) -> None:
+        if outcome.wa_message_id is not None or (outcome.error_code or "").startswith("wa_"):
+            self._signs.answered()
+
     def _hear(self, event: LinkEvent) -> None:
+        self._signs.heard(event)
         if isinstance(event, (MessageHeard, MessageUnreadable, ReceiptHeard)):
             self._journal.append(frames.event_to_json(event))
             return
         if isinstance(event, Connected):
             self._stalls.connected()
-        elif not isinstance(event, (CaughtUp, Stalled, Resumed)):
+        elif not isinstance(event, (CaughtUp, Stalled, Resumed, RateSignal)):
             self._stalls.disconnected()
         self._tell(frames.event_to_json(event))
 
@@ -146,5 +160,7 @@ class CellDevice:
     def _tell_numbered(self, seq: int, event: dict[str, Any]) -> None:
         self._tell({**event, "seq": seq})
 
-    def _report(self, kind: str, age_ms: int) -> None:
-        self._tell(frames.event_to_json(Evidence(kind, age_ms)))
+    def _report(self, _kind: str, _age_ms: int) -> None:
+        """Once a second while a connection stands. What its path tells is no proof that WhatsApp understands what we say."""
+        if (newest := self._signs.newest()) is not None:
+            self._tell(frames.event_to_json(Evidence(*newest)))

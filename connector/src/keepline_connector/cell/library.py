@@ -41,7 +41,7 @@ from neonize.utils.jid import build_jid
 from keepline.domain import link_events
 from keepline.domain.link_events import LinkEvent, SendOutcome
 from keepline_connector.cell import translate
-from keepline_connector.cell.outcomes import outcome_of
+from keepline_connector.cell.outcomes import RATE_LIMITED, is_answer, is_rate_signal, outcome_of
 from keepline_connector.cell.store import DeviceStore
 
 # How long a start may hold back the next one: until its first sign of life, at most this long (the map writes are over in
@@ -150,7 +150,10 @@ class LibraryClient:
         try:
             response = client.send_message(_jid(chat), message)
         except SendMessageError as error:
-            return outcome_of(str(error))
+            outcome = outcome_of(str(error))
+            if outcome.error_code == RATE_LIMITED:
+                self._tell(link_events.RateSignal())
+            return outcome
         self._sent_lately.append(response.ID)
         return SendOutcome("sent", wa_message_id=response.ID)
 
@@ -162,7 +165,9 @@ class LibraryClient:
         try:
             client.get_blocklist()
         except GetBlocklistError as error:
-            return "missing" in str(error)  # An answer in which the library misses something is an answer.
+            if is_rate_signal(str(error)):
+                self._tell(link_events.RateSignal())
+            return is_answer(str(error))
         return True
 
     def log_out(self) -> bool:

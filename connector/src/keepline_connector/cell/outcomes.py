@@ -16,6 +16,22 @@ _REFUSALS = {
 }
 
 
+# IQs fail in these words when WhatsApp has answered them (whatsmeow, request.go and errors.go).
+_ANSWERED = ("info query returned", "missing")
+RATE_LIMITED = "wa_429"
+_RATE_LIMITED_QUERY = "status 429"
+
+
+def is_answer(error: str) -> bool:
+    """Whether a question failed with an answer of WhatsApp's: a refusal, or something that the library misses in it."""
+    return any(words in error for words in _ANSWERED)
+
+
+def is_rate_signal(error: str) -> bool:
+    """Whether WhatsApp refused a question because it is too much."""
+    return _RATE_LIMITED_QUERY in error
+
+
 def outcome_of(error: str) -> SendOutcome:
     """The outcome. Words that we do not know are a doubt, and the store's own row decides it."""
     if refused := _SERVER_ERROR.search(error):

@@ -27,6 +27,8 @@ from keepline_connector.logs import set_up_logging
 
 # Sends block a thread for as long as WhatsApp takes; more than these wait their turn.
 _WORKERS_MAX = 64
+# What waits for WhatsApp's answer must not hold up the rest: when nothing is answered any more, connections have to be cut.
+_ANSWERED_BY_WHATSAPP = frozenset({"send_text", "revoke", "probe"})
 # A cell without a supervisor must not outlive the next one's patience (folder_lock.py).
 _LEAVE_TIMEOUT_S = 5.0
 
@@ -43,6 +45,7 @@ class Cell:
         self._devices: dict[str, CellDevice] = {}
         self._turns: dict[str, threading.Lock] = {}
         self._outgoing: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._waiting = ThreadPoolExecutor(_WORKERS_MAX, thread_name_prefix="question")
         self._workers = ThreadPoolExecutor(_WORKERS_MAX, thread_name_prefix="command")
         self._commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "open": self._open,
@@ -67,6 +70,8 @@ class Cell:
                     self._egress.renew(command["deadline_s"])
                 elif command["do"] == "acknowledge":
                     self._carry_out(command)  # In order, and too small for a thread.
+                elif command["do"] in _ANSWERED_BY_WHATSAPP:
+                    self._waiting.submit(self._carry_out, command)
                 else:
                     self._workers.submit(self._carry_out, command)
 

@@ -92,10 +92,18 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Proof of life, `age_ms` old. `kind`: `frame` (bytes from WhatsApp), `tcp` (an answer of its kernel) or `login`."""
+    """What WhatsApp was last heard to say, `age_ms` ago: `login`, `message`, `receipt` or `answer` (to what was sent or asked).
+
+    All of them decrypted: bytes that come, or are acknowledged, prove nothing about who is to understand ours.
+    """
 
     kind: str
     age_ms: int
+
+
+@dataclass(frozen=True)
+class RateSignal:
+    """WhatsApp says that this device does too much (429)."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +170,7 @@ StateEvent = (
     | CellLost
 )
 HeardEvent = MessageHeard | MessageUnreadable | ReceiptHeard
-LinkEvent = StateEvent | HeardEvent | Evidence
+LinkEvent = StateEvent | HeardEvent | Evidence | RateSignal
 
 
 @dataclass(frozen=True)

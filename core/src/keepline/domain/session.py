@@ -58,6 +58,11 @@ REASONS: dict[str, Reason] = {
         ),
         Reason("no_answer", "The connection stands but WhatsApp does not answer on it.", _BY_ITSELF),
         Reason("cell_lost", "The process that held the connection died and is being replaced.", _BY_ITSELF),
+        Reason(
+            "runner_failed",
+            "What keeps this connection in Keepline failed and is being started again.",
+            "Nothing to do if it heals; if it comes back, report what the connector's log says.",
+        ),
         Reason("connector_silent", "The connector that holds this session has gone silent.", _BY_ITSELF),
         Reason("evidence_stale", "Nothing has been heard from WhatsApp for too long to call it connected.", _BY_ITSELF),
         Reason("pairing_timed_out", "The QR codes ran out before one was scanned.", "Ask for the QR code again."),
@@ -120,6 +125,9 @@ WAITING_FOR_CONNECTOR = SessionStatus(SessionState.STARTING, "waiting_for_connec
 def refused_status(code: str) -> SessionStatus:
     """Of a device whose stored session must not be used, by the refusal's code."""
     return SessionStatus(SessionState.FAILED, code)
+
+
+RUNNER_FAILED = SessionStatus(SessionState.RECONNECTING, "runner_failed")
 
 
 def next_status(status: SessionStatus, event: link.StateEvent) -> SessionStatus:

@@ -12,8 +12,9 @@ from keepline.domain.session import Reason, SessionState, SessionStatus, shown_s
 
 # A connector whose lease should have run out this long ago is called silent, also while no other connector is there to say so.
 SILENT_AFTER_TTL_MS = 3_000
-# WhatsApp is heard at least this often on a link that works (the keep-alive's answer included).
-EVIDENCE_AGE_MS_MAX = 15_000
+# WhatsApp is heard at least this often on a link that works: a question after 10 s of silence (lease.py, `normal`), its answer,
+# and the heartbeat that tells of it 5 s later.
+EVIDENCE_AGE_MS_MAX = 20_000
 
 
 @dataclass(frozen=True)

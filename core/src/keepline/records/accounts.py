@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from keepline.domain.message import OnDoubt
+from keepline.domain.reconnect import Breaker
 from keepline.domain.session import SessionState, SessionStatus
 from keepline.ports.documents import SERVER_TIME, Create, Delete, Document, Query, Update, Version, Where, Write
 
@@ -82,6 +83,33 @@ class Account:
 
 
 @dataclass(frozen=True)
+class LinkLife:
+    """How a device's connection fares, as of the last write of its state: failed tries in a row, whether trying goes on fast, and
+    what was last heard from WhatsApp, and when. (The heartbeat tells of anything later.)"""
+
+    reconnect_attempts: int = 0
+    breaker: Breaker = Breaker.CLOSED
+    last_activity_at: datetime | None = None
+    last_activity: str | None = None
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> LinkLife:
+        return cls(
+            fields["reconnect_attempts"],
+            Breaker(fields["breaker"]),
+            fields["last_activity_at"],
+            fields["last_activity"],
+        )
+
+    def fields(self) -> dict[str, Any]:
+        """What is written of it. Nothing heard in this life leaves what was heard before."""
+        fields: dict[str, Any] = {"reconnect_attempts": self.reconnect_attempts, "breaker": self.breaker.value}
+        if self.last_activity_at is not None:
+            fields |= {"last_activity_at": self.last_activity_at, "last_activity": self.last_activity}
+        return fields
+
+
+@dataclass(frozen=True)
 class Device:
     """A device and the connector that holds it. `connector` is empty while none has taken it.
 
@@ -102,6 +130,7 @@ class Device:
     session_sequence: int
     restored_at: datetime | None
     suspect_chats: tuple[str, ...]
+    life: LinkLife
     version: Version
 
     @property
@@ -124,6 +153,7 @@ class Device:
             session_sequence=fields["session_sequence"],
             restored_at=fields["restored_at"],
             suspect_chats=tuple(fields["suspect_chats"]),
+            life=LinkLife.read(fields),
             version=document.version,
         )
 
@@ -180,6 +210,9 @@ def _new_device(account: str, slot: str, status: SessionStatus) -> Create:
         "session_sequence": 0,
         "restored_at": None,
         "suspect_chats": [],
+        "last_activity_at": None,
+        "last_activity": None,
+        **LinkLife().fields(),
         "created_at": SERVER_TIME,
         **status_fields(status),
     }
@@ -205,9 +238,11 @@ def assign(device: Device, connector: str, region: str) -> Update:
     return Update(path, {"connector": connector, "region": region, "assigned_at": SERVER_TIME}, device.version)
 
 
-def device_status(account: str, slot: str, status: SessionStatus, session_sequence: int | None) -> Update:
+def device_status(
+    account: str, slot: str, status: SessionStatus, session_sequence: int | None, life: LinkLife
+) -> Update:
     """`session_sequence` is None while the session is not open."""
-    fields = status_fields(status)
+    fields = {**status_fields(status), **life.fields()}
     if session_sequence is not None:
         fields["session_sequence"] = session_sequence
         fields["suspect_chats"] = []  # Whoever opened it has taken note of them.

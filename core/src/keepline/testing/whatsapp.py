@@ -19,13 +19,16 @@ from keepline.domain.link_events import (
     CellLost,
     Connected,
     Disconnected,
+    Evidence,
     HeardEvent,
     LinkEvent,
+    LinkFailed,
     MessageHeard,
     MessageUnreadable,
     ReceiptHeard,
     Replaced,
     SendOutcome,
+    Stalled,
     StateEvent,
     Tried,
 )
@@ -38,6 +41,13 @@ LATENCY_MAX_S = 0.4
 ANSWER_LIMIT_S = 75.0
 LATE_ANSWER_MAX_S = 60.0
 READ_MAX_S = 10.0
+# When a cell notices that an answer is owed and does not come, and when a question is given up.
+STALLED_AFTER_S = 1.5
+PROBE_LIMIT_S = 5.0
+# A cell tells its newest proof of life no more often than this.
+EVIDENCE_INTERVAL_S = 1.0
+# The library's own tries after its socket was closed: at once, then after 2 s, 4 s and so on, without a limit or jitter.
+LIBRARY_BACK_OFF_S = 2.0
 OUR_PHONE = "14155550100"
 _SKIPPED_MAX = 50  # keys kept for messages that others have overtaken
 REFUSAL_CODE = "wa_503"  # one that may be different the next time
@@ -169,7 +179,7 @@ class FakeDevice:
 
     def deliver(self, delivery: Delivery) -> None:
         # What a stopped process has not read was not acknowledged: it waits for whoever reads it.
-        if self.link is not None and not self.link.life.stopped:
+        if self.link is not None and not self.link.life.stopped and not self.link.is_deaf:
             self.link.receive(delivery)
         else:
             self.waiting.append(delivery)
@@ -201,6 +211,9 @@ class FakeWhatsApp:
     )
     read: set[str] = field(default_factory=set)  # WhatsApp ids
     recipients_are_off: bool = False  # their phones get the messages later; no receipt comes now
+    is_away: bool = False  # nobody can connect
+    attempts: list[float] = field(default_factory=list)  # when somebody tried to, in monotonic seconds
+    probes: list[float] = field(default_factory=list)  # when somebody asked whether it answers
     _garbled: set[tuple[str, str]] = field(default_factory=set)  # chat, text
     _used: set[tuple[int, str, MessageKey]] = field(default_factory=set)
     _phones: dict[tuple[str, int], MessageKey] = field(default_factory=dict)
@@ -211,6 +224,16 @@ class FakeWhatsApp:
         device.folder.disk.linked = True
         self.devices.append(device)
         return device
+
+    def go_away(self) -> None:
+        """An outage: every connection closes, and none can be made until `come_back`."""
+        self.is_away = True
+        for device in self.devices:
+            if device.link is not None:
+                device.link.drop(0.0)
+
+    def come_back(self) -> None:
+        self.is_away = False
 
     def accept(
         self, sender: FakeDevice, copies: Sequence[tuple[FakeDevice, Delivery]], shown: Shown, key: MessageKey
@@ -310,8 +333,13 @@ class FakeLink:
         self._events: asyncio.Queue[LinkEvent] = asyncio.Queue()
         self.life = life or Life()
         self._socket = 0  # the number of the newest; what was sent over an earlier one arrives and is answered no more
+        self._client = 0  # the number of the present life of the library, which ends when another is begun
         self._closed = False
         self._barred = False  # cut, until it is asked to connect
+        self._deaf_socket = 0  # the number of one that stands, and on which WhatsApp neither hears nor speaks
+        self._deaf_unnoticed = False
+        self._unreachable_until_s = 0.0
+        self._evidence_at_s = -EVIDENCE_INTERVAL_S
 
     async def events(self) -> AsyncIterator[LinkEvent]:
         while True:
@@ -328,7 +356,9 @@ class FakeLink:
     async def connect(self) -> None:
         await self._pause()
         self._barred = False
-        self._whatsapp.on_connect(self)
+        self._client += 1
+        if not self._try_to_connect():
+            self.tell(LinkFailed("unreachable"))
 
     def log_in(self) -> None:
         """WhatsApp lets the device in and delivers what waited for it; another socket of the same device is closed."""
@@ -371,6 +401,9 @@ class FakeLink:
         await self._pause()
         if not self._is_up(socket):
             return SendOutcome("unknown")
+        if self.is_deaf:
+            await self._wait_in_vain(socket, ANSWER_LIMIT_S)
+            return SendOutcome("unknown", detail="timed out")
         taken = self._whatsapp.accept(self._device, copies, Shown(wa_message_id, chat, text), key)
         if self._whatsapp.chance("lose_answer"):
             await self.life.wait(ANSWER_LIMIT_S)
@@ -380,6 +413,7 @@ class FakeLink:
         await self._pause()
         if not self._is_up(socket):
             return SendOutcome("unknown")
+        self._prove("answer")
         if not taken:
             return SendOutcome("refused", error_code=REFUSAL_CODE)
         self._folder.answered[tag] = wa_message_id
@@ -405,7 +439,11 @@ class FakeLink:
         return found
 
     async def probe(self) -> bool:
+        self._whatsapp.probes.append(self._whatsapp.clock.monotonic_s())
         await self._pause()
+        if self.is_deaf:
+            await self._wait_in_vain(self._socket, PROBE_LIMIT_S)
+            return False
         return self._up
 
     async def acknowledge(self, seqs: Sequence[int]) -> None:
@@ -438,13 +476,29 @@ class FakeLink:
                     *(0, event.wa_message_id, event.chat, event.sender_phone, event.sender_lid, event.from_me, event.at)
                 )
         self.tell(self._folder.note(event))
+        self._prove("receipt" if isinstance(event, ReceiptHeard) else "message")
 
     def drop(self, back_in_s: float | None = None) -> None:
-        """The socket closes; the library says so, and connects again by itself after a while (or, with None, does not)."""
+        """The socket closes, and nothing can be reached for so long. The library says so, and tries by itself to connect again.
+
+        With None it can be reached at once, and the library does not try.
+        """
         if self._up:
             self.lose_socket(Disconnected())
             if back_in_s is not None:
-                asyncio.get_running_loop().call_later(back_in_s, self._come_back)
+                self._unreachable_until_s = self._whatsapp.clock.monotonic_s() + back_in_s
+                asyncio.get_running_loop().call_later(LATENCY_MIN_S, self._library_tries, self._client, 1)
+
+    def deafen(self, *, unnoticed: bool = False) -> None:
+        """The connection stands, and whatever is said on it is acknowledged; nothing is heard, and nothing answered.
+
+        `unnoticed`: bytes still come, so that the cell does not call it stalled.
+        """
+        self._deaf_socket, self._deaf_unnoticed = self._socket, unnoticed
+
+    @property
+    def is_deaf(self) -> bool:
+        return self._up and self._socket == self._deaf_socket
 
     def lose_cell(self) -> None:
         """The cell dies, and another takes its place, which waits for an order."""
@@ -471,9 +525,35 @@ class FakeLink:
     def _next_key(self, ratchet: str) -> MessageKey:
         return self._folder.next_key(ratchet, self._whatsapp.new_number)
 
-    def _come_back(self) -> None:
-        if not self._closed and not self._barred and not self.life.stopped and self._device.link is None:
-            self._whatsapp.on_connect(self)
+    def _try_to_connect(self) -> bool:
+        now_s = self._whatsapp.clock.monotonic_s()
+        self._whatsapp.attempts.append(now_s)
+        if self._whatsapp.is_away or now_s < self._unreachable_until_s:
+            return False
+        self._whatsapp.on_connect(self)
+        return True
+
+    def _library_tries(self, client: int, number: int) -> None:
+        if client != self._client or self._device.link is not None:
+            return
+        if not (self._closed or self._barred or self.life.stopped or self._try_to_connect()):
+            pause_s = LIBRARY_BACK_OFF_S * number
+            asyncio.get_running_loop().call_later(pause_s, self._library_tries, client, number + 1)
+
+    async def _wait_in_vain(self, socket: int, limit_s: float) -> None:
+        """An answer is owed and does not come. The cell says so once; cutting the socket ends the wait."""
+        await self.life.wait(STALLED_AFTER_S)
+        if self._is_up(socket) and not self._deaf_unnoticed:
+            self.tell(Stalled())
+        until_s = self._whatsapp.clock.monotonic_s() + limit_s - STALLED_AFTER_S
+        while self._is_up(socket) and self._whatsapp.clock.monotonic_s() < until_s:
+            await self.life.wait(0.5)
+
+    def _prove(self, kind: str) -> None:
+        now_s = self._whatsapp.clock.monotonic_s()
+        if now_s - self._evidence_at_s >= EVIDENCE_INTERVAL_S:
+            self._evidence_at_s = now_s
+            self.tell(Evidence(kind, 0))
 
     def _let_go(self) -> None:
         self._closed = True

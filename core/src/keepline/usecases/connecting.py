@@ -23,6 +23,8 @@ from keepline.usecases.device_running import DeviceRunner
 from keepline.usecases.feeding import Feeds
 from keepline.usecases.leasing import LeaseKeeper, LeaseLost, NameTaken
 from keepline.usecases.neighbours import Neighbours
+from keepline.usecases.reconnecting import Pace
+from keepline.usecases.running_again import run_again
 from keepline.usecases.session_keeping import SessionKeeper
 from keepline.usecases.session_openings import Openings
 
@@ -72,6 +74,8 @@ class Connector:
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._waiting_to_take: set[asyncio.Task[None]] = set()
         self._openings = Openings(clock)
+        self._pace = Pace(clock, random)
+        self._keep_alive_s = profile.keep_alive_s
         self._feeds = Feeds(store, self._runners)
         self._reading = asyncio.Semaphore(_ACCOUNTS_READ_AT_ONCE)
         self._orphans = asyncio.Event()
@@ -242,9 +246,19 @@ class Connector:
         if document is None:
             return
         name = (device.account, device.slot)
-        self._runners[name] = self._runner(Account.read(document), device)
-        self._tasks[name] = asyncio.create_task(self._runners[name].run(), name=f"device {'_'.join(name)}")
-        self._tasks[name].add_done_callback(_report)
+        runner = self._runners[name] = self._runner(Account.read(document), device)
+        running = run_again(f"device {'_'.join(name)}", self._clock, self._random, runner, lambda: self._another(name))
+        self._tasks[name] = asyncio.create_task(running)
+
+    async def _another(self, name: tuple[str, str]) -> DeviceRunner | None:
+        """In the place of a runner that has died, if the device is still ours. Raises StoreUnavailable."""
+        account = await self._read_account(name[0])
+        document = await self._store.get(accounts.device_path(*name))
+        if account is None or document is None or (device := Device.read(document)).connector != self.connector:
+            return None
+        runner = self._runners[name] = self._runner(Account.read(account), device)
+        self._feeds.devices_changed()
+        return runner
 
     def _runner(self, account: Account, device: Device) -> DeviceRunner:
         return DeviceRunner(
@@ -257,9 +271,18 @@ class Connector:
             account,
             device,
             self.connector,
-            self._lease.beat_soon,
+            self._device_connected,
             self._neighbours.is_silent,
+            self._pace,
+            self._keep_alive_s,
         )
+
+    def _device_connected(self, after_failures: bool) -> None:
+        self._lease.beat_soon()
+        if after_failures:
+            # What kept it away is over, perhaps for the others as well.
+            for runner in self._runners.values():
+                runner.others_reached()
 
     async def _remove(self, device: Device) -> None:
         """The session or its standby was deleted: unlink the device and clear what is kept of it."""
@@ -298,9 +321,3 @@ class Connector:
             except StoreUnavailable as error:
                 log.warning("the account %s could not be read, trying again: %s", account, error)
                 await asyncio.sleep(_STORE_RETRY_S)
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    """A runner ends when it is cancelled or loses its authority; anything else is a bug that a person must see."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("%s ended with an error", task.get_name(), exc_info=error)

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from keepline.domain import link_events as link
-from keepline.domain.reconnect import back_off_s
 from keepline.domain.send_queue import Outgoing
-from keepline.domain.session import STARTING, TERMINAL_STATES, next_status, refused_status
+from keepline.domain.session import RUNNER_FAILED, STARTING, next_status, refused_status
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
@@ -26,6 +25,8 @@ from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.usecases.pairing import PairingDesk
+from keepline.usecases.proving_life import ProofOfLife
+from keepline.usecases.reconnecting import Pace, Reconnector
 from keepline.usecases.recording import Recorder
 from keepline.usecases.sending import AuthorityLost
 from keepline.usecases.session_keeping import SessionKeeper, SessionLost, SessionRefused
@@ -42,11 +43,24 @@ _STALLED_LIMIT_S = 4.0
 # How long a device that is to be unlinked may take to log in for it.
 _UNLINK_LOGIN_LIMIT_S = 15.0
 
+# The causes of a loss (domain/reconnect.py) by the event that tells of it.
+_CAUSES: dict[type[link.StateEvent], str] = {
+    link.Disconnected: "socket_closed",
+    link.CellLost: "cell_lost",
+    link.LoggedOut: "logged_out",
+    link.Outdated: "outdated",
+    link.Replaced: "replaced",
+}
+
 log = logging.getLogger(__name__)
 
 
 class DeviceRunner:
-    """One device of one account in one connector, from being assigned to being let go. `connected` hears of each login."""
+    """One device of one account in one connector, from being assigned to being let go.
+
+    `connected` hears of each login, and whether it came after failed tries. `keep_alive_s` is how soon WhatsApp is asked for an
+    answer when it is quiet.
+    """
 
     def __init__(
         self,
@@ -59,12 +73,13 @@ class DeviceRunner:
         account: Account,
         device: Device,
         connector: str,
-        connected: Callable[[], None],
+        connected: Callable[[bool], None],
         is_silent: IsSilent,
+        pace: Pace,
+        keep_alive_s: float,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._random = random
         self._link = device_link
         self._session = session
         self._openings = openings
@@ -73,15 +88,16 @@ class DeviceRunner:
         self._connector = connector
         self._tell_connected = connected
         self._status = STARTING
-        self._failures = 0
         self._leaving = False
         self._replaced = False  # once, since it was opened
-        self._was_cut = False  # by the speaker: until a new connection is begun, what is heard is of the old one
-        self._try_again = asyncio.Event()
         self._stalled = asyncio.Event()
         self._answering = asyncio.Event()
-        self._evidence: tuple[str, float] | None = None
-        self._keeper = StatusKeeper(store, session, account.id, device.slot)
+        self._proof = ProofOfLife(clock, random, device_link, keep_alive_s, self._mute)
+        self._keeper = StatusKeeper(store, clock, session, account.id, device.slot, lambda: self._proof.newest)
+        name = f"device {device.slot} of {account.id}"
+        self._reconnector = Reconnector(
+            name, clock, random, device_link, pace, self._may_connect, self._attempt_timed_out, self._show_tries
+        )
         self._desk = PairingDesk(store, account.id, device.slot, account.tenant)
         self._recorder = Recorder(store, session, device_link, account)
         self._witness = Witness(store, device_link)
@@ -95,8 +111,8 @@ class DeviceRunner:
             device,
             connector,
             is_silent,
-            self._cut_on_purpose,
-            self._try_again.set,
+            self._reconnector.about_to_cut,
+            self._reconnector.go_on,
         )
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
@@ -116,7 +132,11 @@ class DeviceRunner:
         if self._desk.wants_round(requested):
             self._status = STARTING
             self._keeper.show(STARTING)
-            self._try_again.set()
+            self._reconnector.asked()
+
+    def others_reached(self) -> None:
+        """Another device of this connector is connected again after failed tries."""
+        self._reconnector.others_reached()
 
     def asked(self, question: Question) -> None:
         """What the account's sending device asks of this one."""
@@ -127,9 +147,9 @@ class DeviceRunner:
         queued, oldest = self._speaker.queue_depth()
         held = self._speaker.held()
         because, held_s = (held.because, round(held.seconds, 1)) if held is not None else (None, None)
-        if self._evidence is None:
+        if self._proof.newest is None:
             return DeviceBeat(None, None, queued, oldest, because, held_s)
-        kind, at_s = self._evidence
+        kind, at_s = self._proof.newest
         age_ms = max(0, round((self._clock.monotonic_s() - at_s) * 1000))
         return DeviceBeat(kind, age_ms, queued, oldest, because, held_s)
 
@@ -145,10 +165,10 @@ class DeviceRunner:
                 tasks.create_task(self._recorder.run())
                 tasks.create_task(self._witness.run())
                 tasks.create_task(self._hear())
-                tasks.create_task(self._reconnect())
+                tasks.create_task(self._reconnector.run())
+                tasks.create_task(self._proof.run())
                 tasks.create_task(self._heal_stalls())
                 tasks.create_task(self._speaker.run())
-                await self._link.connect()
         except* SessionLost:
             log.warning(
                 "another connector has device %s of %s now; this one falls silent", self._device.slot, self._account.id
@@ -164,6 +184,10 @@ class DeviceRunner:
     def fence(self) -> None:
         """The connector's lease is lost: when `run` is cancelled, cut the socket and say nothing more, to nobody."""
         self._speaker.fence()
+
+    async def tell_failed(self) -> None:
+        """`run` has ended with an error that nobody foresaw: say so in the device's state."""
+        await self._keeper.write_last(RUNNER_FAILED)
 
     def leave(self) -> None:
         """The session was deleted: when `run` is cancelled, unlink the device instead of only cutting its socket."""
@@ -236,22 +260,76 @@ class DeviceRunner:
 
     async def _hear(self) -> None:
         async for event in self._link.events():
-            if not isinstance(event, link.Evidence):
+            if not isinstance(event, link.Evidence | link.RateSignal):
                 self._session.poke()
             match event:
                 case link.Evidence(kind=kind, age_ms=age_ms):
-                    self._evidence = (kind, self._clock.monotonic_s() - age_ms / 1000)
+                    self._proof.heard(kind, age_ms)
+                case link.RateSignal():
+                    self._proof.rate_signal()
                 case link.MessageHeard() | link.MessageUnreadable():
                     self._recorder.heard(event)
                     self._speaker.met(event.chat)
                 case link.ReceiptHeard():
                     self._speaker.heard(event)
+                case link.Connected() | link.CaughtUp() | link.Resumed() if self._reconnector.is_cut:
+                    pass  # It is of the connection that was cut.
                 case _:
-                    self._follow(event)
-                    self._tell_roles(event)
+                    self._changed(event)
 
-    def _cut_on_purpose(self) -> None:
-        self._was_cut = True
+    def _changed(self, event: link.StateEvent) -> None:
+        """The connection's state has changed."""
+        self._follow(event)
+        self._tell_reconnector(event)
+        self._tell_roles(event)
+        self._keeper.show(self._status)
+
+    def _mute(self) -> None:
+        """WhatsApp did not answer a question."""
+        self._changed(link.Stalled())
+
+    def _attempt_timed_out(self) -> None:
+        self._changed(link.LinkFailed("unreachable"))
+
+    def _show_tries(self) -> None:
+        self._keeper.show_tries(self._reconnector.failures, self._reconnector.breaker)
+
+    async def _may_connect(self) -> None:
+        """A device that was replaced may be another connector's by now. Raises SessionLost and StoreUnavailable."""
+        if self._replaced:
+            await self._session.check()
+
+    def _tell_reconnector(self, event: link.StateEvent) -> None:
+        """What a change of the connection means for the tries."""
+        tries = self._reconnector
+        match event:
+            case link.Connected():
+                self._proof.heard("login")
+                self._tell_connected(tries.failures > 0)
+                tries.connected()
+            case link.PairingCode():
+                tries.connected()
+            case link.Paired():
+                tries.linked()
+            case link.PairingEnded():
+                tries.lost("pairing_timed_out")
+                if self._desk.may_start_round():
+                    self._status = STARTING
+                    tries.asked()
+            case link.Replaced() if not self._replaced:
+                # Perhaps by an earlier holder that was just connecting; it falls silent, for the session is ours. A second time
+                # it is another program, and we do not fight.
+                self._replaced = True
+                tries.lost("replaced_once")
+            case link.Banned(expires_in_s=expires_in_s):
+                self._proof.rate_signal()
+                tries.lost("banned", expires_in_s)
+            case link.LinkFailed(cause=cause):
+                if cause == "login_refused":  # 429 is among what the library does not name.
+                    self._proof.rate_signal()
+                tries.lost(cause)
+            case link.Disconnected() | link.CellLost() | link.LoggedOut() | link.Outdated() | link.Replaced():
+                tries.lost(_CAUSES[type(event)])
 
     def _tell_roles(self, event: link.StateEvent) -> None:
         """What a change of the connection means for sending and for bearing witness."""
@@ -263,8 +341,13 @@ class DeviceRunner:
             case _:
                 self._witness.disconnected()
         match event:
-            case link.Connected() | link.CaughtUp() | link.Resumed() if self._was_cut:
+            case link.Connected() | link.Resumed():
+                self._proof.connected()
+            case link.CaughtUp() | link.Paired() | link.PairingCode():
                 pass
+            case _:
+                self._proof.disconnected()
+        match event:
             case link.Connected() | link.Resumed():
                 self._speaker.connected()
             case link.CaughtUp():
@@ -296,43 +379,8 @@ class DeviceRunner:
                 self._keeper.show_number(phone, lid)
             case link.PairingEnded():
                 self._desk.offer(None)
-                if self._desk.may_start_round():
-                    self._status = STARTING
-                    self._try_again.set()
             case link.Connected(phone=phone, lid=lid):
-                self._failures = 0
-                if not self._was_cut:
-                    # A try that was asked for meanwhile would end the connection that has just come about.
-                    self._try_again.clear()
-                self._evidence = ("login", self._clock.monotonic_s())
                 self._keeper.show_number(phone, lid)
-                self._tell_connected()
-            case link.Replaced() if not self._replaced:
-                # Perhaps by an earlier holder that was just connecting; it falls silent, for the session is ours. A second time
-                # it is another program, and we do not fight.
-                self._replaced = True
-                self._failures += 1
-                self._try_again.set()
-            case link.LinkFailed() | link.CellLost() if self._status.state not in TERMINAL_STATES:
-                self._failures += 1
-                self._try_again.set()
-        self._keeper.show(self._status)
-
-    async def _reconnect(self) -> None:
-        """Connect again when something asked for it; one loop, so there is never a second attempt beside the first."""
-        while True:
-            await self._try_again.wait()
-            if self._failures:
-                await asyncio.sleep(back_off_s(self._failures, self._random.random()))
-            self._try_again.clear()
-            if self._replaced:
-                try:
-                    await self._session.check()
-                except StoreUnavailable:
-                    self._try_again.set()
-                    continue
-            self._was_cut = False
-            await self._link.connect()
 
     async def _heal_stalls(self) -> None:
         """A zombie, connected and mute, would else last until the library's own ping gives up, minutes later."""
@@ -341,9 +389,9 @@ class DeviceRunner:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STALLED_LIMIT_S):
                     await self._answering.wait()
-            if self._stalled.is_set():
+            if self._stalled.is_set() and not self._reconnector.is_cut:
                 log.warning(
                     "device %s of %s gets no answer: its connection is made anew", self._device.slot, self._account.id
                 )
-                self._stalled.clear()
-                self._try_again.set()
+                await self._reconnector.give_up_connection()
+            self._stalled.clear()

@@ -29,14 +29,14 @@ class Feeds:
         self._changed = asyncio.Event()
 
     def devices_changed(self) -> None:
-        """The table has other devices now."""
+        """The table has other devices now, or another runner for one of them."""
         self._changed.set()
 
     async def run(self) -> None:
         """Watch waiting rows and QR requests of all accounts, in groups as large as one query takes; regroup on a change."""
         while True:
             self._changed.clear()
-            held = sorted(self._runners)
+            held = dict(self._runners)
             try:
                 async with asyncio.TaskGroup() as feeds:
                     for group in _batched(sorted({account for account, _ in held}), IN_VALUES_MAX):
@@ -48,8 +48,8 @@ class Feeds:
             except* _DevicesChanged:
                 pass
 
-    async def _until_devices_change(self, held: list[tuple[str, str]]) -> None:
-        while sorted(self._runners) == held:
+    async def _until_devices_change(self, held: Mapping[tuple[str, str], DeviceRunner]) -> None:
+        while self._runners == held:
             await self._changed.wait()
             self._changed.clear()
         raise _DevicesChanged

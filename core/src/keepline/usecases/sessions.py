@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavailable
@@ -19,7 +19,7 @@ from keepline.domain.views import UNHELD, Outlook, Proof, Standby, best, held_re
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore, StoreConflict
 from keepline.records import accounts, connectors, outbox
-from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device
+from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device, LinkLife
 from keepline.records.connectors import ConnectorBeat
 
 # Sessions of a list that are looked up at the same time.
@@ -32,12 +32,16 @@ Entropy = Callable[[int], bytes]
 
 @dataclass(frozen=True)
 class DeviceView:
-    """A device. `status` is what its evidence allows. `connector` and `region` are None while nobody holds it."""
+    """A device. `status` is what its evidence allows. `connector` and `region` are None while nobody holds it.
+
+    `life` is what its connector wrote of its tries; what was last heard is the heartbeat's evidence where that is newer.
+    """
 
     slot: str
     status: SessionStatus
     connector: str | None
     region: str | None
+    life: LinkLife
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ def _view(account: Account, parts: _Parts, beats: Mapping[str, ConnectorBeat], n
         account=account,
         status=working or told_status(account.status, overall),
         proof=overall.proof,
-        devices=tuple(_device_view(device, told[device.slot]) for device in parts.devices),
+        devices=tuple(_device_view(device, told[device.slot], seen[device.slot].proof) for device in parts.devices),
         standby=standby(told.get(SECOND_SLOT), linked=linked.get(SECOND_SLOT, False)),
         queued=parts.queued,
         oldest_queued_s=_waited_s(parts.first, now) if parts.first is not None else None,
@@ -240,12 +244,15 @@ def _waited_s(first: Document, now: datetime) -> float | None:
     return max(0.0, waited_s)  # The store's clock may be a little ahead of ours.
 
 
-def _device_view(device: Device, told: SessionStatus) -> DeviceView:
-    return DeviceView(device.slot, told, device.connector or None, device.region or None)
+def _device_view(device: Device, told: SessionStatus, proof: Proof | None) -> DeviceView:
+    life = device.life
+    if proof is not None and (life.last_activity_at is None or proof.at > life.last_activity_at):
+        life = replace(life, last_activity_at=proof.at, last_activity=proof.kind)
+    return DeviceView(device.slot, told, device.connector or None, device.region or None, life)
 
 
 def _fresh(account: Account) -> SessionView:
-    device = DeviceView(FIRST_SLOT, account.status, None, None)
+    device = DeviceView(FIRST_SLOT, account.status, None, None, LinkLife())
     return SessionView(account, account.status, None, (device,), Standby.NONE, 0, None, None)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from random import Random
@@ -21,6 +20,7 @@ from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavaila
 from keepline.records import accounts
 from keepline.records.accounts import FIRST_SLOT, Account, Device
 from keepline.records.outbox import Authority
+from keepline.usecases.held_receipts import HeldReceipts
 from keepline.usecases.sending import AuthorityLost, Sender, read_authority, take_authority, unsettled_rows
 from keepline.usecases.session_keeping import Opened, SessionKeeper
 
@@ -29,11 +29,6 @@ _LOOK_S = 1.0
 _STORE_RETRY_S = 0.5
 # What is on its way is waited for this long when the connector stops: WhatsApp answers within some hundred milliseconds.
 DRAIN_LIMIT_S = 6.0
-
-# Both devices hear every receipt. The one that does not send keeps them for as long as it may take to find out that the other is
-# gone; but no more of them, because they take room from what else is heard (the journal's window).
-RECEIPTS_HELD_S = 60.0
-RECEIPTS_HELD_MAX = 200
 
 # Whether a connector, by its name, has fallen silent or said that it stops.
 IsSilent = Callable[[str], bool]
@@ -75,7 +70,7 @@ class Speaker:
         self._authority: Authority | None = None  # as it was last seen
         self._logged_in = self._caught_up = self._stalled = False
         self._fenced = False
-        self._held: deque[tuple[float, ReceiptHeard]] = deque()
+        self._held = HeldReceipts(clock, link)
         self._changed = asyncio.Event()
 
     # What the runner tells
@@ -129,7 +124,7 @@ class Speaker:
         if self._sender is not None:
             self._sender.heard(receipt)
         else:
-            self._held.append((self._clock.monotonic_s(), receipt))
+            self._held.hold([receipt])
             self._changed.set()
 
     def met(self, chat: str) -> None:
@@ -221,20 +216,11 @@ class Speaker:
                     log.info("device %s sends for %s from now on", self._slot, self._account.id)
                     await self._begin(authority, await unsettled_rows(self._store, authority))
                     return
-            next_s = await self._let_go_of_receipts()
+            next_s = await self._held.let_go()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(next_s):
                     await self._changed.wait()
             self._changed.clear()
-
-    async def _let_go_of_receipts(self) -> float | None:
-        """Forget what the sending device has had its time for. Returns the seconds until there is more to forget."""
-        now_s = self._clock.monotonic_s()
-        due: list[int] = []
-        while self._held and (now_s - self._held[0][0] >= RECEIPTS_HELD_S or len(self._held) > RECEIPTS_HELD_MAX):
-            due.append(self._held.popleft()[1].seq)
-        await self._link.acknowledge(due)
-        return self._held[0][0] + RECEIPTS_HELD_S - now_s if self._held else None
 
     async def _begin(self, authority: Authority, unsettled: list[Outgoing]) -> None:
         sender = Sender(
@@ -254,8 +240,8 @@ class Speaker:
         if self._caught_up:
             sender.caught_up()
         self._sender = sender
-        while self._held:
-            sender.heard(self._held.popleft()[1])
+        for receipt in self._held.take():
+            sender.heard(receipt)
 
     async def _send(self) -> None:
         """Send until this device's link fails and another one could."""
@@ -272,8 +258,10 @@ class Speaker:
                 if not self._is_ready and not sending.done() and await self._another_could():
                     await _cancelled(sending)
                     log.warning("device %s of %s has no link: another one is to send", self._slot, self._account.id)
-                    await self._give_up(sender)
-                    self._reconnect()
+                    try:
+                        await self._give_up(sender)
+                    finally:
+                        self._reconnect()
                     return
             sending.result()
         finally:
@@ -291,8 +279,7 @@ class Speaker:
         sender, self._sender = self._sender, None
         if sender is not None:
             sender.stop()
-            now_s = self._clock.monotonic_s()
-            self._held.extend((now_s, receipt) for receipt in sender.unwritten_receipts())
+            self._held.hold(sender.unwritten_receipts())
 
     @property
     def _is_ready(self) -> bool:

@@ -7,28 +7,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from datetime import timedelta
 
+from keepline.domain.reconnect import Breaker
 from keepline.domain.session import SessionStatus
+from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
 from keepline.records import accounts
+from keepline.records.accounts import LinkLife
 from keepline.usecases.session_keeping import SessionKeeper, Step
 
 _STORE_RETRY_S = 1.0
+
+# What was heard last, and when in monotonic seconds.
+Newest = Callable[[], tuple[str, float] | None]
 
 log = logging.getLogger(__name__)
 
 
 class StatusKeeper:
-    """Keeps a device's document at its present status; the first device's status is the account's as well."""
+    """Keeps a device's document at its present status; the first device's status is the account's as well.
 
-    def __init__(self, store: DocumentStore, session: SessionKeeper, account: str, slot: str) -> None:
+    What was heard last (`newest`) is written along; it makes no write of its own, for the heartbeat tells it anyway.
+    """
+
+    def __init__(
+        self, store: DocumentStore, clock: Clock, session: SessionKeeper, account: str, slot: str, newest: Newest
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._session = session
+        self._newest = newest
         self._account = account
         self._slot = slot
         self._status: SessionStatus | None = None
         self._phone: str | None = None
         self._lid: str | None = None
+        self._tries = (0, Breaker.CLOSED)
+        self._of_account: tuple[SessionStatus, str | None, str | None] | None = None  # as it is written
         self._wake = asyncio.Event()
 
     def show(self, status: SessionStatus) -> None:
@@ -41,6 +58,19 @@ class StatusKeeper:
         if (phone, lid) != (self._phone, self._lid):
             self._phone, self._lid = phone or self._phone, lid or self._lid
             self._wake.set()
+
+    def show_tries(self, failures: int, breaker: Breaker) -> None:
+        """How often in a row it could not connect, and what follows from that."""
+        if (failures, breaker) != self._tries:
+            self._tries = (failures, breaker)
+            self._wake.set()
+
+    async def write_last(self, status: SessionStatus) -> None:
+        """Write this once, as well as it goes: nothing else may work any more."""
+        try:
+            await self._store.commit([*self._account_writes(status), self._device_write(status, None)])
+        except (StoreUnavailable, StoreConflict) as error:
+            log.warning("the state of %s could not be written: %s", self._account, error)
 
     async def run(self) -> None:
         """Write until cancelled, or until the session's documents are gone. Raises SessionLost."""
@@ -59,12 +89,11 @@ class StatusKeeper:
                 return
 
     async def _write(self, status: SessionStatus) -> None:
-        writes: list[Write] = []
-        if self._slot == accounts.FIRST_SLOT:
-            writes.append(accounts.account_status(self._account, status, phone=self._phone, lid=self._lid))
+        of_account = (status, self._phone, self._lid)
+        writes = self._account_writes(status) if of_account != self._of_account else []
 
         def device(step: Step | None) -> Write:
-            return accounts.device_status(self._account, self._slot, status, step.sequence if step else None)
+            return self._device_write(status, step.sequence if step else None)
 
         if self._session.is_open:
             if status.code == "replaced":
@@ -73,3 +102,16 @@ class StatusKeeper:
             await self._session.commit(writes, acknowledging=device)
         else:
             await self._store.commit([*writes, device(None)])
+        self._of_account = of_account
+
+    def _account_writes(self, status: SessionStatus) -> list[Write]:
+        if self._slot != accounts.FIRST_SLOT:
+            return []
+        return [accounts.account_status(self._account, status, phone=self._phone, lid=self._lid)]
+
+    def _device_write(self, status: SessionStatus, session_sequence: int | None) -> Write:
+        life = LinkLife(*self._tries)
+        if (newest := self._newest()) is not None:
+            age_s = max(0.0, self._clock.monotonic_s() - newest[1])
+            life = LinkLife(*self._tries, self._clock.now() - timedelta(seconds=age_s), newest[0])
+        return accounts.device_status(self._account, self._slot, status, session_sequence, life)
