@@ -24,6 +24,8 @@ SHAPE = {
     "devices",
     "standby",
     "on_doubt",
+    "presence",
+    "proxy",
     "queue",
     "created_at",
 }
@@ -48,6 +50,8 @@ def test_a_new_session_waits_for_a_connector(world: World) -> None:
         "devices": [{"slot": "a", "state": "starting", "reason": waiting, "connector": None, "region": None}],
         "standby": "none",
         "on_doubt": "resend",
+        "presence": "unavailable",
+        "proxy": None,
         "queue": {"queued": 0, "oldest_s": None},
         "created_at": "2026-03-01T12:00:00.000Z",
     }

@@ -81,6 +81,7 @@ class Process:
             "here",
             EXTREME,
             self._renewed,
+            outside.keys,
         )
         self._start(connector.run())
 
@@ -190,6 +191,7 @@ class Runners:
             process.name,
             lambda: None,
             outside.silent.__contains__,
+            outside.keys,
         )
         self._runners.append(runner)
         feeds = (self._feed_rows(runner), self._feed_authority(runner), self._feed_questions(runner, slot))

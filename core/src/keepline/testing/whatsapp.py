@@ -29,6 +29,7 @@ from keepline.domain.link_events import (
     StateEvent,
     Tried,
 )
+from keepline.domain.link_settings import LinkSettings
 from keepline.ports.clock import Clock
 from keepline.testing.session_file import FakeSessionDisk
 from keepline.testing.severed import Life
@@ -312,6 +313,8 @@ class FakeLink:
         self._socket = 0  # the number of the newest; what was sent over an earlier one arrives and is answered no more
         self._closed = False
         self._barred = False  # cut, until it is asked to connect
+        self.settings: LinkSettings | None = None
+        self.through: LinkSettings | None = None  # those of the newest connection
 
     async def events(self) -> AsyncIterator[LinkEvent]:
         while True:
@@ -325,8 +328,12 @@ class FakeLink:
         for event in self._folder.journal.values():
             self._events.put_nowait(event)
 
+    async def use(self, settings: LinkSettings) -> None:
+        self.settings = settings
+
     async def connect(self) -> None:
         await self._pause()
+        self.through = self.settings
         self._barred = False
         self._whatsapp.on_connect(self)
 

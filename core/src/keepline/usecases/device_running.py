@@ -15,21 +15,23 @@ from random import Random
 from keepline.domain import link_events as link
 from keepline.domain.reconnect import back_off_s
 from keepline.domain.send_queue import Outgoing
-from keepline.domain.session import STARTING, TERMINAL_STATES, next_status, refused_status
+from keepline.domain.session import STARTING, TERMINAL_STATES, SessionStatus, next_status, refused_status
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
-from keepline.ports.keys import KeyUnavailable
+from keepline.ports.keys import KeyUnavailable, KeyWrapper
 from keepline.records import accounts
 from keepline.records.accounts import Account, Device
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.usecases.pairing import PairingDesk
+from keepline.usecases.proxy_sealing import ProxyUnreadable
 from keepline.usecases.recording import Recorder
 from keepline.usecases.sending import AuthorityLost
 from keepline.usecases.session_keeping import SessionKeeper, SessionLost, SessionRefused
 from keepline.usecases.session_openings import Openings
+from keepline.usecases.settings_following import SettingsFollower
 from keepline.usecases.speaking import IsSilent, Speaker
 from keepline.usecases.status_keeping import StatusKeeper
 from keepline.usecases.witnessing import Witness
@@ -61,6 +63,7 @@ class DeviceRunner:
         connector: str,
         connected: Callable[[], None],
         is_silent: IsSilent,
+        keys: KeyWrapper,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -78,6 +81,7 @@ class DeviceRunner:
         self._replaced = False  # once, since it was opened
         self._was_cut = False  # by the speaker: until a new connection is begun, what is heard is of the old one
         self._try_again = asyncio.Event()
+        self._try_at_once = asyncio.Event()
         self._stalled = asyncio.Event()
         self._answering = asyncio.Event()
         self._evidence: tuple[str, float] | None = None
@@ -85,6 +89,7 @@ class DeviceRunner:
         self._desk = PairingDesk(store, account.id, device.slot, account.tenant)
         self._recorder = Recorder(store, session, device_link, account)
         self._witness = Witness(store, device_link)
+        self._settings = SettingsFollower(keys, device_link, device, self._move)
         self._speaker = Speaker(
             store,
             clock,
@@ -109,6 +114,10 @@ class DeviceRunner:
     def look_again(self) -> None:
         """A connector has fallen silent or is back."""
         self._speaker.look_again()
+
+    def settings_seen(self, device: Device) -> None:
+        """The present settings of this device."""
+        self._settings.seen(device)
 
     def pairing_requested(self, requested: int) -> None:
         """How often somebody has asked for a QR code and found none."""
@@ -136,6 +145,8 @@ class DeviceRunner:
                 tasks.create_task(self._keeper.run())
                 await self._link.open()
                 await self._open_session()
+                await self._settings.begin(self._show)
+                tasks.create_task(self._settings.run())
                 tasks.create_task(self._session.run())
                 tasks.create_task(self._desk.keep_shown())
                 tasks.create_task(self._recorder.run())
@@ -177,13 +188,21 @@ class DeviceRunner:
             log.warning(
                 "device %s of %s is removed without being restored: %s", self._device.slot, self._account.id, refusal
             )
+        try:
+            await self._settings.use()
+        except ProxyUnreadable as error:
+            log.warning("device %s of %s is removed without a way out: %s", self._device.slot, self._account.id, error)
+        else:
+            await self._log_in_once()
+        await self._link.log_out()
+
+    async def _log_in_once(self) -> None:
         await self._link.connect()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_UNLINK_LOGIN_LIMIT_S):
                 async for event in self._link.events():
                     if isinstance(event, link.CaughtUp | link.PairingCode | link.LoggedOut):
                         break
-        await self._link.log_out()
 
     async def _open_session(self) -> None:
         """Take the right to send and the session, until that succeeds."""
@@ -244,6 +263,17 @@ class DeviceRunner:
                 case _:
                     self._follow(event)
                     self._tell_roles(event)
+
+    def _show(self, status: SessionStatus) -> None:
+        self._status = status
+        self._keeper.show(status)
+
+    async def _move(self) -> None:
+        """Connect anew, another way: after what is on its way has been answered, and without a pause for earlier failures."""
+        if self._status.state not in TERMINAL_STATES:
+            await self._speaker.pause()
+            self._try_at_once.set()
+            self._try_again.set()
 
     def _cut_on_purpose(self) -> None:
         self._was_cut = True
@@ -315,7 +345,10 @@ class DeviceRunner:
         while True:
             await self._try_again.wait()
             if self._failures:
-                await asyncio.sleep(back_off_s(self._failures, self._random.random()))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(back_off_s(self._failures, self._random.random())):
+                        await self._try_at_once.wait()
+            self._try_at_once.clear()
             self._try_again.clear()
             if self._replaced:
                 try:

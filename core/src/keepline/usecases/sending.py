@@ -121,6 +121,16 @@ class Sender:
         """The socket stands but does not answer: claim nothing new until it does."""
         self._connected = False
 
+    async def quiet(self, timeout_s: float) -> None:
+        """As `paused`, and wait until what was handed over before has been answered."""
+        self.paused()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                if self._stepping is not None:
+                    await asyncio.wait([self._stepping])
+                while self._hand_overs:
+                    await asyncio.wait(self._hand_overs)
+
     def caught_up(self) -> None:
         """The receipts of the time away have been heard: from now on their absence means something."""
         if self._caught_up_since_s is None:

@@ -128,6 +128,11 @@ class Speaker:
             self._held.append((self._clock.monotonic_s(), receipt))
             self._changed.set()
 
+    async def pause(self) -> None:
+        """Begin nothing until the next login, and wait until what is on its way is answered, for as long as a stop would."""
+        if self._sender is not None:
+            await self._sender.quiet(DRAIN_LIMIT_S)
+
     @property
     def speaks(self) -> bool:
         return self._sender is not None
