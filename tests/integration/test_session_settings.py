@@ -211,7 +211,13 @@ async def test_a_wrong_password_is_the_sessions_reason_until_it_is_right(gateway
     proxy = settings.socks()
     await settings.go_through(f"socks5://me:wrong@{proxy.address}")
     await until_code(gateway, account, "proxy_login")
+
+    async def tried_again() -> bool:
+        return len(proxy.connections) >= 3
+
+    await gateway.until(tried_again, "two more tries")
     document = await gateway.until_state(account, "reconnecting")
+    assert document.fields["reason"]["code"] == "proxy_login"
     assert "name or password" in document.fields["reason"]["sentence"]
     assert document.fields["reason"]["next_step"].startswith("Set the session's proxy")
     message_id = await gateway.send(account, "waits")
