@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import TypeVar
 
-from keepline.domain.link_events import LoggedOut
+import pytest
+
+from keepline.domain.link_events import LinkFailed, LoggedOut
 from keepline.domain.link_settings import LinkSettings, Presence, Proxy
 from keepline.ports.documents import Update
 from keepline.records import accounts
@@ -141,6 +143,31 @@ def test_settings_hold_from_the_first_connection_of_the_next_process() -> None:
         return world.link().through
 
     assert tell(story) == LinkSettings(Presence.AVAILABLE, Proxy.parse(URL))
+
+
+@pytest.mark.parametrize("after_ms", range(0, 2_000, 50))
+def test_a_change_in_the_middle_of_a_reconnect_is_not_forgotten(after_ms: int) -> None:
+    async def story(world: SettingsWorld) -> LinkSettings | None:
+        world.boot()
+        await world.until_code("connected")
+        link, connect = world.link(), world.link().connect
+
+        async def slow_to_answer() -> None:
+            await connect()
+            await asyncio.sleep(0.5)  # The login can be heard before the order is known to be carried out.
+
+        link.connect = slow_to_answer  # type: ignore[method-assign]
+        link.lose_socket(LinkFailed("unreachable"))
+        await asyncio.sleep(after_ms / 1000)
+        await world.change(proxy=URL)
+        await asyncio.sleep(100)
+        assert await world.code() == "connected"
+        message_id = await world.accept("hello", CHAT)
+        await world.until_settled()
+        assert (await world.row(message_id)).fields["wa_message_id"]
+        return world.link().through
+
+    assert tell(story) == LinkSettings(Presence.UNAVAILABLE, Proxy.parse(URL))
 
 
 def test_what_is_on_its_way_is_answered_before_the_connection_moves() -> None:

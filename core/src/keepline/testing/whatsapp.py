@@ -332,8 +332,9 @@ class FakeLink:
         self.settings = settings
 
     async def connect(self) -> None:
+        through = self.settings
         await self._pause()
-        self.through = self.settings
+        self.through = through
         self._barred = False
         self._whatsapp.on_connect(self)
 

@@ -79,7 +79,7 @@ class DeviceRunner:
         self._failures = 0
         self._leaving = False
         self._replaced = False  # once, since it was opened
-        self._was_cut = False  # by the speaker: until a new connection is begun, what is heard is of the old one
+        self._was_cut = False  # or is about to be: until a new connection is begun, what is heard is of the old one
         self._try_again = asyncio.Event()
         self._try_at_once = asyncio.Event()
         self._stalled = asyncio.Event()
@@ -271,6 +271,7 @@ class DeviceRunner:
     async def _move(self) -> None:
         """Connect anew, another way: after what is on its way has been answered, and without a pause for earlier failures."""
         if self._status.state not in TERMINAL_STATES:
+            self._was_cut = True  # What is heard from now on is of a connection that is to go.
             await self._speaker.pause()
             self._try_at_once.set()
             self._try_again.set()
