@@ -10,21 +10,25 @@ from dataclasses import dataclass
 from flask import Flask
 
 from keepline.adapters.firestore import FirestoreDocuments
+from keepline.adapters.key_file import LocalKeyFile
 from keepline.adapters.system_clock import SystemClock
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
+from keepline.ports.keys import KeyWrapper
 from keepline.usecases.access import Access, VerifyToken
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.monitoring import MinuteRound
+from keepline.usecases.proxy_sealing import ProxySealer
+from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Entropy, Sessions
 from keepline_functions.app import create_app
 from keepline_functions.firebase_tokens import FirebaseTokens
 from keepline_functions.logs import write_json_lines
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.services import Services
-from keepline_functions.settings import read_settings
+from keepline_functions.settings import Settings, read_settings
 from keepline_functions.store_health import StoreHealth
 
 _CONNECT_TIMEOUT_S = 10.0
@@ -53,14 +57,23 @@ def bootstrap() -> Process:
 
 
 def assemble(
-    loop: BackgroundLoop, store: DocumentStore, clock: Clock, verify_token: VerifyToken, entropy: Entropy
+    loop: BackgroundLoop,
+    store: DocumentStore,
+    clock: Clock,
+    verify_token: VerifyToken,
+    entropy: Entropy,
+    keys: KeyWrapper | None,
+    *,
+    private_proxies: bool,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
+    sealer = ProxySealer(keys, entropy, private_allowed=private_proxies)
     services = Services(
         loop=loop,
         store=store,
         access=Access(store, clock, verify_token),
-        sessions=Sessions(store, clock, entropy),
+        sessions=Sessions(store, clock, entropy, sealer),
+        session_settings=SessionSettings(store, sealer),
         linking=Linking(store, clock),
         messages=Messages(store, clock, entropy),
         message_lists=MessageLists(store, clock),
@@ -79,7 +92,23 @@ def _start() -> Process:
     except BaseException:
         loop.stop()
         raise
-    return assemble(loop, store, SystemClock(), FirebaseTokens(settings.project), secrets.token_bytes)
+    return assemble(
+        loop,
+        store,
+        SystemClock(),
+        FirebaseTokens(settings.project),
+        secrets.token_bytes,
+        _wrapping_keys(settings),
+        private_proxies=settings.private_proxies,
+    )
+
+
+def _wrapping_keys(settings: Settings) -> KeyWrapper | None:
+    if settings.kms_key is not None:
+        from keepline.adapters.kms_keys import KmsKeys  # Its client takes a while to load.
+
+        return KmsKeys(settings.kms_key)
+    return LocalKeyFile(settings.key_file) if settings.key_file is not None else None
 
 
 async def _open_store(project: str) -> FirestoreDocuments:

@@ -12,9 +12,12 @@ from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from keepline.domain.errors import InvalidInput, KeeplineError
+from keepline.domain.link_settings import Presence
 from keepline.domain.message import OnDoubt
+from keepline.domain.pacing import NORMAL
 from keepline.domain.send_options import Priority, SendOptions
 from keepline.usecases.message_lists import PAGE_MESSAGES_MAX
+from keepline.usecases.session_settings import Changes, ProxyChoice
 
 BODY_BYTES_MAX = 1024 * 1024
 PAGE_MESSAGES_DEFAULT = 50
@@ -48,12 +51,36 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+Pace = Literal["careful", "normal", "off"]
+
+
 class CreateSession(_Body):
     """Body of `POST /api/sessions/create`; without an id one is made."""
 
     session_id: str | None = None
     on_doubt: Literal["resend", "hold"] | None = None
-    pacing: Literal["careful", "normal", "off"] | None = None
+    pacing: Pace | None = None
+    presence: Literal["available", "unavailable"] | None = None
+    proxy: str | None = Field(None, repr=False)
+
+
+class ChangeSession(_Body):
+    """Body of `PATCH /api/sessions/{session_id}`. What is not there stays; what is null goes back to its default."""
+
+    on_doubt: Literal["resend", "hold"] | None = None
+    presence: Literal["available", "unavailable"] | None = None
+    proxy: str | None = Field(None, repr=False)
+    pacing: Pace | None = None
+
+    def changes(self) -> Changes:
+        """What the caller wants to be different."""
+        named = self.model_fields_set
+        return Changes(
+            on_doubt=OnDoubt(self.on_doubt or OnDoubt.RESEND) if "on_doubt" in named else None,
+            presence=Presence(self.presence or Presence.UNAVAILABLE) if "presence" in named else None,
+            proxy=ProxyChoice(self.proxy) if "proxy" in named else None,
+            pacing=(self.pacing or NORMAL.name) if "pacing" in named else None,
+        )
 
 
 class SendMessage(_Body):

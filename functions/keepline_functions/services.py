@@ -13,6 +13,7 @@ from keepline.usecases.access import Access
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
+from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Sessions
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.store_health import StoreHealth
@@ -32,6 +33,7 @@ class Services:
     store: DocumentStore
     access: Access
     sessions: Sessions
+    session_settings: SessionSettings
     linking: Linking
     messages: Messages
     message_lists: MessageLists

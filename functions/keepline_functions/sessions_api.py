@@ -1,15 +1,16 @@
-"""`/api/sessions`: create, list, look, delete; and a session's standby device."""
+"""`/api/sessions`: create, list, look, change, delete; and a session's standby device."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from keepline.domain.link_settings import Presence
 from keepline.domain.message import OnDoubt
 from keepline.domain.pacing import NORMAL
 from keepline.records.api_keys import ADMIN, READ
 from keepline_functions.auth import caller, needs
-from keepline_functions.schemas import CreateSession, read_body
+from keepline_functions.schemas import ChangeSession, CreateSession, read_body
 from keepline_functions.services import services
 from keepline_functions.views import session_json
 
@@ -21,10 +22,10 @@ routes = Blueprint("sessions", __name__)
 def create() -> ResponseReturnValue:
     body = read_body(CreateSession, request, may_be_empty=True)
     on_doubt = OnDoubt(body.on_doubt) if body.on_doubt else OnDoubt.RESEND
-    view = services().run(
-        services().sessions.create(caller().tenant, body.session_id, on_doubt, body.pacing or NORMAL.name)
-    )
-    return jsonify(session_json(view)), 201
+    presence = Presence(body.presence) if body.presence else Presence.UNAVAILABLE
+    pacing = body.pacing or NORMAL.name
+    creating = services().sessions.create(caller().tenant, body.session_id, on_doubt, presence, body.proxy, pacing)
+    return jsonify(session_json(services().run(creating))), 201
 
 
 @routes.get("/api/sessions")
@@ -37,6 +38,14 @@ def of_caller() -> ResponseReturnValue:
 @routes.get("/api/sessions/<session_id>/status")
 @needs(READ)
 def status(session_id: str) -> ResponseReturnValue:
+    return jsonify(session_json(services().run(services().sessions.look(caller().tenant, session_id))))
+
+
+@routes.patch("/api/sessions/<session_id>")
+@needs(ADMIN)
+def change(session_id: str) -> ResponseReturnValue:
+    changes = read_body(ChangeSession, request).changes()
+    services().run(services().session_settings.change(caller().tenant, session_id, changes))
     return jsonify(session_json(services().run(services().sessions.look(caller().tenant, session_id))))
 
 

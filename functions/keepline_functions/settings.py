@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 # Google's alphabet for project ids, with the domain-scoped form of old ones; its least length is left to Google.
 _PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
+
+
+_KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 
 
 class SettingsError(Exception):
@@ -16,10 +20,17 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`project` is the Google Cloud project. `in_cloud` is true on Cloud Run, where logs are read as JSON lines."""
+    """`project` is the Google Cloud project. `in_cloud` is true on Cloud Run, where logs are read as JSON lines.
+
+    What seals a proxy's address: the Cloud KMS key `kms_key` or the `key_file`, or nothing, and then no proxy can be set.
+    `private_proxies`: sessions may name proxies that have private addresses.
+    """
 
     project: str
     in_cloud: bool
+    kms_key: str | None = None
+    key_file: Path | None = None
+    private_proxies: bool = False
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -37,4 +48,18 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(
             "FIREBASE_AUTH_EMULATOR_HOST is set in the cloud: remove it, sign-in tokens would go unchecked."
         )
-    return Settings(project, in_cloud)
+    kms_key, key_file = _wrapping_key(environment)
+    private = environment.get("KEEPLINE_PRIVATE_PROXIES", "").strip() or "refuse"
+    if private not in ("allow", "refuse"):
+        raise SettingsError("KEEPLINE_PRIVATE_PROXIES must be allow or refuse.")
+    return Settings(project, in_cloud, kms_key, key_file, private == "allow")
+
+
+def _wrapping_key(environment: Mapping[str, str]) -> tuple[str | None, Path | None]:
+    kms_key = environment.get("KEEPLINE_KMS_KEY", "").strip()
+    key_file = environment.get("KEEPLINE_KEY_FILE", "").strip()
+    if kms_key and key_file:
+        raise SettingsError("Set KEEPLINE_KMS_KEY or KEEPLINE_KEY_FILE, not both: the one that the connectors have.")
+    if kms_key and not _KMS_KEY.fullmatch(kms_key):
+        raise SettingsError("KEEPLINE_KMS_KEY must look like projects/P/locations/L/keyRings/R/cryptoKeys/K.")
+    return kms_key or None, Path(key_file) if key_file else None

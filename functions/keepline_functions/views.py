@@ -8,6 +8,7 @@ from typing import Any
 from keepline.domain.session import Reason
 from keepline.domain.views import Proof, message_error
 from keepline.records.accounts import LinkLife
+from keepline.records.link_settings import SealedProxy
 from keepline.usecases.linking import device_reason
 from keepline.usecases.message_views import Delivery, MessageView
 from keepline.usecases.sessions import DeviceView, SessionView
@@ -47,7 +48,9 @@ def session_json(view: SessionView) -> dict[str, Any]:
         "devices": [_device_json(device) for device in view.devices],
         "standby": view.standby.value,
         "on_doubt": account.on_doubt.value,
-        "pacing": account.pacing,
+        "pacing": account.settings.pacing,
+        "presence": account.settings.presence.value,
+        "proxy": _proxy_json(account.settings.proxy),
         "queue": {
             "queued": view.queued,
             "oldest_s": round(view.oldest_queued_s, 3) if view.oldest_queued_s is not None else None,
@@ -107,6 +110,12 @@ def _activity_json(life: LinkLife) -> dict[str, Any] | None:
     if life.last_activity_at is None:
         return None
     return {"at": rfc3339(life.last_activity_at), "kind": life.last_activity}
+
+
+def _proxy_json(proxy: SealedProxy | None) -> dict[str, Any] | None:
+    if proxy is None:
+        return None
+    return {"scheme": proxy.scheme, "host": proxy.host, "port": proxy.port, "has_credentials": proxy.has_credentials}
 
 
 def _proof_json(proof: Proof | None) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from keepline.records.outbox import Authority
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
+from keepline.usecases.proxy_sealing import ProxySealer
 from keepline.usecases.sessions import Sessions
 from keepline.usecases.withdrawing import expire
 
@@ -31,7 +32,7 @@ ACCOUNT = "demo_shop"
 class Api:
     def __init__(self, store: DocumentStore) -> None:
         self.store = store
-        self.sessions = Sessions(store, CLOCK, os.urandom)
+        self.sessions = Sessions(store, CLOCK, os.urandom, ProxySealer(None, os.urandom, private_allowed=False))
         self.linking = Linking(store, CLOCK)
         self.messages = Messages(store, CLOCK, os.urandom)
         self.lists = MessageLists(store, CLOCK)

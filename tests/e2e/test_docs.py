@@ -72,12 +72,12 @@ def test_the_architecture_page_lists_every_state_and_reason() -> None:
 def test_the_api_page_and_the_readme_list_every_route() -> None:
     routes = set()
     for file in (ROOT / "functions" / "keepline_functions").glob("*_api.py"):
-        for method, path in re.findall(r'@routes\.(get|post|delete)\("([^"]+)"\)', file.read_text()):
+        for method, path in re.findall(r'@routes\.(get|post|patch|delete)\("([^"]+)"\)', file.read_text()):
             routes.add((method.upper(), re.sub(r"<(\w+)>", r"{}", path)))
     for page in (DOCS / "api.md", ROOT / "README.md"):
         listed = {
             (method, re.sub(r"\{\w+\}", "{}", path))
-            for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`?\s]*)", page.read_text())
+            for method, path in re.findall(r"`(GET|POST|PATCH|DELETE) (/[^`?\s]*)", page.read_text())
         }
         assert listed == routes, page.name
 

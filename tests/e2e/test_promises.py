@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -58,6 +59,20 @@ def test_a_repeat_with_the_same_key_is_the_same_message(api: Api, phones: Phones
     headers = {"Idempotency-Key": "order-17"}
     assert api.refusal("POST", "/api/messages/send", json=other, headers=headers) == (409, "idempotency_mismatch")
     assert phones.texts(friend) == ["once"]
+
+
+def test_a_running_session_follows_what_is_changed_of_it(api: Api, phones: Phones, session: Session) -> None:
+    friend, path = phones.new_number(), f"/api/sessions/{session.id}"
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    changed = api.json("PATCH", path, json={"proxy": f"socks5://someone:secret@127.0.0.1:{port}"})
+    assert changed["proxy"] == {"scheme": "socks5", "host": "127.0.0.1", "port": port, "has_credentials": True}
+    eventually(lambda: api.status(session.id)["reason"]["code"] == "proxy_unreachable", "the proxy is named")
+    accepted = api.send(session.id, friend, "through")
+    api.json("PATCH", path, json={"proxy": None, "presence": "available"})
+    api.wait_for_delivery(accepted["message_id"])
+    assert api.status(session.id)["presence"] == "available"
+    eventually(lambda: phones.json("GET", f"/phones/{session.phone}/presence")["online"], "the number is seen online")
 
 
 def test_ten_messages_that_wait_at_a_kill_of_the_connector_arrive_once(

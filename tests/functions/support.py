@@ -21,6 +21,7 @@ from keepline.records.accounts import Account, LinkLife
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.testing.documents import MemoryDocuments
+from keepline.testing.keys import MemoryKeys
 from keepline_functions.bootstrap import Process, assemble
 from keepline_functions.loop import BackgroundLoop
 
@@ -109,7 +110,10 @@ class World:
         self.loop = BackgroundLoop()
         self.store = FaultyDocuments(self.clock)
         self.tokens: dict[str, str] = {}
-        self.process: Process = assemble(self.loop, self.store, self.clock, self._verify, secrets.token_bytes)
+        self.keys = MemoryKeys()
+        self.process: Process = assemble(
+            self.loop, self.store, self.clock, self._verify, secrets.token_bytes, self.keys, private_proxies=False
+        )
         self.client: FlaskClient = self.process.app.test_client()
         self.anna = self.add_key("anna")
         self.bert = self.add_key("bert")
@@ -164,7 +168,6 @@ class World:
                 session_id=session,
                 tag_key=secrets.token_bytes(32),
                 status=status,
-                pacing="normal",
             )
         )
         self.commit(

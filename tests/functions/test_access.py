@@ -16,6 +16,7 @@ PRIVATE = [
     ("POST", "/api/sessions/create"),
     ("GET", "/api/sessions"),
     ("GET", "/api/sessions/shop/status"),
+    ("PATCH", "/api/sessions/shop"),
     ("DELETE", "/api/sessions/shop"),
     ("POST", "/api/sessions/shop/standby"),
     ("DELETE", "/api/sessions/shop/standby"),
@@ -97,6 +98,7 @@ OF_SCOPE = {
         ("POST", "/api/sessions/create"),
         ("POST", "/api/sessions/shop/standby"),
         ("DELETE", "/api/sessions/shop/standby"),
+        ("PATCH", "/api/sessions/shop"),
         ("DELETE", "/api/sessions/shop"),
     },
 }

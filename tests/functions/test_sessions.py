@@ -26,6 +26,8 @@ SHAPE = {
     "standby",
     "on_doubt",
     "pacing",
+    "presence",
+    "proxy",
     "queue",
     "created_at",
 }
@@ -63,6 +65,8 @@ def test_a_new_session_waits_for_a_connector(world: World) -> None:
         "on_doubt": "resend",
         "pacing": "normal",
         "queue": {"queued": 0, "oldest_s": None, "held": None},
+        "presence": "unavailable",
+        "proxy": None,
         "created_at": "2026-03-01T12:00:00.000Z",
     }
     assert world.get("/api/sessions/shop/status").get_json() == answer.get_json()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from keepline_functions.settings import Settings, SettingsError, read_settings
+
+KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
 
 
 @pytest.mark.parametrize(
@@ -16,6 +20,18 @@ from keepline_functions.settings import Settings, SettingsError, read_settings
         ({"KEEPLINE_PROJECT": "example.com:old-1"}, Settings("example.com:old-1", False)),
         ({"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api"}, Settings("real-project", True)),
         ({"KEEPLINE_PROJECT": "demo-keepline", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"}, Settings("demo-keepline", False)),
+        (
+            {
+                "KEEPLINE_PROJECT": "demo-keepline",
+                "KEEPLINE_KEY_FILE": "/keys.json",
+                "KEEPLINE_PRIVATE_PROXIES": "allow",
+            },
+            Settings("demo-keepline", False, key_file=Path("/keys.json"), private_proxies=True),
+        ),
+        (
+            {"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_PRIVATE_PROXIES": "refuse"},
+            Settings("demo-keepline", False, kms_key=KMS_KEY),
+        ),
     ],
 )
 def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
@@ -29,6 +45,9 @@ def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
         ({"KEEPLINE_PROJECT": ""}, "KEEPLINE_PROJECT"),
         ({"KEEPLINE_PROJECT": "My Project"}, "My Project"),
         ({"KEEPLINE_PROJECT": "123456"}, "123456"),
+        ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": "sessions"}, "KEEPLINE_KMS_KEY"),
+        ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_KEY_FILE": "/k"}, "not both"),
+        ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_PRIVATE_PROXIES": "yes"}, "KEEPLINE_PRIVATE_PROXIES"),
         (
             {"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"},
             "FIREBASE_AUTH_EMULATOR_HOST",

@@ -22,6 +22,7 @@ from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Document, StoreConflict, StoreUnavailable
 from keepline.records import accounts, outbox
 from keepline.records.accounts import Account
+from keepline.records.link_settings import StoredSettings
 from keepline.records.outbox import NewMessage
 from keepline_local.emulators import firestore_emulator
 from keepline_local.processes import Child, spawn
@@ -91,7 +92,7 @@ class Gateway:
                 session_id=session,
                 tag_key=os.urandom(32),
                 status=WAITING_FOR_CONNECTOR,
-                pacing=pacing,
+                settings=StoredSettings(pacing=pacing),
             )
         )
         return account

@@ -84,6 +84,7 @@ class Process:
             "here",
             EXTREME,
             self._renewed,
+            outside.keys,
         )
         self._start(connector.run())
 
@@ -196,6 +197,7 @@ class Runners:
             outside.silent.__contains__,
             self._pace,
             QUIET_HOURS_KEEP_ALIVE_S,
+            outside.keys,
         )
         self._runners.append(runner)
         feeds = (self._feed_rows(runner), self._feed_authority(runner), self._feed_questions(runner, slot))

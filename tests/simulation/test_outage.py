@@ -18,6 +18,7 @@ from keepline.domain.reconnect import REACHED_SPREAD_S, REFUSED_WAIT_S, STABLE_A
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.records import accounts
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device
+from keepline.records.link_settings import StoredSettings
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
@@ -65,7 +66,7 @@ class Fleet:
                     tenant="demo",
                     session_id=account.removeprefix("demo_"),
                     tag_key=bytes(32),
-                    pacing="off",
+                    settings=StoredSettings(pacing="off"),
                     status=WAITING_FOR_CONNECTOR,
                 )
             )

@@ -15,6 +15,7 @@ from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Create, Document, Put, Query, Update, Where, Write
 from keepline.records import accounts, outbox, session_docs
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device
+from keepline.records.link_settings import StoredSettings
 from keepline.records.outbox import Authority, NewMessage
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
@@ -70,7 +71,7 @@ class World:
                 session_id="s1",
                 tag_key=bytes(32),
                 status=WAITING_FOR_CONNECTOR,
-                pacing="off",
+                settings=StoredSettings(pacing="off"),
             )
         )
         if self.standby or self.bare:

@@ -6,6 +6,9 @@ import base64
 import socket
 import struct
 import threading
+from typing import Any
+
+from keepline_connector.cell.egress import Egress, Report
 
 LIMIT_S = 10.0
 TARGET = "web.whatsapp.com:443"
@@ -136,6 +139,15 @@ class SocksProxy(FarEnd):
         self.asked.append(f"{host}:{int.from_bytes(connection.recv(2), 'big')}")
         connection.sendall(b"\x05" + bytes([self._reply]) + b"\x00" + self._bound + b"\x00\x00")
         return self._reply == 0
+
+
+def open_exit(
+    egress: Egress, device: str, upstream: str, report: Report, *others: Any, public_only: bool = False
+) -> str:
+    """An exit of a device that leads through `upstream`."""
+    proxy = egress.open(device, report, *others)
+    egress.route(device, upstream, public_only=public_only)
+    return proxy
 
 
 def read_head(connection: socket.socket) -> bytes:

@@ -13,5 +13,7 @@ from keepline_connector.cell.last_resort import LastResort
 if __name__ == "__main__":
     upstream, seconds, *rest = sys.argv[1:]
     egress = Egress(Fence(SystemClock().monotonic_s() + float(seconds)), LastResort() if rest else None)
-    print(egress.open("device", upstream, lambda kind, age_ms: None), flush=True)
+    proxy = egress.open("device", lambda kind, age_ms: None)
+    egress.route("device", upstream, public_only=False)
+    print(proxy, flush=True)
     threading.Event().wait()

@@ -13,6 +13,7 @@ from keepline.adapters.key_file import create_key_file
 from keepline.domain import link_events
 from keepline.domain.compaction import RestorePolicy
 from keepline.domain.link_events import LinkEvent
+from keepline.domain.link_settings import Proxy
 from keepline_connector import frames
 from keepline_connector.cell.folder_lock import FolderLock
 from keepline_connector.cell.journal import WINDOW_MAX, Journal
@@ -205,8 +206,11 @@ def test_settings_are_read() -> None:
     settings = read_settings({**GOOD, "KEEPLINE_UPSTREAM_PROXY": "http://127.0.0.1:3128"})
     assert settings.connector == "connector-1"
     assert settings.data_dir.is_absolute()
-    assert settings.upstream_proxy == "http://127.0.0.1:3128"
+    assert settings.upstream_proxy == Proxy("http", "127.0.0.1", 3128)
     assert read_settings(GOOD).upstream_proxy is None
+    assert "secret" not in repr(read_settings({**GOOD, "KEEPLINE_UPSTREAM_PROXY": "socks5://user:secret@host"}))
+    assert not read_settings(GOOD).private_proxies
+    assert read_settings({**GOOD, "KEEPLINE_PRIVATE_PROXIES": "allow"}).private_proxies
     assert read_settings(GOOD).restore_policy is RestorePolicy.REFUSE
     assert read_settings({**GOOD, "KEEPLINE_RESTORE_POLICY": "fallback"}).restore_policy is RestorePolicy.FALLBACK
 
@@ -234,8 +238,9 @@ def test_sessions_are_wrapped_by_cloud_kms_or_by_a_file_that_is_there(tmp_path: 
         ("KEEPLINE_HEALTH_PORT", "70000"),
         ("KEEPLINE_KMS_KEY", "sessions"),
         ("KEEPLINE_RESTORE_POLICY", "hope"),
-        ("KEEPLINE_UPSTREAM_PROXY", "socks5://x:1"),
-        ("KEEPLINE_UPSTREAM_PROXY", "http://user:secret@host:1"),
+        ("KEEPLINE_PRIVATE_PROXIES", "yes"),
+        ("KEEPLINE_UPSTREAM_PROXY", "socks4://x:1"),
+        ("KEEPLINE_UPSTREAM_PROXY", "https://user:secret@host:1"),
     ],
 )
 def test_a_wrong_setting_is_named_and_not_repeated(name: str, value: str) -> None:

@@ -15,7 +15,7 @@ from keepline.domain.link_quality import PathSample
 from keepline_connector.cell import egress as egress_module
 from keepline_connector.cell import path
 from keepline_connector.cell.egress import Egress
-from tests.unit.egress_support import LIMIT_S, FarEnd, dial
+from tests.unit.egress_support import LIMIT_S, FarEnd, dial, open_exit
 
 
 def nothing(kind: str, age_ms: int) -> None:
@@ -35,7 +35,7 @@ def egress() -> Egress:
 
 
 def test_bytes_go_both_ways_through_the_upstream_proxy(egress: Egress, far_end: FarEnd) -> None:
-    proxy = egress.open("carry", far_end.url, nothing)
+    proxy = open_exit(egress, "carry", far_end.url, nothing)
     client, answer = dial(proxy)
     assert answer.startswith(b"HTTP/1.1 200")
     client.sendall(b"hello")
@@ -45,7 +45,7 @@ def test_bytes_go_both_ways_through_the_upstream_proxy(egress: Egress, far_end: 
 
 
 def test_more_than_the_buffers_hold_arrives_whole(egress: Egress, far_end: FarEnd) -> None:
-    client, _ = dial(egress.open("much", far_end.url, nothing))
+    client, _ = dial(open_exit(egress, "much", far_end.url, nothing))
     sent = bytes(range(256)) * 40_000
     got = bytearray()
     client.setblocking(False)
@@ -61,7 +61,7 @@ def test_more_than_the_buffers_hold_arrives_whole(egress: Egress, far_end: FarEn
 
 @pytest.mark.parametrize("target", ["example.com:443", "evilwhatsapp.com:443", "web.whatsapp.com", "127.0.0.1:22"])
 def test_only_whatsapp_can_be_reached(egress: Egress, far_end: FarEnd, target: str) -> None:
-    proxy = egress.open(target, far_end.url, nothing)
+    proxy = open_exit(egress, target, far_end.url, nothing)
     client, answer = dial(proxy, target)
     assert answer.startswith(b"HTTP/1.1 403")
     assert client.recv(10) == b""
@@ -72,15 +72,15 @@ def test_only_whatsapp_can_be_reached(egress: Egress, far_end: FarEnd, target: s
 def test_an_upstream_that_is_down_is_a_502(egress: Egress) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         nobody = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    proxy = egress.open("down", nobody, nothing)
+    proxy = open_exit(egress, "down", nobody, nothing)
     _, answer = dial(proxy)
     assert answer.startswith(b"HTTP/1.1 502")
     egress.close("down")
 
 
 def test_closing_a_device_cuts_its_socket_at_once_and_no_other(egress: Egress, far_end: FarEnd) -> None:
-    cut = dial(egress.open("cut", far_end.url, nothing))[0]
-    kept = dial(egress.open("kept", far_end.url, nothing))[0]
+    cut = dial(open_exit(egress, "cut", far_end.url, nothing))[0]
+    kept = dial(open_exit(egress, "kept", far_end.url, nothing))[0]
     egress.close("cut")
     assert cut.recv(10) == b""
     kept.sendall(b"still here")
@@ -89,7 +89,7 @@ def test_closing_a_device_cuts_its_socket_at_once_and_no_other(egress: Egress, f
 
 
 def test_a_connection_that_comes_while_its_exit_closes_does_not_hang(egress: Egress, far_end: FarEnd) -> None:
-    port = int(egress.open("closing", far_end.url, nothing).rpartition(":")[2])
+    port = int(open_exit(egress, "closing", far_end.url, nothing).rpartition(":")[2])
     busy = threading.Event()
     egress._loop.call_soon_threadsafe(busy.wait, LIMIT_S)
     client = socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S)
@@ -104,7 +104,7 @@ def test_a_connection_that_comes_while_its_exit_closes_does_not_hang(egress: Egr
 
 
 def test_a_cut_is_a_reset_and_leaves_the_exit_open(egress: Egress, far_end: FarEnd) -> None:
-    proxy = egress.open("again", far_end.url, nothing)
+    proxy = open_exit(egress, "again", far_end.url, nothing)
     client, _ = dial(proxy)
     egress.cut("again")
     assert far_end.wait_for_end() == "reset"
@@ -114,7 +114,7 @@ def test_a_cut_is_a_reset_and_leaves_the_exit_open(egress: Egress, far_end: FarE
 
 
 def test_the_last_words_before_the_library_hangs_up_still_leave(egress: Egress, far_end: FarEnd) -> None:
-    client, _ = dial(egress.open("last", far_end.url, nothing))
+    client, _ = dial(open_exit(egress, "last", far_end.url, nothing))
     client.sendall(b"good bye")
     client.close()
     assert far_end.wait_for_end() == "closed"
@@ -125,7 +125,7 @@ def test_the_last_words_before_the_library_hangs_up_still_leave(egress: Egress, 
 def test_cutting_a_tunnel_is_no_error_in_the_log(
     egress: Egress, far_end: FarEnd, caplog: pytest.LogCaptureFixture
 ) -> None:
-    proxy = egress.open("quiet", far_end.url, nothing)
+    proxy = open_exit(egress, "quiet", far_end.url, nothing)
     for _ in range(2):
         client, _ = dial(proxy)
         egress.cut("quiet")
@@ -133,14 +133,14 @@ def test_cutting_a_tunnel_is_no_error_in_the_log(
     dial(proxy)
     egress.close("quiet")
     # The cut of another device comes after all that this one has left to the loop.
-    egress.open("next", far_end.url, nothing)
+    open_exit(egress, "next", far_end.url, nothing)
     egress.close("next")
     assert caplog.records == []
 
 
 def test_a_standing_tunnel_reports_fresh_evidence(egress: Egress, far_end: FarEnd) -> None:
     reports: queue.Queue[tuple[str, int]] = queue.Queue()
-    proxy = egress.open("evidence", far_end.url, lambda kind, age_ms: reports.put((kind, age_ms)))
+    proxy = open_exit(egress, "evidence", far_end.url, lambda kind, age_ms: reports.put((kind, age_ms)))
     client, _ = dial(proxy)
     client.sendall(b"x")
     client.recv(1)
@@ -153,10 +153,12 @@ def test_a_standing_tunnel_reports_fresh_evidence(egress: Egress, far_end: FarEn
 def test_a_media_connection_is_no_evidence_for_the_chat_connection(egress: Egress, far_end: FarEnd) -> None:
     of_media: queue.Queue[str] = queue.Queue()
     of_chat: queue.Queue[str] = queue.Queue()
-    media, _ = dial(egress.open("media", far_end.url, lambda kind, age_ms: of_media.put(kind)), "mmg.whatsapp.net:443")
+    media, _ = dial(
+        open_exit(egress, "media", far_end.url, lambda kind, age_ms: of_media.put(kind)), "mmg.whatsapp.net:443"
+    )
     media.sendall(b"picture")
     assert media.recv(100) == b"picture"
-    chat, _ = dial(egress.open("chat", far_end.url, lambda kind, age_ms: of_chat.put(kind)))
+    chat, _ = dial(open_exit(egress, "chat", far_end.url, lambda kind, age_ms: of_chat.put(kind)))
     assert of_chat.get(timeout=LIMIT_S)
     assert of_chat.get(timeout=LIMIT_S)
     assert of_media.empty()
@@ -167,7 +169,7 @@ def test_a_media_connection_is_no_evidence_for_the_chat_connection(egress: Egres
 
 def sampled(egress: Egress, device: str, far_end: FarEnd) -> tuple[socket.socket, queue.Queue[PathSample]]:
     samples: queue.Queue[PathSample] = queue.Queue()
-    client, _ = dial(egress.open(device, far_end.url, nothing, samples.put))
+    client, _ = dial(open_exit(egress, device, far_end.url, nothing, samples.put))
     return client, samples
 
 

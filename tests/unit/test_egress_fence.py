@@ -20,7 +20,7 @@ from keepline_connector.cell.egress import Egress
 from keepline_connector.cell.fence import Fence
 from keepline_connector.cell.last_resort import LastResort
 from keepline_connector.cell.path import missing_options
-from tests.unit.egress_support import LIMIT_S, FarEnd, dial
+from tests.unit.egress_support import LIMIT_S, FarEnd, dial, open_exit
 
 CLOCK = SystemClock()
 
@@ -92,7 +92,7 @@ def test_a_closed_fence_is_opened_by_a_renewal_only() -> None:
 def test_a_chunk_after_the_deadline_does_not_leave_and_the_socket_is_reset(far_end: FarEnd) -> None:
     clock = Hands()
     egress = Egress(Fence(math.inf, now_s=clock))
-    client, _ = dial(egress.open("device", far_end.url, nothing))
+    client, _ = dial(open_exit(egress, "device", far_end.url, nothing))
     client.sendall(b"before")
     assert client.recv(10) == b"before"
     clock.now_s = math.inf
@@ -104,7 +104,7 @@ def test_a_chunk_after_the_deadline_does_not_leave_and_the_socket_is_reset(far_e
 
 def test_an_idle_socket_is_reset_when_the_lease_runs_out(far_end: FarEnd) -> None:
     egress = Egress(Fence(CLOCK.monotonic_s() + 0.3))
-    client, answer = dial(egress.open("device", far_end.url, nothing))
+    client, answer = dial(open_exit(egress, "device", far_end.url, nothing))
     assert answer.startswith(b"HTTP/1.1 200")
     assert client.recv(10) == b""
     late_s = CLOCK.monotonic_s() - egress._fence.deadline_s
@@ -115,7 +115,7 @@ def test_an_idle_socket_is_reset_when_the_lease_runs_out(far_end: FarEnd) -> Non
 
 def test_while_the_lease_is_renewed_the_socket_stands(far_end: FarEnd) -> None:
     egress = Egress(Fence(CLOCK.monotonic_s() + 0.3))
-    client, _ = dial(egress.open("device", far_end.url, nothing))
+    client, _ = dial(open_exit(egress, "device", far_end.url, nothing))
     start_s = CLOCK.monotonic_s()
     while CLOCK.monotonic_s() < start_s + 0.6:
         egress.renew(CLOCK.monotonic_s() + 0.3)
@@ -127,7 +127,7 @@ def test_while_the_lease_is_renewed_the_socket_stands(far_end: FarEnd) -> None:
 
 def test_without_a_lease_there_is_no_connection_and_with_a_new_one_there_is(far_end: FarEnd) -> None:
     egress = Egress(Fence(CLOCK.monotonic_s()))
-    proxy = egress.open("device", far_end.url, nothing)
+    proxy = open_exit(egress, "device", far_end.url, nothing)
     assert dial(proxy)[1].startswith(b"HTTP/1.1 503")
     assert far_end.asked == []
     egress.renew(CLOCK.monotonic_s() + LIMIT_S)
@@ -142,7 +142,7 @@ def test_a_connection_of_before_a_gap_is_cut_although_the_lease_is_back(far_end:
     clock = Hands()
     fence = Fence(200.0, now_s=clock)
     egress = Egress(fence)
-    client, _ = dial(egress.open("device", far_end.url, nothing))
+    client, _ = dial(open_exit(egress, "device", far_end.url, nothing))
     # The whole gap lies between two looks of the egress.
     clock.now_s = 201.0
     fence.renew(300.0)
@@ -154,7 +154,7 @@ def test_a_connection_of_before_a_gap_is_cut_although_the_lease_is_back(far_end:
 
 def test_giving_the_lease_back_cuts_before_it_returns(far_end: FarEnd) -> None:
     egress = Egress()
-    client, _ = dial(egress.open("device", far_end.url, nothing))
+    client, _ = dial(open_exit(egress, "device", far_end.url, nothing))
     egress.fence_off()
     assert egress.status().tunnels == 0
     assert far_end.wait_for_end() == "reset"
@@ -166,7 +166,7 @@ def test_the_rest_of_a_chunk_that_did_not_fit_does_not_leave_later() -> None:
     far_end = FarEnd(read=False)
     clock = Hands()
     egress = Egress(Fence(math.inf, now_s=clock))
-    client, _ = dial(egress.open("device", far_end.url, nothing))
+    client, _ = dial(open_exit(egress, "device", far_end.url, nothing))
     client.settimeout(0.3)
     with pytest.raises(TimeoutError):
         while True:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import socket
 
 import pytest
 
+from keepline_connector.cell import egress as egress_module
 from keepline_connector.cell.egress import Egress
-from keepline_connector.cell.upstream import Upstream, UpstreamUnusable
-from tests.unit.egress_support import FarEnd, HttpProxy, SocksProxy, dial
+from tests.unit.egress_support import FarEnd, HttpProxy, SocksProxy, dial, open_exit
 
 SECRET = "p@ss/w:rd"
 IN_A_URL = "p%40ss%2Fw%3Ard"
@@ -25,7 +26,7 @@ def egress() -> Egress:
 
 def answer_through(egress: Egress, far_end: FarEnd, url: str, said: bytes = b"hello") -> bytes:
     """What comes back through a proxy at `url`, or the exit's refusal."""
-    client, answer = dial(egress.open("device", url, nothing))
+    client, answer = dial(open_exit(egress, "device", url, nothing))
     try:
         if not answer.startswith(b"HTTP/1.1 200"):
             return answer
@@ -83,7 +84,7 @@ def test_what_keeps_failing_is_logged_once_and_once_more_when_it_heals(
 ) -> None:
     far_end = SocksProxy()
     working, far_end.welcome = far_end.welcome, lambda connection: False  # type: ignore[method-assign]
-    exit_of_device = egress.open("device", f"socks5://{far_end.address}", nothing)
+    exit_of_device = open_exit(egress, "device", f"socks5://{far_end.address}", nothing)
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             assert dial(exit_of_device)[1].startswith(b"HTTP/1.1 502")
@@ -99,33 +100,90 @@ def test_what_keeps_failing_is_logged_once_and_once_more_when_it_heals(
     far_end.stop()
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "proxy:1080",
-        "https://me:secret@proxy",
-        "socks4://me:secret@proxy:1080",
-        "socks5://me:secret@proxy:port",
-        "socks5://me:secret@",
-        "socks5://me:secret@proxy/path",
-        "socks5://me:secret@[proxy",
-        "http://me:secret" + "x" * 250 + "@proxy",
-        "http://m%3Ae:secret@proxy",
-    ],
-)
-def test_an_address_that_cannot_be_used_is_refused_without_being_quoted(url: str) -> None:
-    with pytest.raises(UpstreamUnusable) as refused:
-        Upstream.parse(url)
-    assert "http://" in str(refused.value)
-    assert "secret" not in str(refused.value)
-    assert refused.value.__cause__ is None
+def test_a_device_is_led_another_way_from_its_next_connection_on(egress: Egress) -> None:
+    first, second = SocksProxy(), SocksProxy(("me", SECRET))
+    proxy = open_exit(egress, "led", f"socks5://{first.address}", nothing)
+    standing, _ = dial(proxy)
+    egress.route("led", f"socks5://me:{IN_A_URL}@{second.address}", public_only=False)
+    standing.sendall(b"still here")
+    assert standing.recv(100) == b"still here"
+    moved, _ = dial(proxy)
+    moved.sendall(b"moved")
+    assert moved.recv(100) == b"moved"
+    assert (bytes(first.got), bytes(second.got)) == (b"still here", b"moved")
+    egress.close("led")
+    for end in (standing, moved, first, second):
+        end.close() if not isinstance(end, FarEnd) else end.stop()
 
 
-def test_a_proxy_shows_where_it_is_and_not_who_we_are() -> None:
-    upstream = Upstream.parse(f"socks5://someone:{IN_A_URL}@proxy.example")
-    assert (upstream.host, upstream.port) == ("proxy.example", 1080)
-    assert (upstream.name, upstream.password) == ("someone", SECRET)
-    assert "proxy.example" in repr(upstream)
-    assert SECRET not in repr(upstream)
-    assert "someone" not in repr(upstream)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_private_address_is_not_dialled_for_a_session_whatever_its_name_is(egress: Egress, host: str) -> None:
+    far_end, told = SocksProxy(), list[str]()
+    port = far_end.address.rpartition(":")[2]
+    url = f"socks5://{host}:{port}"
+    proxy = open_exit(egress, "private", url, nothing, None, told.append, public_only=True)
+    assert dial(proxy)[1].startswith(b"HTTP/1.1 502")
+    assert told == ["proxy_not_allowed"]
+    assert not far_end.connections
+    egress.route("private", url, public_only=False)
+    assert dial(proxy)[1].startswith(b"HTTP/1.1 200")
+    egress.close("private")
+    far_end.stop()
+
+
+def test_an_address_that_turned_private_after_it_was_accepted_is_not_dialled(
+    egress: Egress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far_end, told = SocksProxy(), list[str]()
+    port = int(far_end.address.rpartition(":")[2])
+    real = socket.getaddrinfo
+
+    def rebound(host: str, *arguments: object, **options: object) -> object:
+        return real("127.0.0.1" if host == "proxy.example" else host, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    proxy = open_exit(egress, "rebound", f"socks5://proxy.example:{port}", nothing, None, told.append, public_only=True)
+    assert dial(proxy)[1].startswith(b"HTTP/1.1 502")
+    assert told == ["proxy_not_allowed"]
+    assert not far_end.connections
+    egress.close("rebound")
+    far_end.stop()
+
+
+def test_why_whatsapp_is_not_reached_is_told_when_it_changes(egress: Egress) -> None:
+    told: list[str] = []
+    picky = SocksProxy(("me", "other"))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"socks5://127.0.0.1:{closed.getsockname()[1]}"
+    proxy = open_exit(egress, "told", f"socks5://me:wrong@{picky.address}", nothing, None, told.append)
+    dial(proxy, "mmg.whatsapp.net:443")
+    assert (told, egress.unreached("told")) == ([], None), "media is not the connection"
+    for _ in range(2):
+        dial(proxy)
+    assert (told, egress.unreached("told")) == (["proxy_login"], "proxy_login")
+    egress.route("told", nobody, public_only=False)
+    assert egress.unreached("told") is None
+    dial(proxy)
+    assert told == ["proxy_login", "proxy_unreachable"]
+    egress.route("told", f"socks5://me:other@{picky.address}", public_only=False)
+    standing, answer = dial(proxy)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert egress.unreached("told") is None
+    egress.route("told", nobody, public_only=False)
+    dial(proxy)
+    assert told == ["proxy_login", "proxy_unreachable"], "what fails beside a connection that stands is not told"
+    standing.close()
+    egress.close("told")
+    picky.stop()
+
+
+def test_a_proxy_that_accepts_and_says_nothing_is_unreachable(egress: Egress, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(egress_module, "_DIAL_TIMEOUT_S", 0.2)
+    told: list[str] = []
+    mute = socket.create_server(("127.0.0.1", 0))
+    url = f"socks5://127.0.0.1:{mute.getsockname()[1]}"
+    proxy = open_exit(egress, "mute", url, nothing, None, told.append)
+    assert dial(proxy)[1].startswith(b"HTTP/1.1 502")
+    assert told == ["proxy_unreachable"]
+    egress.close("mute")
+    mute.close()

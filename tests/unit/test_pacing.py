@@ -206,3 +206,13 @@ def test_careful_is_slower_than_normal_in_everything() -> None:
     assert CAREFUL.first_contacts_per_minute < NORMAL.first_contacts_per_minute
     assert CAREFUL.first_contacts_per_day < NORMAL.first_contacts_per_day
     assert CAREFUL.first_contacts_per_day_new < NORMAL.first_contacts_per_day_new
+
+
+def test_a_change_of_the_pace_holds_at_once_and_forgets_no_signal() -> None:
+    pacing = warmed_up()
+    send_all(pacing, ["a", "b", "c"])
+    pacing.signal("wa_463", 0.0)
+    pacing.follow(OFF)
+    assert not pacing.spaces
+    assert pacing.wait_s(100.0, "friend", first_contact=False) == 0
+    assert pacing.wait(100.0, "stranger", first_contact=True).because == "time_lock"

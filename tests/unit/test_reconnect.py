@@ -254,6 +254,31 @@ def test_cutting_what_is_down_for_good_starts_nothing() -> None:
     assert device.due_s is None
 
 
+def test_another_way_out_is_taken_at_once_whatever_stood_in_its_place() -> None:
+    standing = Reconnecting(0.0)
+    assert standing.begin(0.0, 0.0)
+    standing.connected(1.0)
+    standing.renewed(5.0)
+    assert standing.begin(5.0, 0.0)
+    standing.renewed(6.0)  # in the middle of a try
+    assert standing.begin(6.0, 0.0)
+
+    waiting = Reconnecting(0.0)
+    fail(waiting, 5)
+    assert waiting.due_s is not None
+    soon = waiting.due_s - 1
+    assert not waiting.begin(soon, 0.0)
+    waiting.renewed(soon)
+    assert waiting.begin(soon, 0.0)
+    assert waiting.failures == 5
+
+    done_for = Reconnecting(0.0)
+    assert done_for.begin(0.0, 0.0)
+    done_for.lost("logged_out", 1.0, 0.0)
+    done_for.renewed(2.0)
+    assert done_for.due_s is None
+
+
 def test_the_limit_of_an_attempt_counts_from_when_a_cell_takes_it() -> None:
     device = Reconnecting(0.0)
     assert device.begin(0.0, 0.0)

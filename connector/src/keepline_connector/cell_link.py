@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keepline.domain.link_events import CellLost, LinkEvent, SendOutcome, Tried
+from keepline.domain.link_settings import LinkSettings, Proxy
 from keepline_connector import frames
 from keepline_connector.cells import Cell, CellDied, CellPool
 
@@ -29,13 +30,21 @@ class LetGo(RuntimeError):
 
 
 class CellLink:
-    """One device, in whichever cell holds it at the time."""
+    """One device, in whichever cell holds it at the time.
 
-    def __init__(self, pool: CellPool, device: str, folder: Path, upstream: str | None) -> None:
+    `upstream` is the connector's own proxy, for a device whose session has none. A session's must have a public address, unless
+    `private_proxies` are allowed.
+    """
+
+    def __init__(
+        self, pool: CellPool, device: str, folder: Path, upstream: Proxy | None, *, private_proxies: bool
+    ) -> None:
         self._pool = pool
         self._device = device
         self._folder = folder
         self._upstream = upstream
+        self._private_proxies = private_proxies
+        self._settings = LinkSettings()
         self._cell: Cell | None = None
         self._is_open = False
         self._let_go_of = False
@@ -50,8 +59,23 @@ class CellLink:
     async def open(self) -> None:
         await self._call("find_tried", tags=[])
 
+    async def use(self, settings: LinkSettings) -> None:
+        self._settings = settings
+        if self._cell is not None and self._is_open:
+            try:
+                await self._cell.call(self._device, "present", presence=settings.presence.value)
+            except (CellDied, RuntimeError):
+                log.info("the cell of %s did not hear of its presence now; its next connection does", self._device)
+
     async def connect(self) -> None:
-        await self._call("connect")
+        own = self._settings.proxy
+        upstream = own or self._upstream
+        await self._call(
+            "connect",
+            upstream=upstream.url if upstream is not None else None,
+            public_only=own is not None and not self._private_proxies,
+            presence=self._settings.presence.value,
+        )
 
     async def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
         try:
@@ -138,7 +162,7 @@ class CellLink:
                 self._cell, self._is_open = await self._pool.place(self._device, self._on_event), False
             cell = self._cell
             if not self._is_open:
-                await cell.call(self._device, "open", folder=str(self._folder), upstream=self._upstream)
+                await cell.call(self._device, "open", folder=str(self._folder))
                 self._is_open = True
                 self._watching = asyncio.create_task(self._tell_when_lost(cell))
             return cell

@@ -48,7 +48,10 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
 
     def open_link(account: str, slot: str) -> CellLink:
         device = f"{account}_{slot}"
-        return CellLink(pool, device, settings.data_dir / device, settings.upstream_proxy)
+        return CellLink(
+            *(pool, device, settings.data_dir / device, settings.upstream_proxy),
+            private_proxies=settings.private_proxies,
+        )
 
     def keep_session(account: Account, slot: str) -> SessionKeeper:
         return SessionKeeper(
@@ -74,6 +77,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
         settings.region,
         settings.profile,
         pool.renew,
+        keys,
     )
 
     def snapshot() -> dict[str, Any]:

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from keepline.domain.compaction import RestorePolicy
+from keepline.domain.errors import InvalidInput
 from keepline.domain.lease import NORMAL, PROFILES, LeaseProfile
+from keepline.domain.link_settings import Proxy
 
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -33,7 +34,8 @@ class Settings:
     key_file: Path | None  # KEEPLINE_KEY_FILE: … the file with the wrapping keys; one of the two is set
     restore_policy: RestorePolicy  # KEEPLINE_RESTORE_POLICY: what to do about a stored session that is not whole
     profile: LeaseProfile  # KEEPLINE_PROFILE: the pace of its lease, `normal` or `extreme`
-    upstream_proxy: str | None  # KEEPLINE_UPSTREAM_PROXY: an HTTP proxy to reach WhatsApp through, if any
+    upstream_proxy: Proxy | None  # KEEPLINE_UPSTREAM_PROXY: a proxy to WhatsApp, for sessions without their own
+    private_proxies: bool  # KEEPLINE_PRIVATE_PROXIES: whether sessions may name proxies that have private addresses
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -50,6 +52,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         restore_policy=_policy(environment, "KEEPLINE_RESTORE_POLICY"),
         profile=_profile(environment, "KEEPLINE_PROFILE"),
         upstream_proxy=_proxy(environment, "KEEPLINE_UPSTREAM_PROXY"),
+        private_proxies=_allowed(environment, "KEEPLINE_PRIVATE_PROXIES"),
     )
 
 
@@ -106,11 +109,18 @@ def _profile(environment: Mapping[str, str], name: str) -> LeaseProfile:
     return profile
 
 
-def _proxy(environment: Mapping[str, str], name: str) -> str | None:
+def _proxy(environment: Mapping[str, str], name: str) -> Proxy | None:
     value = environment.get(name, "").strip()
     if not value:
         return None
-    parts = urlsplit(value)
-    if parts.scheme != "http" or not parts.hostname or not parts.port or parts.username:
-        raise BadSetting(f"{name} must look like http://host:port.")
-    return value
+    try:
+        return Proxy.parse(value)
+    except InvalidInput:
+        raise BadSetting(f"{name} must look like http://name:password@host:port or socks5://host:port.") from None
+
+
+def _allowed(environment: Mapping[str, str], name: str) -> bool:
+    value = environment.get(name, "").strip() or "refuse"
+    if value not in ("allow", "refuse"):
+        raise BadSetting(f"{name} must be allow or refuse.")
+    return value == "allow"

@@ -163,7 +163,7 @@ def _functions(plan: Plan) -> Part:
     # It starts without waiting for an emulator, so that its imports overlap with their start.
     return Part(
         "functions",
-        lambda: Launch(line, plan.environment()),
+        lambda: Launch(line, plan.environment() | _sealing(plan)),
         ready,
         plan.state.log("functions"),
         restarts=True,
@@ -176,10 +176,8 @@ def _connector(plan: Plan, name: str) -> Part:
     module = "keepline_local.simulated_connector" if plan.demo else "keepline_connector"
 
     def launch() -> Launch:
-        with contextlib.suppress(FileExistsError):
-            create_key_file(plan.session_keys)
-        env = plan.environment() | {
-            "KEEPLINE_KEY_FILE": str(plan.session_keys),
+        env = plan.environment() | _sealing(plan)
+        env |= {
             "KEEPLINE_CONNECTOR_ID": name,
             "KEEPLINE_REGION": CONNECTORS[name],
             "KEEPLINE_DATA_DIR": str(plan.folder / name),
@@ -197,6 +195,14 @@ def _connector(plan: Plan, name: str) -> Part:
 
     after = ("firestore", "simulator") if plan.demo else ("firestore",)
     return Part(name, launch, lambda: loopback_http.answers(health), plan.state.log(name), after=after, restarts=True)
+
+
+def _sealing(plan: Plan) -> dict[str, str]:
+    """What functions and connectors share to seal settings and sessions, with a key file that is made the first time."""
+    with contextlib.suppress(FileExistsError):
+        create_key_file(plan.session_keys)
+    # On one's own machine a proxy on the same machine or network is nothing to be protected from.
+    return {"KEEPLINE_KEY_FILE": str(plan.session_keys), "KEEPLINE_PRIVATE_PROXIES": "allow"}
 
 
 def health_url(plan: Plan, connector: str) -> str:

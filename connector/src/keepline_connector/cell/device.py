@@ -6,14 +6,17 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from keepline.domain.link_events import (
     CaughtUp,
     Connected,
+    Disconnected,
     Evidence,
     LinkEvent,
+    LinkFailed,
     MessageHeard,
     MessageUnreadable,
     RateSignal,
@@ -23,6 +26,7 @@ from keepline.domain.link_events import (
     Stalled,
     Tried,
 )
+from keepline.domain.link_settings import Presence
 from keepline_connector import frames
 from keepline_connector.cell.egress import Egress
 from keepline_connector.cell.folder_lock import FolderLock
@@ -38,9 +42,9 @@ log = logging.getLogger(__name__)
 
 
 class CellDevice:
-    """`tell` gets events as JSON, for the supervisor."""
+    """`tell` gets events as JSON, for the supervisor. Nothing is dialled before `connect` says which way."""
 
-    def __init__(self, device: str, folder: Path, upstream: str | None, egress: Egress, tell: Tell) -> None:
+    def __init__(self, device: str, folder: Path, egress: Egress, tell: Tell) -> None:
         self._device = device
         self._folder = folder
         self._egress = egress
@@ -51,7 +55,7 @@ class CellDevice:
             self._journal = Journal(folder / "journal.db", self._tell_numbered)
             self._stalls = Stalls(self._tell_of_stall)
             self._signs = LifeSigns()
-            self._proxy = egress.open(device, upstream, self._report, self._stalls.look)
+            self._proxy = egress.open(device, self._report, self._stalls.look, self._not_reached)
         except BaseException:
             self._held.release()  # The next try may come to another cell.
             raise
@@ -62,16 +66,26 @@ class CellDevice:
         """Tell again what was heard and is not in Firestore yet."""
         self._journal.replay()
 
-    def connect(self) -> None:
-        """Begin a new life of the client, after ending the one before as gently as `close` does."""
+    def connect(self, upstream: str | None, presence: Presence, *, public_only: bool) -> None:
+        """Begin a new life of the client, after ending the one before as gently as `close` does.
+
+        It goes through the proxy `upstream`, if one is given, which must have a public address if `public_only`.
+        """
         with self._lock:
             if self._client is not None:
                 self._egress.cut(self._device)
                 self._client.wait_until_quiet()
             self._stop_client()
+            self._egress.route(self._device, upstream, public_only=public_only)
             self._egress.unbar(self._device)
-            self._client = LibraryClient(self._device, self._store, self._proxy, self._hear)
+            self._client = LibraryClient(self._device, self._store, self._proxy, presence, self._hear)
             self._client.start()
+
+    def present(self, presence: Presence) -> None:
+        """Be seen like this from now on."""
+        client = self._client
+        if client is not None:
+            client.present(presence)
 
     def cut(self) -> None:
         """Cut the socket, and let the library make no other: nothing leaves until `connect` begins a new life."""
@@ -148,11 +162,17 @@ class CellDevice:
         if isinstance(event, (MessageHeard, MessageUnreadable, ReceiptHeard)):
             self._journal.append(frames.event_to_json(event))
             return
+        if isinstance(event, LinkFailed) and event.cause == "unreachable":
+            # The library knows no more than that; its way out does.
+            event = replace(event, cause=self._egress.unreached(self._device) or event.cause)
         if isinstance(event, Connected):
             self._stalls.connected()
         elif not isinstance(event, (CaughtUp, Stalled, Resumed, RateSignal)):
             self._stalls.disconnected()
         self._tell(frames.event_to_json(event))
+
+    def _not_reached(self, code: str) -> None:
+        self._hear(Disconnected(code))
 
     def _tell_of_stall(self, event: Stalled | Resumed) -> None:
         self._tell(frames.event_to_json(event))

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from keepline.domain.link_quality import PathSample
+from keepline.domain.link_settings import Proxy
 from keepline_connector.cell.fence import Fence
 from keepline_connector.cell.last_resort import LastResort
 from keepline_connector.cell.path import missing_options, watch_path
 from keepline_connector.cell.tunnel import FenceClosed, Tunnel
-from keepline_connector.cell.upstream import DialFailed, Upstream, dial
+from keepline_connector.cell.upstream import PROXY_UNREACHABLE, UNREACHABLE, DialFailed, dial
 
 REPORT_INTERVAL_S = 1.0
 _LOOK_INTERVAL_S = 0.25
@@ -59,13 +60,16 @@ class EgressStatus:
 class _Exit:
     """One device's way out."""
 
-    upstream: Upstream | None
     report: Report
     sampled: Callable[[PathSample], None] | None
+    failed: Callable[[str], None] | None
+    upstream: Proxy | None = None
+    public_only: bool = False
     tunnels: list[Tunnel] = field(default_factory=list)  # the newest last
     tasks: dict[asyncio.Task[None], int] = field(default_factory=dict)  # with the life of the fence they began in
     barred: bool = False
     failing: str | None = None  # the code of the last dial's failure
+    unreached: str | None = None  # the same of the chat connection, while none stands
     suspicious: bool = False
     reported_at_s: float = 0.0
 
@@ -89,17 +93,35 @@ class Egress:
         ]
 
     def open(
-        self, device: str, upstream: str | None, report: Report, sampled: Callable[[PathSample], None] | None = None
+        self,
+        device: str,
+        report: Report,
+        sampled: Callable[[PathSample], None] | None = None,
+        failed: Callable[[str], None] | None = None,
     ) -> str:
-        """Open a device's exit and return its proxy address. `upstream` is another proxy to go through, or None.
+        """Open a device's exit and return its proxy address. It leads to WhatsApp directly, unless `route` says otherwise.
 
         While a tunnel stands, `report(kind, age_ms)` gets the newest evidence once a second, and `sampled` what is known of
-        the chat connection: once a second, and at every look while it is suspicious and when it ceases to be.
-
-        Raises UpstreamUnusable.
+        the chat connection: once a second, and at every look while it is suspicious and when it ceases to be. `failed(code)`
+        hears why no chat connection can be made, when that changes (the codes of upstream.py).
         """
-        way = None if upstream is None else Upstream.parse(upstream)
-        return self._call(self._open(device, _Exit(way, report, sampled)))
+        return self._call(self._open(device, _Exit(report, sampled, failed)))
+
+    def route(self, device: str, upstream: str | None, *, public_only: bool) -> None:
+        """Lead the device's next connections through the proxy `upstream`, or directly. Those that stand are left alone.
+
+        `public_only`: the proxy must have a public address. Raises InvalidInput (`bad_proxy`), which does not quote it.
+        """
+        way_out, _ = self._exits[device]
+        way = None if upstream is None else Proxy.parse(upstream)
+        if (way, public_only) != (way_out.upstream, way_out.public_only):
+            way_out.upstream, way_out.public_only = way, public_only
+            way_out.failing = way_out.unreached = None
+
+    def unreached(self, device: str) -> str | None:
+        """Why the device's chat connection could not be made; None when it could."""
+        way_out, _ = self._exits[device]
+        return way_out.unreached
 
     def close(self, device: str) -> None:
         """Cut everything of this device at once."""
@@ -249,18 +271,23 @@ async def _dial(device: str, way_out: _Exit, host: str, port: int) -> socket.soc
     """A socket to WhatsApp that is being watched, or None. What keeps failing is logged once, and once when it works again."""
     try:
         async with asyncio.timeout(_DIAL_TIMEOUT_S):
-            connected = await dial(way_out.upstream, host, port)
-    except OSError as error:  # TimeoutError is one.
-        code = error.code if isinstance(error, DialFailed) else type(error).__name__
-        if code != way_out.failing:
-            log.warning(
-                "WhatsApp cannot be reached for %s: %s", device, error if isinstance(error, DialFailed) else code
-            )
-        way_out.failing = code
+            connected = await dial(way_out.upstream, host, port, public_only=way_out.public_only)
+    except OSError as error:  # TimeoutError is one: a way that swallows everything.
+        silent = DialFailed(PROXY_UNREACHABLE if way_out.upstream is not None else UNREACHABLE, type(error).__name__)
+        failure = error if isinstance(error, DialFailed) else silent
+        if failure.code != way_out.failing:
+            log.warning("WhatsApp cannot be reached for %s: %s", device, failure)
+            way_out.failing = failure.code
+        if host.endswith(_CHAT_HOSTS) and not any(tunnel.chat for tunnel in way_out.tunnels):
+            changed, way_out.unreached = failure.code != way_out.unreached, failure.code
+            if changed and way_out.failed is not None:
+                way_out.failed(failure.code)
         return None
     if way_out.failing is not None:
         log.info("WhatsApp can be reached again for %s", device)
     way_out.failing = None
+    if host.endswith(_CHAT_HOSTS):
+        way_out.unreached = None
     watch_path(connected)
     return connected
 

@@ -33,13 +33,15 @@ from typing import Any
 
 from neonize._binder import ProxySettings
 from neonize.client import NewClient
-from neonize.exc import GetBlocklistError, SendMessageError
+from neonize.exc import GetBlocklistError, SendMessageError, SendPresenceError
 from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message, MessageContextInfo
+from neonize.utils import enum as neonize_enums
 from neonize.utils.jid import build_jid
 
 from keepline.domain import link_events
 from keepline.domain.link_events import LinkEvent, SendOutcome
+from keepline.domain.link_settings import Presence
 from keepline_connector.cell import translate
 from keepline_connector.cell.outcomes import RATE_LIMITED, is_answer, is_rate_signal, outcome_of
 from keepline_connector.cell.store import DeviceStore
@@ -58,6 +60,16 @@ _REMOVAL_WATCH_S = 60.0
 
 # So many sent messages the library keeps in memory, to send again what a recipient could not read (whatsmeow, retry.go).
 _REMEMBERED_BY_LIBRARY = 256
+
+# The library sends no presence before it knows the profile's name, which the phone tells within seconds of the first login
+# (whatsmeow presence.go, ErrNoPushName). If that takes longer, the next login comes to it.
+_NO_NAME_YET = "PushName"
+_NAME_LOOK_S = 0.5
+_NAME_WATCH_S = 60.0
+_PRESENCES = {
+    Presence.AVAILABLE: neonize_enums.Presence.AVAILABLE,
+    Presence.UNAVAILABLE: neonize_enums.Presence.UNAVAILABLE,
+}
 
 _LIFECYCLE = threading.Lock()
 _uuids = itertools.count(1)
@@ -79,10 +91,14 @@ class _Client(NewClient):
 class LibraryClient:
     """One life of a device's client, from `start` to `stop`. `emit` gets link events from the library's threads."""
 
-    def __init__(self, device: str, store: DeviceStore, proxy: str, emit: Callable[[LinkEvent], None]) -> None:
+    def __init__(
+        self, device: str, store: DeviceStore, proxy: str, presence: Presence, emit: Callable[[LinkEvent], None]
+    ) -> None:
         self._device = device
         self._store = store
         self._proxy = proxy
+        self._presence = presence
+        self._logged_in = False
         self._emit = emit
         self._sign_of_life = threading.Event()
         self._client: _Client | None = None
@@ -170,6 +186,32 @@ class LibraryClient:
             return is_answer(str(error))
         return True
 
+    def present(self, presence: Presence) -> None:
+        """Be seen like this: now, if logged in, and after each login."""
+        self._presence = presence
+        if self._logged_in:
+            self._begin_to_present()
+
+    def _begin_to_present(self) -> None:
+        """In a thread of its own: it can take a while, and the library waits for its callbacks."""
+        threading.Thread(target=self._send_presence, name=f"presence {self._device}", daemon=True).start()
+
+    def _send_presence(self) -> None:
+        client = self._client
+        deadline_s = time.monotonic() + _NAME_WATCH_S
+        while client is not None and self._logged_in and not self._stopped and time.monotonic() < deadline_s:
+            wanted = self._presence
+            try:
+                client.send_presence(_PRESENCES[wanted])
+            except SendPresenceError as error:
+                if _NO_NAME_YET not in str(error):
+                    log.info("the presence of %s could not be sent: %s", self._device, error)
+                    return
+                time.sleep(_NAME_LOOK_S)
+            else:
+                if wanted is self._presence:
+                    return
+
     def log_out(self) -> bool:
         """Unlink the device at WhatsApp. False when that could not be done now."""
         client = self._client
@@ -210,6 +252,12 @@ class LibraryClient:
     def _tell(self, event: LinkEvent) -> None:
         self._sign_of_life.set()
         self._told_at_s = time.monotonic()
+        match event:
+            case link_events.Connected():
+                self._logged_in = True
+                self._begin_to_present()  # WhatsApp forgets it with each connection.
+            case link_events.Disconnected():
+                self._logged_in = False
         # What was heard has been confirmed to WhatsApp, whichever life heard it; only the state of an earlier life is old news.
         if not self._stopped or isinstance(event, (link_events.MessageHeard, link_events.ReceiptHeard)):
             self._emit(event)

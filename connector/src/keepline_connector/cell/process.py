@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from keepline.domain.link_settings import Presence
 from keepline_connector import frames
 from keepline_connector.cell.device import CellDevice
 from keepline_connector.cell.egress import Egress
@@ -50,6 +51,7 @@ class Cell:
         self._commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "open": self._open,
             "connect": self._connect,
+            "present": self._present,
             "send_text": self._send_text,
             "revoke": self._revoke,
             "probe": self._probe,
@@ -116,7 +118,6 @@ class Cell:
                 self._devices[name] = CellDevice(
                     name,
                     Path(command["folder"]),
-                    command["upstream"],
                     self._egress,
                     lambda event: self._outgoing.put({"device": name, "event": event}),
                 )
@@ -124,7 +125,12 @@ class Cell:
         return {}
 
     def _connect(self, command: dict[str, Any]) -> dict[str, Any]:
-        self._device(command).connect()
+        presence = Presence(command["presence"])
+        self._device(command).connect(command["upstream"], presence, public_only=command["public_only"])
+        return {}
+
+    def _present(self, command: dict[str, Any]) -> dict[str, Any]:
+        self._device(command).present(Presence(command["presence"]))
         return {}
 
     def _acknowledge(self, command: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """Ways to WhatsApp: directly, or through an account's own proxy (HTTP CONNECT, RFC 9110 9.3.6; SOCKS5, RFC 1928 and 1929).
 
-Credentials stay in here: no repr, error or log line has them. Names are resolved by the proxy, not here.
+Credentials stay in here: no repr, error or log line has them. WhatsApp's name is resolved by the proxy, not here.
+
+Whoever sets a session's proxy chooses what this machine dials. Unless the installation allows it, nothing but public addresses
+is dialled for them: it is the resolved address that is judged, and that very address that is dialled.
 """
 
 from __future__ import annotations
@@ -8,22 +11,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
-from dataclasses import dataclass, field
 from ipaddress import ip_address
-from urllib.parse import unquote, urlsplit
+
+from keepline.domain.link_settings import Proxy, is_public
 
 # One address that swallows packets must not eat the time of the next.
 _ADDRESS_TIMEOUT_S = 4.0
 _HEAD_BYTES_MAX = 8 * 1024
-_FIELD_BYTES_MAX = 255  # of SOCKS5: name, password and host carry their length in one byte
-_DEFAULT_PORTS = {"http": 80, "socks5": 1080}
-
-
-class UpstreamUnusable(ValueError):
-    """The upstream proxy's address must be http:// or socks5://, with an optional name and password, a host and a port."""
-
-    def __init__(self) -> None:
-        super().__init__(self.__doc__)
 
 
 class DialFailed(OSError):
@@ -38,40 +32,17 @@ UNREACHABLE = "unreachable"  # WhatsApp itself, without a proxy
 PROXY_UNREACHABLE = "proxy_unreachable"
 PROXY_LOGIN = "proxy_login"  # the proxy wants other credentials
 PROXY_REFUSED = "proxy_refused"  # the proxy does not or cannot connect there
+PROXY_NOT_ALLOWED = "proxy_not_allowed"  # the proxy has a private address
 
 
-@dataclass(frozen=True)
-class Upstream:
-    """A proxy to go through. The name and the password are never shown."""
+async def dial(upstream: Proxy | None, host: str, port: int, *, public_only: bool = False) -> socket.socket:
+    """A connected, non-blocking socket whose other end is `host`. `public_only`: the proxy must have a public address.
 
-    scheme: str
-    host: str
-    port: int
-    name: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
-
-    @classmethod
-    def parse(cls, url: str) -> Upstream:
-        """Raises UpstreamUnusable, which does not quote the address."""
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise UpstreamUnusable from None
-        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise UpstreamUnusable
-        name = None if parts.username is None else unquote(parts.username)
-        password = None if parts.password is None else unquote(parts.password)
-        if any(len(text.encode()) > _FIELD_BYTES_MAX for text in (name or "", password or "")) or ":" in (name or ""):
-            raise UpstreamUnusable
-        return cls(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme], name, password)
-
-
-async def dial(upstream: Upstream | None, host: str, port: int) -> socket.socket:
-    """A connected, non-blocking socket whose other end is `host`. Raises DialFailed."""
+    Raises DialFailed.
+    """
     if upstream is None:
         return await _connect(host, port, UNREACHABLE)
-    connected = await _connect(upstream.host, upstream.port, PROXY_UNREACHABLE)
+    connected = await _connect(upstream.host, upstream.port, PROXY_UNREACHABLE, public_only=public_only)
     try:
         await (_http_connect if upstream.scheme == "http" else _socks5_connect)(connected, upstream, host, port)
     except ConnectionError:
@@ -83,13 +54,17 @@ async def dial(upstream: Upstream | None, host: str, port: int) -> socket.socket
     return connected
 
 
-async def _connect(host: str, port: int, code: str) -> socket.socket:
+async def _connect(host: str, port: int, code: str, *, public_only: bool = False) -> socket.socket:
     loop = asyncio.get_running_loop()
     failure: OSError | None = None
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise DialFailed(code, type(error).__name__) from None
+    if public_only:
+        found = [one for one in found if is_public(ip_address(str(one[4][0]).partition("%")[0]))]
+        if not found:
+            raise DialFailed(PROXY_NOT_ALLOWED)
     for family, kind, protocol, _, address in found:
         trying = socket.socket(family, kind, protocol)
         try:
@@ -107,7 +82,7 @@ async def _connect(host: str, port: int, code: str) -> socket.socket:
     raise DialFailed(code, type(failure).__name__ if failure else "no address")
 
 
-async def _http_connect(proxy: socket.socket, upstream: Upstream, host: str, port: int) -> None:
+async def _http_connect(proxy: socket.socket, upstream: Proxy, host: str, port: int) -> None:
     lines = [f"CONNECT {host}:{port} HTTP/1.1", f"Host: {host}:{port}"]
     if upstream.name is not None:
         login = base64.b64encode(f"{upstream.name}:{upstream.password or ''}".encode()).decode()
@@ -127,7 +102,7 @@ async def _http_connect(proxy: socket.socket, upstream: Upstream, host: str, por
         raise DialFailed(PROXY_REFUSED, b"".join(status)[:3].decode("ascii", "replace"))
 
 
-async def _socks5_connect(proxy: socket.socket, upstream: Upstream, host: str, port: int) -> None:
+async def _socks5_connect(proxy: socket.socket, upstream: Proxy, host: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     methods = b"\x00" if upstream.name is None else b"\x00\x02"  # RFC 1928, 3: none; or a name and a password
     await loop.sock_sendall(proxy, bytes([5, len(methods)]) + methods)

@@ -42,7 +42,7 @@ class CaughtUp:
 
 @dataclass(frozen=True)
 class Disconnected:
-    """The socket is gone; the link is being re-made."""
+    """The socket is gone, or another could not be made for this cause (a reason's code); the link is being re-made."""
 
     cause: str = "socket_closed"
 

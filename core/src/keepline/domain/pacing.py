@@ -130,6 +130,10 @@ class Pacing:
             slowed_at=at(self._slowed_at_s) if slowed else None,
         )
 
+    def follow(self, profile: PacingProfile) -> None:
+        """Its owner wants another pace. What is remembered stays."""
+        self._profile = profile
+
     @property
     def spaces(self) -> bool:
         """Whether there are pauses between messages: then they go one by one."""

@@ -220,6 +220,12 @@ class Reconnecting:
             self._attempt_until_s = None
             self._due_s = max(now_s, self._not_before_s)
 
+    def renewed(self, now_s: float) -> None:
+        """Another connection is wanted in the place of the present one, or of the try that is planned or under way: at once."""
+        if self.attempting or self._connected_at_s is not None or self._due_s is not None:
+            self._attempt_until_s = self._connected_at_s = None
+            self._due_s = max(now_s, self._not_before_s)
+
     def asked(self, now_s: float) -> None:
         """A person or a program wants a try now: it comes as soon as WhatsApp allows, unless one is under way."""
         if not self.attempting and self._connected_at_s is None:

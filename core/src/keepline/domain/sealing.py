@@ -56,6 +56,29 @@ def key_context(account: str, slot: str) -> bytes:
     return _joined("keepline session key", FORMAT, account, slot)
 
 
+def proxy_key_context(account: str) -> bytes:
+    """What the data key of an account's proxy is for, when it is wrapped."""
+    return _joined("keepline proxy key", FORMAT, account)
+
+
+class ProxySeal:
+    """Seals and opens the address of an account's proxy under a data key of its own.
+
+    Bound to the account, and to what is shown of the address in clear.
+    """
+
+    def __init__(self, key: bytes, account: str, scheme: str, host: str, port: int) -> None:
+        self._cipher = AESGCM(key)
+        self._place = _joined("keepline", FORMAT, "proxy", account, scheme, host, port)
+
+    def seal(self, url: str, nonce: bytes) -> bytes:
+        return _sealed(self._cipher, url.encode(), nonce, self._place)
+
+    def open(self, sealed: bytes) -> str:
+        """Raises SealBroken."""
+        return _opened(self._cipher, sealed, self._place).decode()
+
+
 class Seal:
     """Seals and opens the blobs of one device under its data key."""
 
@@ -65,31 +88,20 @@ class Seal:
         self._snapshot = _joined("keepline", FORMAT, "snapshot", account, slot)
 
     def seal_segment(self, payload: bytes, nonce: bytes, *, sequence: int, epoch: int, kind: SegmentKind) -> bytes:
-        return self._seal(payload, nonce, self._segment + _joined(sequence, epoch, kind.value))
+        return _sealed(self._cipher, payload, nonce, self._segment + _joined(sequence, epoch, kind.value))
 
     def open_segment(self, sealed: bytes, *, sequence: int, epoch: int, kind: SegmentKind) -> bytes:
         """Raises SealBroken."""
-        return self._open(sealed, self._segment + _joined(sequence, epoch, kind.value))
+        return _opened(self._cipher, sealed, self._segment + _joined(sequence, epoch, kind.value))
 
     def seal_chunk(
         self, payload: bytes, nonce: bytes, *, sequence: int, version: int, chunk: int, chunks: int
     ) -> bytes:
-        return self._seal(payload, nonce, self._snapshot + _joined(sequence, version, chunk, chunks))
+        return _sealed(self._cipher, payload, nonce, self._snapshot + _joined(sequence, version, chunk, chunks))
 
     def open_chunk(self, sealed: bytes, *, sequence: int, version: int, chunk: int, chunks: int) -> bytes:
         """Raises SealBroken."""
-        return self._open(sealed, self._snapshot + _joined(sequence, version, chunk, chunks))
-
-    def _seal(self, payload: bytes, nonce: bytes, place: bytes) -> bytes:
-        return nonce + self._cipher.encrypt(nonce, payload, place)
-
-    def _open(self, sealed: bytes, place: bytes) -> bytes:
-        if len(sealed) < SEALED_EXTRA_BYTES:
-            raise SealBroken
-        try:
-            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place)
-        except InvalidTag:
-            raise SealBroken from None
+        return _opened(self._cipher, sealed, self._snapshot + _joined(sequence, version, chunk, chunks))
 
 
 def pack(header: Header, data: bytes) -> bytes:
@@ -111,6 +123,19 @@ def unpack(payload: bytes) -> tuple[Header, bytes]:
     fields = json.loads(line)
     header = Header(fields["incarnation"], fields["mark"], fields.get("holder"), fields.get("epoch"))
     return header, zlib.decompress(data) if fields.get("zlib") else data
+
+
+def _sealed(cipher: AESGCM, payload: bytes, nonce: bytes, place: bytes) -> bytes:
+    return nonce + cipher.encrypt(nonce, payload, place)
+
+
+def _opened(cipher: AESGCM, sealed: bytes, place: bytes) -> bytes:
+    if len(sealed) < SEALED_EXTRA_BYTES:
+        raise SealBroken
+    try:
+        return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place)
+    except InvalidTag:
+        raise SealBroken from None
 
 
 def _joined(*parts: str | int) -> bytes:

@@ -56,6 +56,31 @@ REASONS: dict[str, Reason] = {
         Reason(
             "unreachable", "WhatsApp cannot be reached from the connector.", "Check the connector's network and proxy."
         ),
+        Reason(
+            "proxy_unreachable",
+            "The proxy that leads to WhatsApp does not answer.",
+            "Check that the proxy runs and that its address is right, then set it anew if need be.",
+        ),
+        Reason(
+            "proxy_login",
+            "The proxy that leads to WhatsApp wants another name or password.",
+            "Set the session's proxy with the right ones, or correct the connector's own.",
+        ),
+        Reason(
+            "proxy_refused",
+            "The proxy answers, but does not or cannot connect to WhatsApp.",
+            "Have the proxy allow web.whatsapp.com, port 443, or set another one.",
+        ),
+        Reason(
+            "proxy_not_allowed",
+            "The proxy's name leads to a private address, and this installation does not dial those for its sessions.",
+            "Set a proxy with a public address; or its operator allows private ones with KEEPLINE_PRIVATE_PROXIES.",
+        ),
+        Reason(
+            "proxy_unreadable",
+            "The stored proxy of this session was changed or cannot be opened: the device does not connect without it.",
+            "Set the session's proxy anew, and give the connector the key that the functions have.",
+        ),
         Reason("no_answer", "The connection stands but WhatsApp does not answer on it.", _BY_ITSELF),
         Reason("cell_lost", "The process that held the connection died and is being replaced.", _BY_ITSELF),
         Reason(
@@ -160,11 +185,11 @@ def next_status(status: SessionStatus, event: link.StateEvent) -> SessionStatus:
             code = cause if cause in REASONS else "failed"
             state = SessionState.FAILED if code == "failed" else SessionState.RECONNECTING
             return SessionStatus(state, code)
-        case link.Disconnected():
+        case link.Disconnected(cause=cause):
             # A socket that closes while the phone links (stream error 515) is part of the ceremony.
             if status.code == "logging_in":
                 return status
-            return SessionStatus(SessionState.RECONNECTING, "socket_closed")
+            return SessionStatus(SessionState.RECONNECTING, cause if cause in REASONS else "socket_closed")
 
 
 def shown_status(

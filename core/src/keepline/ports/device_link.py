@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from keepline.domain.link_events import LinkEvent, SendOutcome, Tried
+from keepline.domain.link_settings import LinkSettings
 
 
 class DeviceLink(Protocol):
@@ -17,6 +18,10 @@ class DeviceLink(Protocol):
 
     async def open(self) -> None:
         """Take hold of the device's folder; returns once no other process of this machine has it. It stays offline."""
+        ...
+
+    async def use(self, settings: LinkSettings) -> None:
+        """Be seen like this from now on, after each login too; go through this proxy from the next `connect` on."""
         ...
 
     async def connect(self) -> None:

@@ -11,6 +11,7 @@ from keepline.domain.message import OnDoubt
 from keepline.domain.reconnect import Breaker
 from keepline.domain.session import SessionState, SessionStatus
 from keepline.ports.documents import SERVER_TIME, Create, Delete, Document, Query, Update, Version, Where, Write
+from keepline.records.link_settings import StoredSettings
 
 ACCOUNTS = "accounts"
 DEVICES = "devices"
@@ -19,6 +20,7 @@ PAIRING = "pairing"
 FIRST_SLOT = "a"
 SECOND_SLOT = "b"  # the standby's
 SLOTS = (FIRST_SLOT, SECOND_SLOT)
+DEFAULT_SETTINGS = StoredSettings()
 # A connector takes up to this many devices; the pool's limits proper come with the pool.
 DEVICES_PER_CONNECTOR_MAX = 200
 # Ten claims at a time are settled by another device; what is dropped here would be a message that has to be asked for again.
@@ -47,7 +49,7 @@ def pairing_path(account: str, slot: str) -> str:
 class Account:
     """One account as it was read. `tag_key` makes the tags of its messages and is shown to nobody.
 
-    `on_doubt` is what holds for a message that does not say it itself; `pacing` names the profile of how fast it sends.
+    `on_doubt` is what holds for a message that does not say it itself, `settings` what holds for all of its devices.
     """
 
     id: str
@@ -58,7 +60,7 @@ class Account:
     status: SessionStatus
     tag_key: bytes
     on_doubt: OnDoubt
-    pacing: str
+    settings: StoredSettings
     wanted: bool
     created_at: datetime
     version: Version
@@ -75,7 +77,7 @@ class Account:
             status=SessionStatus(SessionState(fields["state"]), fields["reason"]["code"]),
             tag_key=fields["tag_key"],
             on_doubt=OnDoubt(fields["on_doubt"]),
-            pacing=fields["pacing"],
+            settings=StoredSettings.read(fields["settings"]),
             wanted=fields["wanted"],
             created_at=fields["created_at"],
             version=document.version,
@@ -116,7 +118,7 @@ class Device:
     `linked` says whether a phone has linked it: from the login after a scan until it offers a code again. `session_sequence` is
     the step of its stored session when its state was last written. `restored_at`: when its local store was last rebuilt.
     `suspect_chats`: it may have sent to these after the newest state that is stored of it, and another device has settled what
-    became of that.
+    became of that. `settings`: a copy of the account's.
     """
 
     account: str
@@ -131,6 +133,7 @@ class Device:
     restored_at: datetime | None
     suspect_chats: tuple[str, ...]
     life: LinkLife
+    settings: StoredSettings
     version: Version
 
     @property
@@ -154,6 +157,7 @@ class Device:
             restored_at=fields["restored_at"],
             suspect_chats=tuple(fields["suspect_chats"]),
             life=LinkLife.read(fields),
+            settings=StoredSettings.read(fields["settings"]),
             version=document.version,
         )
 
@@ -176,7 +180,7 @@ def new_account(
     tag_key: bytes,
     status: SessionStatus,
     on_doubt: OnDoubt = OnDoubt.RESEND,
-    pacing: str,
+    settings: StoredSettings = DEFAULT_SETTINGS,
 ) -> list[Write]:
     """A session with one device that waits for a connector."""
     fields = {
@@ -186,21 +190,31 @@ def new_account(
         "lid": None,
         "tag_key": tag_key,
         "on_doubt": on_doubt.value,
-        "pacing": pacing,
+        "settings": settings.fields(),
         "wanted": True,
         "created_at": SERVER_TIME,
         **status_fields(status),
     }
-    return [Create(account_path(account), fields), _new_device(account, FIRST_SLOT, status)]
+    return [Create(account_path(account), fields), _new_device(account, FIRST_SLOT, status, settings)]
 
 
 def new_standby(account: Account, status: SessionStatus) -> list[Write]:
-    """A second device that waits for a connector, unless the account was changed meanwhile (deleted, that is)."""
+    """A second device that waits for a connector, unless the account was changed meanwhile (deleted, or its settings)."""
     touch = Update(account_path(account.id), {"changed_at": SERVER_TIME}, account.version)
-    return [_new_device(account.id, SECOND_SLOT, status), touch]
+    return [_new_device(account.id, SECOND_SLOT, status, account.settings), touch]
 
 
-def _new_device(account: str, slot: str, status: SessionStatus) -> Create:
+def changed_settings(
+    account: Account, devices: Collection[Device], on_doubt: OnDoubt, settings: StoredSettings
+) -> list[Write]:
+    """A session's choices, in its account and in every device of it, unless the account was changed meanwhile."""
+    return [
+        Update(account_path(account.id), {"on_doubt": on_doubt.value, "settings": settings.fields()}, account.version),
+        *(Update(device_path(device.account, device.slot), {"settings": settings.fields()}) for device in devices),
+    ]
+
+
+def _new_device(account: str, slot: str, status: SessionStatus, settings: StoredSettings) -> Create:
     fields = {
         "account": account,
         "connector": "",
@@ -213,6 +227,7 @@ def _new_device(account: str, slot: str, status: SessionStatus) -> Create:
         "last_activity_at": None,
         "last_activity": None,
         **LinkLife().fields(),
+        "settings": settings.fields(),
         "created_at": SERVER_TIME,
         **status_fields(status),
     }

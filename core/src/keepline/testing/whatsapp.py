@@ -32,6 +32,7 @@ from keepline.domain.link_events import (
     StateEvent,
     Tried,
 )
+from keepline.domain.link_settings import LinkSettings
 from keepline.ports.clock import Clock
 from keepline.testing.session_file import FakeSessionDisk
 from keepline.testing.severed import Life
@@ -340,6 +341,8 @@ class FakeLink:
         self._deaf_unnoticed = False
         self._unreachable_until_s = 0.0
         self._evidence_at_s = -EVIDENCE_INTERVAL_S
+        self.settings: LinkSettings | None = None
+        self.through: LinkSettings | None = None  # those of the newest connection
 
     async def events(self) -> AsyncIterator[LinkEvent]:
         while True:
@@ -353,8 +356,13 @@ class FakeLink:
         for event in self._folder.journal.values():
             self._events.put_nowait(event)
 
+    async def use(self, settings: LinkSettings) -> None:
+        self.settings = settings
+
     async def connect(self) -> None:
+        through = self.settings
         await self._pause()
+        self.through = through
         self._barred = False
         self._client += 1
         if not self._try_to_connect():

@@ -13,7 +13,7 @@ from keepline.domain.placement import Place
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
-from keepline.ports.keys import KeyUnavailable
+from keepline.ports.keys import KeyUnavailable, KeyWrapper
 from keepline.records import accounts
 from keepline.records.accounts import Account, Device
 from keepline.records.connectors import Beater, DeviceBeat
@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 class Connector:
     """One connector. `open_link(account, slot)` gives the way to a device's cell, `keep_session(account, slot)` its session.
 
+    `keys` open what is sealed of a session's settings.
+
     `renewed` hears the lease's deadline (seconds of the clock's monotonic time) each time it moves: nothing may leave after it.
     """
 
@@ -62,12 +64,14 @@ class Connector:
         region: str,
         profile: LeaseProfile,
         renewed: Callable[[float], None],
+        keys: KeyWrapper,
     ) -> None:
         self._store = store
         self._clock = clock
         self._random = random
         self._open_link = open_link
         self._keep_session = keep_session
+        self._keys = keys
         self.connector = connector
         self.region = region
         self._runners: dict[tuple[str, str], DeviceRunner] = {}  # by account and slot
@@ -233,6 +237,8 @@ class Connector:
         # Together: at a start of many one after the other would be seconds. And before any is unlinked, which can take its time.
         async with asyncio.TaskGroup() as starting:
             for name, device in devices.items():
+                if name in self._runners:
+                    self._runners[name].settings_seen(device)
                 idle = name not in self._tasks or self._tasks[name].done()
                 if device.wanted and idle and name not in self._going:
                     starting.create_task(self._start(device))
@@ -275,6 +281,7 @@ class Connector:
             self._neighbours.is_silent,
             self._pace,
             self._keep_alive_s,
+            self._keys,
         )
 
     def _device_connected(self, after_failures: bool) -> None:

@@ -14,11 +14,18 @@ from random import Random
 
 from keepline.domain import link_events as link
 from keepline.domain.send_queue import Outgoing
-from keepline.domain.session import RUNNER_FAILED, STARTING, next_status, refused_status
+from keepline.domain.session import (
+    RUNNER_FAILED,
+    STARTING,
+    TERMINAL_STATES,
+    SessionStatus,
+    next_status,
+    refused_status,
+)
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
-from keepline.ports.keys import KeyUnavailable
+from keepline.ports.keys import KeyUnavailable, KeyWrapper
 from keepline.records import accounts
 from keepline.records.accounts import Account, Device
 from keepline.records.connectors import DeviceBeat
@@ -26,11 +33,13 @@ from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.usecases.pairing import PairingDesk
 from keepline.usecases.proving_life import ProofOfLife
+from keepline.usecases.proxy_sealing import ProxyUnreadable
 from keepline.usecases.reconnecting import Pace, Reconnector
 from keepline.usecases.recording import Recorder
 from keepline.usecases.sending import AuthorityLost
 from keepline.usecases.session_keeping import SessionKeeper, SessionLost, SessionRefused
 from keepline.usecases.session_openings import Openings
+from keepline.usecases.settings_following import SettingsFollower
 from keepline.usecases.speaking import IsSilent, Speaker
 from keepline.usecases.status_keeping import StatusKeeper
 from keepline.usecases.witnessing import Witness
@@ -77,6 +86,7 @@ class DeviceRunner:
         is_silent: IsSilent,
         pace: Pace,
         keep_alive_s: float,
+        keys: KeyWrapper,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -101,6 +111,7 @@ class DeviceRunner:
         self._desk = PairingDesk(store, account.id, device.slot, account.tenant)
         self._recorder = Recorder(store, session, device_link, account)
         self._witness = Witness(store, device_link)
+        self._settings = SettingsFollower(keys, device_link, device, self._move)
         self._speaker = Speaker(
             store,
             clock,
@@ -126,6 +137,11 @@ class DeviceRunner:
     def look_again(self) -> None:
         """A connector has fallen silent or is back."""
         self._speaker.look_again()
+
+    def settings_seen(self, device: Device) -> None:
+        """The present settings of this device."""
+        self._settings.seen(device)
+        self._speaker.pace(device.settings.pacing)
 
     def pairing_requested(self, requested: int) -> None:
         """How often somebody has asked for a QR code and found none."""
@@ -160,6 +176,8 @@ class DeviceRunner:
                 tasks.create_task(self._keeper.run())
                 await self._link.open()
                 await self._open_session()
+                await self._settings.begin(self._show)
+                tasks.create_task(self._settings.run())
                 tasks.create_task(self._session.run())
                 tasks.create_task(self._desk.keep_shown())
                 tasks.create_task(self._recorder.run())
@@ -205,13 +223,21 @@ class DeviceRunner:
             log.warning(
                 "device %s of %s is removed without being restored: %s", self._device.slot, self._account.id, refusal
             )
+        try:
+            await self._settings.use()
+        except ProxyUnreadable as error:
+            log.warning("device %s of %s is removed without a way out: %s", self._device.slot, self._account.id, error)
+        else:
+            await self._log_in_once()
+        await self._link.log_out()
+
+    async def _log_in_once(self) -> None:
         await self._link.connect()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_UNLINK_LOGIN_LIMIT_S):
                 async for event in self._link.events():
                     if isinstance(event, link.CaughtUp | link.PairingCode | link.LoggedOut):
                         break
-        await self._link.log_out()
 
     async def _open_session(self) -> None:
         """Take the right to send and the session, until that succeeds."""
@@ -330,6 +356,17 @@ class DeviceRunner:
                 tries.lost(cause)
             case link.Disconnected() | link.CellLost() | link.LoggedOut() | link.Outdated() | link.Replaced():
                 tries.lost(_CAUSES[type(event)])
+
+    def _show(self, status: SessionStatus) -> None:
+        self._status = status
+        self._keeper.show(status)
+
+    async def _move(self) -> None:
+        """Connect anew, another way: after what is on its way has been answered, and without a pause for earlier failures."""
+        if self._status.state not in TERMINAL_STATES:
+            self._reconnector.about_to_cut()
+            await self._speaker.pause()
+            self._reconnector.connect_anew()
 
     def _tell_roles(self, event: link.StateEvent) -> None:
         """What a change of the connection means for sending and for bearing witness."""

@@ -130,6 +130,11 @@ class Reconnector:
         self._policy.cut(self._clock.monotonic_s(), self._random.random())
         self._tell()
 
+    def connect_anew(self) -> None:
+        """Another connection is wanted in the place of this one, or of the try that is under way: at once."""
+        self._policy.renewed(self._clock.monotonic_s())
+        self._tell()
+
     async def give_up_connection(self) -> None:
         """It stands and WhatsApp does not answer on it: cut it, and make another."""
         await self._cut()

@@ -88,6 +88,7 @@ class Sender:
         session: SessionKeeper,
         authority: Authority,
         account: Account,
+        pacing: str,
         known_since: datetime | None,
     ) -> None:
         self._store = store
@@ -99,7 +100,7 @@ class Sender:
         self._key = account.tag_key
         self._slot = authority.slot
         self._known_since = known_since
-        profile, now, now_s = PROFILES[account.pacing], clock.now(), clock.monotonic_s()
+        profile, now, now_s = PROFILES[pacing], clock.now(), clock.monotonic_s()
         self._pacing = Pacing.resumed(profile, authority.pacing, now, now_s, linked_at=account.created_at)
         self._queue = SendQueue(IN_FLIGHT_MAX, authority.slot, self._pacing)
         self._desk = WitnessDesk(store, authority.account, authority.slot, str(authority.generation))
@@ -128,6 +129,16 @@ class Sender:
     def paused(self) -> None:
         """The socket stands but does not answer: claim nothing new until it does."""
         self._connected = False
+
+    async def quiet(self, timeout_s: float) -> None:
+        """As `paused`, and wait until what was handed over before has been answered."""
+        self.paused()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                if self._stepping is not None:
+                    await asyncio.wait([self._stepping])
+                while self._hand_overs:
+                    await asyncio.wait(self._hand_overs)
 
     def caught_up(self) -> None:
         """The receipts of the time away have been heard: from now on their absence means something."""
@@ -192,6 +203,11 @@ class Sender:
     def met(self, chat: str) -> None:
         """Somebody wrote to us in this chat: what we send there is no first contact."""
         self._queue.met(chat)
+        self._wake.set()
+
+    def pace(self, pacing: str) -> None:
+        """The name of the profile that holds from now on."""
+        self._pacing.follow(PROFILES[pacing])
         self._wake.set()
 
     def banned(self, code: int, lasts_s: float) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavailable
 from keepline.domain.ids import account_id, new_session_id
+from keepline.domain.link_settings import Presence
 from keepline.domain.message import OnDoubt
 from keepline.domain.pacing import NORMAL
 from keepline.domain.queue_cap import QUEUED_MAX
@@ -21,6 +22,8 @@ from keepline.ports.documents import Document, DocumentStore, StoreConflict
 from keepline.records import accounts, connectors, outbox
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device, LinkLife
 from keepline.records.connectors import ConnectorBeat
+from keepline.records.link_settings import StoredSettings
+from keepline.usecases.proxy_sealing import ProxySealer
 
 # Sessions of a list that are looked up at the same time.
 LOOK_UPS_MAX = 20
@@ -69,19 +72,24 @@ class SessionView:
 class Sessions:
     """The sessions of all tenants. `entropy(n)` gives n random bytes."""
 
-    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy, sealer: ProxySealer) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._sealer = sealer
 
     async def create(
-        self, tenant: str, session_id: str | None, on_doubt: OnDoubt = OnDoubt.RESEND, pacing: str = NORMAL.name
+        self,
+        tenant: str,
+        session_id: str | None,
+        on_doubt: OnDoubt = OnDoubt.RESEND,
+        presence: Presence = Presence.UNAVAILABLE,
+        proxy: str | None = None,
+        pacing: str = NORMAL.name,
     ) -> SessionView:
-        """A new session that waits for a connector.
+        """A new session that waits for a connector. `on_doubt` is the choice for messages that do not make one.
 
-        `on_doubt` is the choice for messages that do not make one, `pacing` the profile of how fast it sends.
-
-        Raises StateConflict (`session_exists`, `session_being_deleted`).
+        Raises StateConflict (`session_exists`, `session_being_deleted`), and for a `proxy` what `ProxySealer.seal` does.
         """
         chosen = session_id if session_id is not None else new_session_id(self._entropy(SESSION_ID_ENTROPY_BYTES))
         account = account_id(tenant, chosen)
@@ -93,7 +101,9 @@ class Sessions:
             tag_key=tag_key,
             status=WAITING_FOR_CONNECTOR,
             on_doubt=on_doubt,
-            pacing=pacing,
+            settings=StoredSettings(
+                presence, await self._sealer.seal(account, proxy) if proxy is not None else None, pacing
+            ),
         )
         for _ in range(TRIES_MAX):
             with contextlib.suppress(StoreConflict):

@@ -61,6 +61,7 @@ class Speaker:
         self._account = account
         self._slot = device.slot
         self._known_since = device.restored_at
+        self._pacing = device.settings.pacing
         self._connector = connector
         self._is_silent = is_silent
         self._on_cut = on_cut
@@ -132,10 +133,21 @@ class Speaker:
         if self._sender is not None:
             self._sender.met(chat)
 
+    def pace(self, pacing: str) -> None:
+        """The name of the profile that says how fast to send."""
+        self._pacing = pacing
+        if self._sender is not None:
+            self._sender.pace(pacing)
+
     def banned(self, code: int, lasts_s: float) -> None:
         """WhatsApp has banned the number, for so many seconds (0: it does not say)."""
         if self._sender is not None:
             self._sender.banned(code, lasts_s)
+
+    async def pause(self) -> None:
+        """Begin nothing until the next login, and wait until what is on its way is answered, for as long as a stop would."""
+        if self._sender is not None:
+            await self._sender.quiet(DRAIN_LIMIT_S)
 
     @property
     def speaks(self) -> bool:
@@ -231,6 +243,7 @@ class Speaker:
             self._session,
             authority,
             self._account,
+            self._pacing,
             self._known_since,
         )
         await sender.settle_earlier_claims(unsettled)
