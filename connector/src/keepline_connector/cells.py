@@ -68,9 +68,8 @@ class Cell:
         return result
 
     def renew(self, deadline_s: float) -> None:
-        """Move the moment after which nothing leaves the cell."""
-        if self._writer is not None and not self.ended.is_set():
-            self._writer.write(frames.encode({"do": "renew", "deadline_s": deadline_s}))
+        """Move the moment after which nothing leaves the cell. From any thread."""
+        self._process.renew(deadline_s)
 
     async def stop(self) -> None:
         """Close the socket; the process leaves at once, and is killed if it does not."""
@@ -100,6 +99,7 @@ class Cell:
             if not answer.done():
                 answer.set_exception(CellDied(self.name))
         log.info("cell %s has ended (%d)", self.name, await self._exit())
+        self._process.forget()
 
     def _take(self, frame: dict[str, Any]) -> None:
         """An answer or an event."""
@@ -149,9 +149,9 @@ class CellPool:
                 await self._add()
 
     def renew(self, deadline_s: float) -> None:
-        """Until when (monotonic time) what the cells hold may speak to WhatsApp."""
+        """Until when (monotonic time) what the cells hold may speak to WhatsApp. From any thread, and without waiting for any."""
         self._deadline_s = deadline_s
-        for cell in self._cells:
+        for cell in tuple(self._cells):
             cell.renew(deadline_s)
 
     async def stop(self) -> None:
@@ -165,6 +165,7 @@ class CellPool:
             raise CellDied(name) from error
         cell = Cell(name, process)
         await cell.start()
-        cell.renew(self._deadline_s)
+        # In this order: a deadline that moves meanwhile reaches it one way or the other, and the later one counts.
         self._cells.append(cell)
+        cell.renew(self._deadline_s)
         return cell

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import signal
 from contextlib import suppress
 from random import SystemRandom
@@ -13,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import LocalKeyFile
 from keepline.adapters.system_clock import SystemClock
+from keepline.ports.documents import DocumentStore
 from keepline.records.accounts import Account
+from keepline.records.connectors import Beater
 from keepline.usecases.connecting import Connector, NameTaken
+from keepline.usecases.leasing import LeaseKeeper
 from keepline.usecases.session_keeping import SessionKeeper
 from keepline_connector.cell_link import CellLink
 from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellPool
 from keepline_connector.health import HealthServer, health_app
+from keepline_connector.lease_thread import LeaseThread
 from keepline_connector.session_file import SqliteSessionFile
 from keepline_connector.settings import Settings
 
@@ -64,6 +69,12 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
             policy=settings.restore_policy,
         )
 
+    def keep_lease(own_store: DocumentStore) -> LeaseKeeper:
+        process = secrets.token_hex(8)
+        beater = Beater(settings.connector, settings.region, process, settings.profile.ttl_s, clock.now())
+        return LeaseKeeper(own_store, clock, beater, settings.profile, pool.renew)
+
+    lease = LeaseThread(settings.project, keep_lease)
     connector = Connector(
         store,
         clock,
@@ -72,8 +83,8 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
         keep_session,
         settings.connector,
         settings.region,
-        settings.profile,
-        pool.renew,
+        lease,
+        settings.profile.sign_of_life_s,
     )
 
     def snapshot() -> dict[str, Any]:
@@ -104,6 +115,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
                     await running
         finally:
             await pool.stop()
+            lease.close()
             health.stop()
             await store.close()
             if not isinstance(keys, LocalKeyFile):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,12 @@ class DeviceBeat:
     evidence_age_ms: int | None
     queued: int
     oldest_queued_at: datetime | None
+
+    def aged(self, age_ms: int) -> DeviceBeat:
+        """The same, known for some time already when it is written."""
+        if self.evidence_age_ms is None:
+            return self
+        return replace(self, evidence_age_ms=self.evidence_age_ms + age_ms)
 
 
 @dataclass(frozen=True)

@@ -188,8 +188,8 @@ class Speaker:
                 self._sender.stop()
             elif self._sender is not None:
                 with contextlib.suppress(AuthorityLost, StoreUnavailable, StoreConflict):
-                    await self._sender.drain(DRAIN_LIMIT_S)
-                    if await self._another_could():
+                    could, _ = await asyncio.gather(self._another_could(), self._sender.drain(DRAIN_LIMIT_S))
+                    if could:
                         await self._give_up(self._sender)
             raise
 
