@@ -39,6 +39,10 @@ class Cell:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def has_room_for(self, device: str) -> bool:
         """One process must not take both devices of an account with it (`<account>_<slot>`)."""
         account = device.rpartition("_")[0]
@@ -49,7 +53,7 @@ class Cell:
         """Listen to the process, and talk to it from now on."""
         reader, self._writer = await asyncio.open_connection(sock=self._process.socket, limit=frames.FRAME_BYTES_MAX)
         self._reading = asyncio.create_task(self._read(reader), name=f"cell {self.name}")
-        log.info("cell %s is process %d", self.name, self._process.pid)
+        log.info("cell %s is process %d", self.name, self.pid)
 
     async def call(self, device: str, do: str, **arguments: Any) -> dict[str, Any]:
         """Carry out one command. Raises CellDied, and RuntimeError when the cell could not do it."""
