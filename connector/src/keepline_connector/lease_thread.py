@@ -33,6 +33,11 @@ class LeaseThread:
     def last_beat_s(self) -> float | None:
         return self._keeper.last_beat_s
 
+    @property
+    def hangs(self) -> bool:
+        """Whether the connector shows no sign of life, so that its lease is not renewed."""
+        return self._keeper.hangs
+
     def alive(self, devices: Mapping[str, DeviceBeat]) -> None:
         self._keeper.alive(devices)
 

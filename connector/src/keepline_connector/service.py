@@ -96,6 +96,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
             "cells": pool.processes,
             "store": {"commits": store.commits, "documents": store.documents},
             "last_beat_s": connector.last_beat_s,
+            "hangs": lease.hangs,
         }
 
     health = HealthServer(health_app(snapshot), settings.health_port)

@@ -100,7 +100,7 @@ class LeaseKeeper:
         self._acquired_at_s: float | None = None
         self._short_lives = 0  # in a row
         self._silenced = False  # Firestore has not taken the last beat
-        self._hangs = False  # the connector has shown no sign of life
+        self.hangs = False  # the connector shows no sign of life, as of the last look
         self.last_beat_s: float | None = None
 
     def alive(self, devices: Mapping[str, DeviceBeat]) -> None:
@@ -212,10 +212,12 @@ class LeaseKeeper:
 
     def _may_beat(self) -> bool:
         """Whether the connector works. If not, that is logged once."""
-        hung, self._hangs = self._hangs, not self._signs.allow_renewal(self._clock.monotonic_s())
-        if self._hangs and not hung:
+        hung, self.hangs = self.hangs, not self._signs.allow_renewal(self._clock.monotonic_s())
+        if self.hangs and not hung:
             log.error("%s shows no sign of life: its lease is not renewed until it does", self._beater.connector)
-        return not self._hangs
+        elif hung and not self.hangs:
+            log.info("%s works again", self._beater.connector)
+        return not self.hangs
 
     async def _write(self, *, stopping: bool) -> None:
         self._beat += 1
