@@ -11,6 +11,7 @@ from keepline.ports.documents import Write
 from keepline.records import accounts, connectors, outbox
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT
 from keepline.testing.virtual_time import run_virtual
+from keepline.usecases.speaking import HAND_OVER_LIMIT_S
 from tests.simulation.processes import ACCOUNT, Process
 from tests.simulation.world import FIRST, SECOND, World
 
@@ -83,6 +84,29 @@ def test_the_lease_is_given_back_when_all_else_is_done() -> None:
         assert kinds == ["right", "device", "lease"]
         await asyncio.sleep(TAKEN_WITHIN_S)
         assert world.voice == SECOND_SLOT
+        await world.until_settled()
+        await world.stop()
+        assert await world.complaints() == []
+
+    run_virtual(story())
+
+
+def test_a_standby_does_not_wait_for_answers_that_do_not_come() -> None:
+    async def story() -> None:
+        world = World(Random(1), standby=True)
+        await world.start()
+        process = world.boot(FIRST)
+        await asyncio.sleep(5)
+        world.boot(SECOND)
+        await asyncio.sleep(5)
+        world.whatsapp.lose_answer, world.whatsapp.recipients_are_off = 1.0, True
+        await world.accept("out", CHAT)
+        await asyncio.sleep(0.5)
+        stopping = asyncio.create_task(process.terminate())
+        await asyncio.sleep(HAND_OVER_LIMIT_S + TAKEN_WITHIN_S)
+        assert world.voice == SECOND_SLOT
+        world.whatsapp.lose_answer = 0.0
+        await stopping
         await world.until_settled()
         await world.stop()
         assert await world.complaints() == []
