@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from keepline.domain.lease import EXTREME
-from keepline.ports.documents import Document
+from keepline.ports.documents import Document, Version, Write
 from keepline.records import connectors
 from keepline.records.connectors import Beater, ConnectorBeat, DeviceBeat
 from keepline.testing.clock import LoopClock
@@ -27,6 +27,14 @@ class Kept:
         self.documents = MemoryDocuments(self.clock)
         self.deadline_s = 0.0
         beater = Beater("connector-1", "here", "process-1", EXTREME.ttl_s, self.clock.now())
+        self.slow_s = 0.0
+        commit = self.documents.commit
+
+        async def slowly(writes: Sequence[Write]) -> list[Version]:
+            await asyncio.sleep(self.slow_s)
+            return await commit(writes)
+
+        self.documents.commit = slowly  # type: ignore[method-assign]
         self.keeper = LeaseKeeper(self.documents, self.clock, beater, EXTREME, self._renewed)
 
     async def beat(self) -> ConnectorBeat:
@@ -98,6 +106,16 @@ def test_a_connector_that_hangs_does_not_acquire_anew_before_it_works_again() ->
     story(tell)
 
 
+def test_a_slow_firestore_does_not_make_the_heartbeat_slower() -> None:
+    async def tell(kept: Kept) -> None:
+        before = (await kept.beat()).beat
+        kept.slow_s = 0.8 * EXTREME.heartbeat_s
+        await kept.live(10)
+        assert (await kept.beat()).beat - before >= 9
+
+    story(tell)
+
+
 def test_what_is_told_of_a_device_does_not_look_newer_than_it_is() -> None:
     async def tell(kept: Kept) -> None:
         kept.keeper.alive({"a": DEVICE})
@@ -112,7 +130,7 @@ def test_what_is_told_of_a_device_does_not_look_newer_than_it_is() -> None:
 
 def test_a_lease_is_given_back_also_when_a_beat_of_its_own_came_between() -> None:
     async def tell(kept: Kept) -> None:
-        await kept.live(3)
+        await kept.live(3.2)
         # An earlier renewal that nobody waited for any more is applied late.
         found: Document | None = await kept.documents.get(connectors.connector_path("connector-1"))
         assert found is not None

@@ -97,6 +97,7 @@ class LeaseKeeper:
         self._beat = 0
         self._soon = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
+        self._sent_at_s = 0.0  # when the newest beat was sent that Firestore took
         self._acquired_at_s: float | None = None
         self._short_lives = 0  # in a row
         self._silenced = False  # Firestore has not taken the last beat
@@ -126,7 +127,7 @@ class LeaseKeeper:
             except (StoreConflict, StoreUnavailable) as error:
                 self._note_failure(error)
             await asyncio.sleep(_RETRY_S)
-        self._acquired_at_s = self._clock.monotonic_s()
+        self._sent_at_s, self._acquired_at_s = sent_at_s, self._clock.monotonic_s()
         self._note_success()
         self._keeping = asyncio.create_task(self._keep())
 
@@ -166,9 +167,11 @@ class LeaseKeeper:
 
     async def _renew_in_time(self) -> None:
         while True:
+            # From when the last one was sent: what Firestore takes its time for is not added to what is waited anyway.
+            due_in_s = self._sent_at_s + self._profile.heartbeat_s - self._clock.monotonic_s()
             with suppress(TimeoutError):
                 # (asyncio.wait_for of Python 3.11 can swallow a cancellation; asyncio.timeout does not.)
-                async with asyncio.timeout(self._profile.heartbeat_s):
+                async with asyncio.timeout(max(0.0, due_in_s)):
                     await asyncio.sleep(_GAP_PER_DEVICE_S * len(self._known[0]))
                     await self._soon.wait()
             self._soon.clear()
@@ -187,6 +190,7 @@ class LeaseKeeper:
             return False
         if not self._held.renewed(sent_at_s, self._clock.monotonic_s()):
             raise LeaseLost
+        self._sent_at_s = sent_at_s
         self._note_success()
         return True
 
