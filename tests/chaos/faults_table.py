@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -21,8 +23,11 @@ def show(results: dict[str, Result]) -> None:
     for column in ("fault", "figure", "n", "median", "p99", "worst", "goal (p99)", ""):
         table.add_column(column, justify="left" if column in ("fault", "figure", "") else "right")
     for name, (figure, values, goal) in _rows(results).items():
-        verdict = "" if goal is None else "ok" if quantile(values, 0.99) <= goal else "[red]MISSED[/red]"
-        numbers = [f"{value:.2f} s" for value in (quantile(values, 0.5), quantile(values, 0.99), max(values))]
+        verdict = "[red]MISSED[/red]" if is_missed(values, goal) else "" if goal is None else "ok"
+        numbers = [
+            f"{value:.2f} s" if math.isfinite(value) else "no end"
+            for value in (quantile(values, 0.5), quantile(values, 0.99), max(values))
+        ]
         table.add_row(name, figure, str(len(values)), *numbers, "" if goal is None else f"{goal:g} s", verdict)
     console = Console(width=None if Console().is_terminal else 120)
     console.print(table)
@@ -42,17 +47,28 @@ def as_json(results: dict[str, Result]) -> dict[str, Any]:
         "faults": {
             name: {
                 "n": len(values),
-                "p50_s": round(quantile(values, 0.5), 3),
-                "p99_s": round(quantile(values, 0.99), 3),
-                "worst_s": round(max(values), 3),
+                "p50_s": _seconds(quantile(values, 0.5)),
+                "p99_s": _seconds(quantile(values, 0.99)),
+                "worst_s": _seconds(max(values)),
+                "missed": is_missed(values, goal),
             }
-            for name, (_, values, _) in _rows(results).items()
+            for name, (_, values, goal) in _rows(results).items()
         },
         "two_voices": sum(len(result.voices) for result in results.values()),
         "lost": sum(len(result.verdict.lost) for result in results.values()),
         "twice": sum(len(result.verdict.twice) for result in results.values()),
         "reconnect_success": round(came_back / (came_back + away), 4) if came_back + away else None,
     }
+
+
+def is_missed(values: Sequence[float], goal_s: float | None) -> bool:
+    """Whether a figure is beyond its goal. What never ended is, whatever the goal."""
+    return not math.isfinite(max(values)) or (goal_s is not None and quantile(values, 0.99) > goal_s)
+
+
+def _seconds(value: float) -> float | None:
+    """None for what never ended: JSON has no infinity."""
+    return round(value, 3) if math.isfinite(value) else None
 
 
 def _rows(results: dict[str, Result]) -> dict[str, tuple[str, list[float], float | None]]:

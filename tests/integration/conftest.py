@@ -65,7 +65,7 @@ class Gateway:
     def whatsapp(self) -> SimulatorClient:
         return self.simulator.client
 
-    def start(self, name: str = "connector-1") -> Child:
+    def start(self, name: str = "connector-1", module: str = "keepline_local.simulated_connector") -> Child:
         environment = {
             **self.environment,
             "KEEPLINE_CONNECTOR_ID": name,
@@ -74,7 +74,7 @@ class Gateway:
             "KEEPLINE_HEALTH_PORT": "0",
             "KEEPLINE_PROFILE": "extreme",
         }
-        command = [sys.executable, "-m", "keepline_local.simulated_connector"]
+        command = [sys.executable, "-m", module]
         self.connectors[name] = spawn(name, command, self.folder / f"{name}.log", env=environment)
         return self.connectors[name]
 

@@ -14,6 +14,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, StoreUnavailable
 from keepline.records import accounts, outbox, witness
 from keepline.records.accounts import Account, Device
+from keepline.records.connectors import Beater
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.testing.documents import MemoryDocuments
@@ -23,6 +24,7 @@ from keepline.testing.severed import Life, SeveredDocuments, SeveredFile
 from keepline.testing.whatsapp import FakeDevice, FakeFolder, FakeLink, FakeWhatsApp
 from keepline.usecases.connecting import Connector
 from keepline.usecases.device_running import DeviceRunner
+from keepline.usecases.leasing import LeaseKeeper
 from keepline.usecases.reconnecting import Pace
 from keepline.usecases.session_keeping import SessionKeeper
 from keepline.usecases.session_openings import Openings
@@ -74,6 +76,7 @@ class Process:
     def start_connector(self) -> None:
         """With its heartbeat, its adoptions and its feeds."""
         outside = self.outside
+        beater = Beater(self.name, "here", outside.random.randbytes(8).hex(), EXTREME.ttl_s, outside.clock.now())
         connector = Connector(
             self.store,
             outside.clock,
@@ -82,8 +85,8 @@ class Process:
             self.keep_session,
             self.name,
             "here",
+            LeaseKeeper(self.store, outside.clock, beater, EXTREME, self._renewed),
             EXTREME,
-            self._renewed,
             outside.keys,
         )
         self._start(connector.run())

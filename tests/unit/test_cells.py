@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,13 +19,16 @@ from keepline_connector.cells import CellDied, CellPool
 LIMIT_S = 20.0
 # A cell: notes each command that wants an answer in a file, and answers as BEHAVIOUR says.
 CELL = """
-import json, pathlib, socket, sys
+import json, pathlib, socket, struct, sys, threading
+def follow_lease(end):
+    while packet := end.recv(8):
+        pathlib.Path(__file__).with_name("lease").write_text(str(struct.unpack("=d", packet)[0]))
+lease = socket.socket(fileno=int(sys.argv[4]))
+threading.Thread(target=follow_lease, args=(lease,), daemon=True).start()
 link = socket.socket(fileno=int(sys.argv[2]))
 told = pathlib.Path(__file__).with_name("told")
 for line in link.makefile("rb"):
     command = json.loads(line)
-    if command["do"] == "renew":
-        continue
     seen = told.read_text().split() if told.exists() else []
     told.write_text(" ".join([*seen, command["do"]]))
     answer = {"re": command["id"]}
@@ -90,4 +97,29 @@ async def test_nobody_waits_for_a_cell_that_talks_nonsense(make_link: MakeLink) 
         cell = await pool.place("account_a", lambda event: None)
         with pytest.raises(CellDied):
             await cell.call("account_a", "open")
+        await pool.stop()
+
+
+async def test_a_renewal_reaches_its_cell_while_the_event_loop_is_held_up(make_link: MakeLink, tmp_path: Path) -> None:
+    pool, link = make_link("answer |= {'found': {}}")
+    async with asyncio.timeout(LIMIT_S):
+        await link.open()
+    threading.Timer(0.1, pool.renew, (12.5,)).start()
+    limit_s = time.monotonic() + LIMIT_S
+    while (tmp_path / "lease").read_text() != "12.5":  # holds up the loop
+        assert time.monotonic() < limit_s
+    await pool.stop()
+
+
+async def test_renewing_a_cell_that_is_gone_or_takes_nothing_does_not_wait(make_link: MakeLink) -> None:
+    pool, link = make_link("answer |= {'found': {}}")
+    async with asyncio.timeout(LIMIT_S):
+        await link.open()
+        cell = await pool.place("account_a", lambda event: None)
+        os.kill(cell.pid, signal.SIGSTOP)
+        for deadline_s in range(10_000):
+            pool.renew(float(deadline_s))
+        os.kill(cell.pid, signal.SIGKILL)
+        await cell.ended.wait()
+        pool.renew(1.0)
         await pool.stop()

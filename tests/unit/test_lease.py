@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keepline.domain.lease import EXTREME, NORMAL, PROFILES, HeldLease, LeaseProfile, LeaseWatch
+from keepline.domain.lease import EXTREME, NORMAL, PROFILES, HeldLease, LeaseProfile, LeaseWatch, SignsOfLife
 
 
 def test_the_profiles_are_those_of_the_design() -> None:
@@ -123,3 +123,19 @@ def test_an_observer_that_news_reach_late_is_wrong_and_can_know_it_by_the_counte
     assert watch.expired(3.1)
     assert holder.holds(3.1)
     assert watch.beat != stands
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_a_lease_is_renewed_only_for_what_shows_that_it_works(profile: LeaseProfile) -> None:
+    signs = SignsOfLife(profile)
+    assert not signs.allow_renewal(100.0)
+    signs.seen(100.0)
+    assert signs.allow_renewal(100.0 + 2 * profile.ttl_s)
+    assert not signs.allow_renewal(100.1 + 2 * profile.ttl_s)
+    signs.seen(100.2 + 2 * profile.ttl_s)
+    assert signs.allow_renewal(100.2 + 3 * profile.ttl_s)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_a_sign_of_life_may_be_missed_many_times_before_it_counts(profile: LeaseProfile) -> None:
+    assert profile.sign_of_life_max_s >= 10 * profile.sign_of_life_s

@@ -39,6 +39,10 @@ class Cell:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def has_room_for(self, device: str) -> bool:
         """One process must not take both devices of an account with it (`<account>_<slot>`)."""
         account = device.rpartition("_")[0]
@@ -49,7 +53,7 @@ class Cell:
         """Listen to the process, and talk to it from now on."""
         reader, self._writer = await asyncio.open_connection(sock=self._process.socket, limit=frames.FRAME_BYTES_MAX)
         self._reading = asyncio.create_task(self._read(reader), name=f"cell {self.name}")
-        log.info("cell %s is process %d", self.name, self._process.pid)
+        log.info("cell %s is process %d", self.name, self.pid)
 
     async def call(self, device: str, do: str, **arguments: Any) -> dict[str, Any]:
         """Carry out one command. Raises CellDied, and RuntimeError when the cell could not do it."""
@@ -68,9 +72,8 @@ class Cell:
         return result
 
     def renew(self, deadline_s: float) -> None:
-        """Move the moment after which nothing leaves the cell."""
-        if self._writer is not None and not self.ended.is_set():
-            self._writer.write(frames.encode({"do": "renew", "deadline_s": deadline_s}))
+        """Move the moment after which nothing leaves the cell. From any thread."""
+        self._process.renew(deadline_s)
 
     async def stop(self) -> None:
         """Close the socket; the process leaves at once, and is killed if it does not."""
@@ -100,6 +103,7 @@ class Cell:
             if not answer.done():
                 answer.set_exception(CellDied(self.name))
         log.info("cell %s has ended (%d)", self.name, await self._exit())
+        self._process.forget()
 
     def _take(self, frame: dict[str, Any]) -> None:
         """An answer or an event."""
@@ -149,9 +153,9 @@ class CellPool:
                 await self._add()
 
     def renew(self, deadline_s: float) -> None:
-        """Until when (monotonic time) what the cells hold may speak to WhatsApp."""
+        """Until when (monotonic time) what the cells hold may speak to WhatsApp. From any thread, and without waiting for any."""
         self._deadline_s = deadline_s
-        for cell in self._cells:
+        for cell in tuple(self._cells):
             cell.renew(deadline_s)
 
     async def stop(self) -> None:
@@ -165,6 +169,7 @@ class CellPool:
             raise CellDied(name) from error
         cell = Cell(name, process)
         await cell.start()
-        cell.renew(self._deadline_s)
+        # In this order: a deadline that moves meanwhile reaches it one way or the other, and the later one counts.
         self._cells.append(cell)
+        cell.renew(self._deadline_s)
         return cell

@@ -15,7 +15,7 @@ BEAT_AGE_MAX_S = 10.0
 
 
 def health_app(snapshot: Callable[[], dict[str, Any]]) -> Flask:
-    """`snapshot` tells `last_beat_s` (monotonic, or None) and whatever else a person should see."""
+    """`snapshot` tells `last_beat_s` (monotonic, or None), `hangs`, and whatever else a person should see."""
     app = Flask(__name__)
 
     @app.get("/health")
@@ -23,8 +23,9 @@ def health_app(snapshot: Callable[[], dict[str, Any]]) -> Flask:
         seen = snapshot()
         last_beat_s = seen.pop("last_beat_s")
         age_s = None if last_beat_s is None else round(time.monotonic() - last_beat_s, 1)
-        healthy = age_s is not None and age_s <= BEAT_AGE_MAX_S
-        status = "ok" if healthy else "starting" if age_s is None else "firestore_silent"
+        hangs = seen.pop("hangs")
+        healthy = age_s is not None and age_s <= BEAT_AGE_MAX_S and not hangs
+        status = "ok" if healthy else "starting" if age_s is None else "hung" if hangs else "firestore_silent"
         return jsonify(status=status, heartbeat_age_s=age_s, **seen), 200 if healthy else 503
 
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import signal
 from contextlib import suppress
 from random import SystemRandom
@@ -13,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import LocalKeyFile
 from keepline.adapters.system_clock import SystemClock
+from keepline.ports.documents import DocumentStore
 from keepline.records.accounts import Account
+from keepline.records.connectors import Beater
 from keepline.usecases.connecting import Connector, NameTaken
+from keepline.usecases.leasing import LeaseKeeper
 from keepline.usecases.session_keeping import SessionKeeper
 from keepline_connector.cell_link import CellLink
 from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellPool
 from keepline_connector.health import HealthServer, health_app
+from keepline_connector.lease_thread import LeaseThread
 from keepline_connector.session_file import SqliteSessionFile
 from keepline_connector.settings import Settings
 
@@ -67,6 +72,12 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
             policy=settings.restore_policy,
         )
 
+    def keep_lease(own_store: DocumentStore) -> LeaseKeeper:
+        process = secrets.token_hex(8)
+        beater = Beater(settings.connector, settings.region, process, settings.profile.ttl_s, clock.now())
+        return LeaseKeeper(own_store, clock, beater, settings.profile, pool.renew)
+
+    lease = LeaseThread(settings.project, keep_lease)
     connector = Connector(
         store,
         clock,
@@ -75,8 +86,8 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
         keep_session,
         settings.connector,
         settings.region,
+        lease,
         settings.profile,
-        pool.renew,
         keys,
     )
 
@@ -89,6 +100,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
             "cells": pool.processes,
             "store": {"commits": store.commits, "documents": store.documents},
             "last_beat_s": connector.last_beat_s,
+            "hangs": lease.hangs,
         }
 
     health = HealthServer(health_app(snapshot), settings.health_port)
@@ -108,6 +120,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
                     await running
         finally:
             await pool.stop()
+            lease.close()
             health.stop()
             await store.close()
             if not isinstance(keys, LocalKeyFile):

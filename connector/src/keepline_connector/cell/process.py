@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from keepline.domain.link_settings import Presence
-from keepline_connector import frames
+from keepline_connector import frames, lease_wire
 from keepline_connector.cell.device import CellDevice
 from keepline_connector.cell.egress import Egress
 from keepline_connector.cell.fence import Fence
@@ -39,8 +39,9 @@ log = logging.getLogger(__name__)
 class Cell:
     """Carries out the supervisor's commands, each in a thread of its own."""
 
-    def __init__(self, supervisor: socket.socket) -> None:
+    def __init__(self, supervisor: socket.socket, lease: socket.socket) -> None:
         self._supervisor = supervisor
+        self._lease = lease
         # Closed until the supervisor says how long its lease holds.
         self._egress = Egress(Fence(-math.inf), LastResort())
         self._devices: dict[str, CellDevice] = {}
@@ -64,18 +65,22 @@ class Cell:
 
     def run(self) -> None:
         """Until the supervisor's end of the socket closes."""
+        threading.Thread(target=self._follow_lease, name="lease", daemon=True).start()
         threading.Thread(target=self._write, name="writer", daemon=True).start()
         with self._supervisor.makefile("rb") as lines:
             for line in lines:
                 command = frames.decode(line)
-                if command["do"] == "renew":
-                    self._egress.renew(command["deadline_s"])
-                elif command["do"] == "acknowledge":
+                if command["do"] == "acknowledge":
                     self._carry_out(command)  # In order, and too small for a thread.
                 elif command["do"] in _ANSWERED_BY_WHATSAPP:
                     self._waiting.submit(self._carry_out, command)
                 else:
                     self._workers.submit(self._carry_out, command)
+
+    def _follow_lease(self) -> None:
+        """In a thread that does nothing else: behind whatever else there is to do, a renewal would come too late."""
+        while (deadline_s := lease_wire.receive(self._lease)) is not None:
+            self._egress.renew(deadline_s)
 
     def leave(self) -> None:
         """The supervisor is gone: cut every socket, write down what was heard, and be gone within the limit."""
@@ -171,12 +176,13 @@ def main() -> None:
     """Run a cell on the inherited socket, then leave at once: the kernel cuts every socket of the process."""
     parser = argparse.ArgumentParser(description="A cell of the Keepline connector; its supervisor starts it.")
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the supervisor")
+    parser.add_argument("--lease-fd", type=int, required=True, help="and the one that says how long its lease holds")
     arguments = parser.parse_args()
     set_up_logging()
     # Ctrl-C in a terminal reaches the whole process group; the supervisor decides when a cell ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     READER.start()
-    cell = Cell(socket.socket(fileno=arguments.fd))
+    cell = Cell(socket.socket(fileno=arguments.fd), socket.socket(fileno=arguments.lease_fd))
     try:
         with contextlib.suppress(OSError):
             cell.run()

@@ -12,6 +12,9 @@ Two rules make this hold whatever is late, lost, asleep or paused:
   new one (a new incarnation), as if it had just started, and asks anew what is its own.
 
 What is assumed: clocks that run at most 1 % wrong, and bytes that leave within what is left of the margin after a check.
+
+A lease says that its holder works, not only that something of it still runs. So what renews it asks for a sign of life of what
+does the work (`SignsOfLife`), and lets the lease run out without one: a connector that hangs falls silent, so that others act.
 """
 
 from __future__ import annotations
@@ -22,6 +25,10 @@ from dataclasses import dataclass
 # happens between asking `holds` and the last byte arriving at WhatsApp (a round trip of 0.1 to 0.2 s at most, in one region).
 SAFETY_MARGIN = 0.10
 CLOCK_DRIFT_MAX = 0.01
+# What the lease is for may be late with its sign of life by this many TTLs. It is late whenever it is busy: a hundred logins on
+# a machine that has other things to do hold it up for seconds, and a lease lost then makes a hundred more. What is later than
+# twice the time after which a dead connector is replaced is not busy: it hangs, and others act after a third TTL.
+SIGN_OF_LIFE_TTLS = 2
 # An observer that has not looked for this part of a TTL may be the one that slept, and begins anew.
 LOOK_GAP_MAX = 0.5
 
@@ -42,6 +49,16 @@ class LeaseProfile:
     def held_s(self) -> float:
         """How long the holder acts on a renewal, from before it was sent."""
         return self.ttl_s * (1 - SAFETY_MARGIN)
+
+    @property
+    def sign_of_life_max_s(self) -> float:
+        """How old the last sign of life may be when the lease is renewed."""
+        return self.ttl_s * SIGN_OF_LIFE_TTLS
+
+    @property
+    def sign_of_life_s(self) -> float:
+        """How often there is to be one."""
+        return self.heartbeat_s / 2
 
 
 # Three heartbeats to a TTL: one lost or slow renewal is no failover. One write a second is 2.6 million a month and connector.
@@ -92,6 +109,22 @@ class HeldLease:
         if self._deadline_s is not None and now_s >= self._deadline_s:
             self._deadline_s = None
         return self._deadline_s is not None
+
+
+class SignsOfLife:
+    """Whether what a lease is kept for still works. Times are seconds of the holder's clock."""
+
+    def __init__(self, profile: LeaseProfile) -> None:
+        self._profile = profile
+        self._seen_at_s: float | None = None
+
+    def seen(self, now_s: float) -> None:
+        """It works at this moment."""
+        self._seen_at_s = now_s
+
+    def allow_renewal(self, now_s: float) -> bool:
+        """Whether there was a sign lately."""
+        return self._seen_at_s is not None and now_s - self._seen_at_s <= self._profile.sign_of_life_max_s
 
 
 class LeaseWatch:

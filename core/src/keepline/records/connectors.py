@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,12 @@ class DeviceBeat:
     oldest_queued_at: datetime | None
     held_because: str | None = None
     held_s: float | None = None
+
+    def aged(self, age_ms: int) -> DeviceBeat:
+        """The same, known for some time already when it is written."""
+        if self.evidence_age_ms is None:
+            return self
+        return replace(self, evidence_age_ms=self.evidence_age_ms + age_ms)
 
 
 @dataclass(frozen=True)

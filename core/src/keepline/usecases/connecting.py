@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 from keepline.domain.lease import LeaseProfile
-from keepline.domain.placement import Place
+from keepline.domain.placement import Place, Placed, plan_moves
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.keys import KeyUnavailable, KeyWrapper
 from keepline.records import accounts
 from keepline.records.accounts import Account, Device
-from keepline.records.connectors import Beater, DeviceBeat
+from keepline.records.connectors import DeviceBeat
 from keepline.usecases.balancing import Balancer
 from keepline.usecases.deleting import clear_device
 from keepline.usecases.device_running import DeviceRunner
 from keepline.usecases.feeding import Feeds
-from keepline.usecases.leasing import LeaseKeeper, LeaseLost, NameTaken
+from keepline.usecases.leasing import Lease, LeaseLost, NameTaken
 from keepline.usecases.neighbours import Neighbours
 from keepline.usecases.reconnecting import Pace
 from keepline.usecases.running_again import run_again
@@ -48,9 +51,7 @@ log = logging.getLogger(__name__)
 class Connector:
     """One connector. `open_link(account, slot)` gives the way to a device's cell, `keep_session(account, slot)` its session.
 
-    `keys` open what is sealed of a session's settings.
-
-    `renewed` hears the lease's deadline (seconds of the clock's monotonic time) each time it moves: nothing may leave after it.
+    It tells its `lease` that it works, at the pace of the `profile`. `keys` open what is sealed of a session's settings.
     """
 
     def __init__(
@@ -62,8 +63,8 @@ class Connector:
         keep_session: KeepSession,
         connector: str,
         region: str,
+        lease: Lease,
         profile: LeaseProfile,
-        renewed: Callable[[float], None],
         keys: KeyWrapper,
     ) -> None:
         self._store = store
@@ -86,9 +87,10 @@ class Connector:
         self._neighbours = Neighbours(store, clock, connector, self._neighbours_changed)
         self._balancer = Balancer(store, connector, self._neighbours.places, self._give_away, self._speaks)
         self._going: set[tuple[str, str]] = set()  # being given to another connector
-        process = random.randbytes(8).hex()
-        beater = Beater(connector, region, process, profile.ttl_s, clock.now())
-        self._lease = LeaseKeeper(store, clock, beater, profile, self._beats, renewed)
+        self._lease = lease
+        self._sign_of_life_s = profile.sign_of_life_s
+        self._worth_telling = asyncio.Event()
+        self._stopping = False
 
     @property
     def devices(self) -> int:
@@ -107,33 +109,60 @@ class Connector:
 
     async def run(self) -> None:
         """Run until cancelled, then hand everything over cleanly. Raises NameTaken (in a group)."""
+        self._lease.alive(self._beats())
+        showing = asyncio.create_task(self._show_life(), name="sign of life")
+        showing.add_done_callback(_report)
+        living = asyncio.create_task(self._live())
         try:
-            while True:
-                await self._lease.acquire()
-                try:
-                    async with asyncio.TaskGroup() as tasks:
-                        tasks.create_task(self._lease.keep())
-                        tasks.create_task(self._neighbours.run())
-                        tasks.create_task(self._adopt())
-                        tasks.create_task(self._adopt_orphans())
-                        tasks.create_task(self._hold())
-                        tasks.create_task(self._feeds.run())
-                        tasks.create_task(self._balancer.run())
-                except* LeaseLost:
-                    log.error(
-                        "the lease of %s is lost: its devices fall silent until it is acquired anew", self.connector
-                    )
-                finally:
-                    for task in self._waiting_to_take:
-                        task.cancel()
-                await self._fall_silent()
+            await asyncio.shield(living)
         except asyncio.CancelledError:
-            await self._stop_runners(list(self._tasks))
-            await self._release_devices()
-            await self._lease.give_back()
+            await self._hand_over()
             raise
         finally:
+            self._stopping = True
+            self._lease.stop()
+            await _cancelled(living)
             await self._fall_silent()
+            await _cancelled(showing)
+
+    async def _show_life(self) -> None:
+        """The lease is renewed elsewhere, and only while this loop gets round."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._sign_of_life_s):
+                    await self._worth_telling.wait()
+            self._lease.alive(self._beats())
+            if self._worth_telling.is_set():
+                self._worth_telling.clear()
+                self._lease.beat_soon()
+
+    async def _live(self) -> None:
+        """One life of the lease after the other."""
+        while True:
+            await self._lease.acquire()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    work = [
+                        tasks.create_task(self._neighbours.run()),
+                        tasks.create_task(self._adopt()),
+                        tasks.create_task(self._adopt_orphans()),
+                        tasks.create_task(self._hold()),
+                        tasks.create_task(self._feeds.run()),
+                        tasks.create_task(self._balancer.run()),
+                    ]
+                    await self._until_lost()
+                    for task in work:
+                        task.cancel()
+            finally:
+                for task in self._waiting_to_take:
+                    task.cancel()
+            await self._fall_silent()
+
+    async def _until_lost(self) -> None:
+        try:
+            await self._lease.until_lost()
+        except* LeaseLost:
+            log.error("the lease of %s is lost: its devices fall silent until it is acquired anew", self.connector)
 
     async def _fall_silent(self) -> None:
         """Without a word to Firestore: others may be acting in our place already."""
@@ -141,13 +170,62 @@ class Connector:
             runner.fence()
         await self._stop_runners(list(self._tasks))
 
+    async def _hand_over(self) -> None:
+        """Everything at once, each device on its own: none waits for another one, nor for what does not concern it.
+
+        The lease is held until the last one is silent. Nothing new begins meanwhile.
+        """
+        self._stopping = True
+        heirs = asyncio.create_task(self._heirs())
+        await asyncio.gather(
+            *(self._hand_over_device(name, heirs) for name in list(self._tasks)), return_exceptions=True
+        )
+        await _cancelled(heirs)
+        await self._release_devices()
+        await self._lease.give_back()
+
+    async def _hand_over_device(self, name: tuple[str, str], heirs: asyncio.Task[dict[tuple[str, str], Place]]) -> None:
+        await self._stop_runners([name])
+        heir = (await asyncio.shield(heirs)).get(name)
+        with suppress(StoreUnavailable):  # What is left is released in the end.
+            document = await self._store.get(accounts.device_path(*name))
+            if document is not None:
+                await self._release(Device.read(document), heir)
+
+    async def _heirs(self) -> dict[tuple[str, str], Place]:
+        """To whom our devices go that have no sibling to send in their place: at once, without first being anybody's.
+
+        Those that have one wait for whoever comes first; that is this connector's next process, if it is being redeployed.
+        """
+        places = self._neighbours.places()
+        if not any(place.id != self.connector for place in places):
+            return {}
+        try:
+            found = [Device.read(document) for document in await self._store.query(accounts.all_devices())]
+        except StoreUnavailable:
+            return {}
+        wanted = [device for device in found if device.wanted]
+        devices = Counter(device.account for device in wanted)
+        stopping = [replace(place, draining=place.id == self.connector) for place in places]
+        placed = [Placed(device.account, device.slot, device.connector or None) for device in wanted]
+        by_id = {place.id: place for place in places}
+        return {
+            (move.device.account, move.device.slot): by_id[move.to]
+            for move in plan_moves(stopping, placed, better_moves_max=0)
+            if move.device.holder == self.connector and devices[move.device.account] == 1
+        }
+
+    async def _release(self, device: Device, heir: Place | None) -> None:
+        """Raises StoreUnavailable."""
+        if device.connector == self.connector:
+            with suppress(StoreConflict):
+                await self._store.commit([accounts.assign(device, *((heir.id, heir.region) if heir else ("", "")))])
+
     async def _release_devices(self) -> None:
         """Others, or our next process, need not wait until they find out that we are gone."""
         try:
             documents = await self._store.query(accounts.devices_of_connector(self.connector))
-            for device in map(Device.read, documents):
-                with suppress(StoreConflict):
-                    await self._store.commit([accounts.assign(device, "", "")])
+            await asyncio.gather(*(self._release(Device.read(document), None) for document in documents))
         except StoreUnavailable as error:
             log.warning("the devices of %s could not be released: %s", self.connector, error)
 
@@ -216,8 +294,8 @@ class Connector:
         await self._try_to_take(device)
 
     async def _try_to_take(self, device: Device) -> None:
-        if device.connector and not self._neighbours.is_silent(device.connector):
-            return  # It is back.
+        if self._stopping or (device.connector and not self._neighbours.is_silent(device.connector)):
+            return  # We are going, or it is back.
         try:
             await self._store.commit([accounts.assign(device, self.connector, self.region)])
         except StoreConflict:
@@ -249,7 +327,7 @@ class Connector:
 
     async def _start(self, device: Device) -> None:
         document = await self._read_account(device.account)
-        if document is None:
+        if document is None or self._stopping:
             return
         name = (device.account, device.slot)
         runner = self._runners[name] = self._runner(Account.read(document), device)
@@ -285,7 +363,7 @@ class Connector:
         )
 
     def _device_connected(self, after_failures: bool) -> None:
-        self._lease.beat_soon()
+        self._worth_telling.set()
         if after_failures:
             # What kept it away is over, perhaps for the others as well.
             for runner in self._runners.values():
@@ -317,7 +395,7 @@ class Connector:
         for name in stopping:
             self._tasks.pop(name, None)
             self._runners.pop(name, None)
-        if tasks:
+        if tasks and not self._stopping:
             self._feeds.devices_changed()
 
     async def _read_account(self, account: str) -> Document | None:
@@ -328,3 +406,14 @@ class Connector:
             except StoreUnavailable as error:
                 log.warning("the account %s could not be read, trying again: %s", account, error)
                 await asyncio.sleep(_STORE_RETRY_S)
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """The signs of life end when the connector does. Anything else is a bug that a person must see."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s ended with an error", task.get_name(), exc_info=error)

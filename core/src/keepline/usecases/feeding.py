@@ -16,10 +16,6 @@ from keepline.records.witness import Question
 from keepline.usecases.device_running import DeviceRunner
 
 
-class _DevicesChanged(Exception):
-    """Ends the present feeds, so that they are grouped anew."""
-
-
 class Feeds:
     """`runners` is the connector's own table, by account and slot."""
 
@@ -37,22 +33,22 @@ class Feeds:
         while True:
             self._changed.clear()
             held = dict(self._runners)
-            try:
-                async with asyncio.TaskGroup() as feeds:
-                    for group in _batched(sorted({account for account, _ in held}), IN_VALUES_MAX):
-                        feeds.create_task(self._feed_rows(group))
-                        feeds.create_task(self._feed_authorities(group))
-                        feeds.create_task(self._feed_pairings(group))
-                        feeds.create_task(self._feed_questions(group))
-                    feeds.create_task(self._until_devices_change(held))
-            except* _DevicesChanged:
-                pass
-
-    async def _until_devices_change(self, held: Mapping[tuple[str, str], DeviceRunner]) -> None:
-        while self._runners == held:
-            await self._changed.wait()
-            self._changed.clear()
-        raise _DevicesChanged
+            async with asyncio.TaskGroup() as tasks:
+                feeds = [
+                    tasks.create_task(feeding)
+                    for group in _batched(sorted({account for account, _ in held}), IN_VALUES_MAX)
+                    for feeding in (
+                        self._feed_rows(group),
+                        self._feed_authorities(group),
+                        self._feed_pairings(group),
+                        self._feed_questions(group),
+                    )
+                ]
+                while self._runners == held:
+                    await self._changed.wait()
+                    self._changed.clear()
+                for feed in feeds:
+                    feed.cancel()
 
     async def _feed_pairings(self, group: tuple[str, ...]) -> None:
         async with self._store.watch(accounts.pairings_of(group)) as watch:

@@ -1,4 +1,8 @@
-"""Keeping a connector's lease: acquiring it, renewing it with each heartbeat, and noticing at once that it is lost."""
+"""Keeping a connector's lease: acquiring it, renewing it with each heartbeat, and noticing at once that it is lost.
+
+What the connector has to do must not delay its heartbeats, so a keeper may run on an event loop of its own: it asks the connector
+for nothing, and is told by it, in passing, that it works and what its devices are like (`alive`).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Protocol
 
-from keepline.domain.lease import HeldLease, LeaseProfile
+from keepline.domain.lease import HeldLease, LeaseProfile, SignsOfLife
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Version
 from keepline.records import connectors
@@ -21,6 +26,8 @@ _GAP_PER_DEVICE_S = 0.005
 _SHORT_LIFE_S = 15.0
 _PAUSE_BASE_S = 1.0
 _PAUSE_MAX_S = 16.0
+# A last heartbeat can meet one that was on its way, or a neighbour that has lost patience.
+_GIVE_BACK_TRIES_MAX = 3
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +40,40 @@ class NameTaken(Exception):
     """Another process has begun to run under this connector's name. There is nothing to come back to."""
 
 
+class Lease(Protocol):
+    """A lease on a connector's name, as the connector sees it: it is renewed while it is held, whatever the connector does."""
+
+    @property
+    def last_beat_s(self) -> float | None:
+        """When Firestore last took a heartbeat (monotonic)."""
+        ...
+
+    def alive(self, devices: Mapping[str, DeviceBeat]) -> None:
+        """The connector works, and this is what it knows of its devices. To be called every `LeaseProfile.sign_of_life_s`: the
+        lease is renewed only while it is."""
+        ...
+
+    def beat_soon(self) -> None:
+        """What it knows is worth a heartbeat before the next is due."""
+        ...
+
+    async def acquire(self) -> None:
+        """Take the name, however it was left, and renew it from now on. Whoever ran under it before is put out by it."""
+        ...
+
+    async def until_lost(self) -> None:
+        """Raises LeaseLost or NameTaken (in a group) when what was acquired is lost."""
+        ...
+
+    async def give_back(self) -> None:
+        """Renew no more; a last heartbeat says that this connector stops, so others need not wait for its lease to run out."""
+        ...
+
+    def stop(self) -> None:
+        """Renew no more; what is held runs out."""
+        ...
+
+
 class LeaseKeeper:
     """One process's lease on its connector's name. `renewed` hears the new deadline, in seconds of the monotonic clock."""
 
@@ -42,41 +83,74 @@ class LeaseKeeper:
         clock: Clock,
         beater: Beater,
         profile: LeaseProfile,
-        devices: Callable[[], Mapping[str, DeviceBeat]],
         renewed: Callable[[float], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._beater = beater
         self._profile = profile
-        self._devices = devices
         self._renewed = renewed
         self._held = HeldLease(profile)
+        self._signs = SignsOfLife(profile)
+        self._known: tuple[Mapping[str, DeviceBeat], float] = ({}, 0.0)  # of the devices, and since when
         self._version: Version | None = None
         self._beat = 0
         self._soon = asyncio.Event()
+        self._keeping: asyncio.Task[None] | None = None
+        self._sent_at_s = 0.0  # when the newest beat was sent that Firestore took
         self._acquired_at_s: float | None = None
         self._short_lives = 0  # in a row
         self._silenced = False  # Firestore has not taken the last beat
-        self.last_beat_s: float | None = None  # monotonic; the health page's proof that Firestore answers
+        self.hangs = False  # the connector shows no sign of life, as of the last look
+        self.last_beat_s: float | None = None
+
+    def alive(self, devices: Mapping[str, DeviceBeat]) -> None:
+        """See `Lease`. From any thread."""
+        now_s = self._clock.monotonic_s()
+        self._known = (devices, now_s)
+        self._signs.seen(now_s)
+
+    def beat_soon(self) -> None:
+        self._soon.set()
 
     async def acquire(self) -> None:
-        """Take the name, however it was left. Whoever ran under it before is put out by its next heartbeat."""
         await self._pause_after_short_life()
         while True:
             sent_at_s = self._clock.monotonic_s()
             try:
-                found = await self._read()
-                self._version = found.version if found is not None else None
-                await self._write(stopping=False)
+                if self._may_beat():
+                    found = await self._read()
+                    self._version = found.version if found is not None else None
+                    await self._write(stopping=False)
+                    if self._held.acquired(sent_at_s, self._clock.monotonic_s()):
+                        break
             except (StoreConflict, StoreUnavailable) as error:
                 self._note_failure(error)
-            else:
-                if self._held.acquired(sent_at_s, self._clock.monotonic_s()):
-                    self._acquired_at_s = self._clock.monotonic_s()
-                    self._note_success()
-                    return
             await asyncio.sleep(_RETRY_S)
+        self._sent_at_s, self._acquired_at_s = sent_at_s, self._clock.monotonic_s()
+        self._note_success()
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def until_lost(self) -> None:
+        assert self._keeping is not None, "it was acquired before"
+        await asyncio.shield(self._keeping)
+
+    async def give_back(self) -> None:
+        self.stop()
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping])
+        with suppress(StoreUnavailable, LeaseLost, NameTaken):
+            for _ in range(_GIVE_BACK_TRIES_MAX):
+                try:
+                    await self._write(stopping=True)
+                    break
+                except StoreConflict:
+                    await self._look_at_conflict()
+        self._held.lost()
+
+    def stop(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
 
     async def _pause_after_short_life(self) -> None:
         if self._acquired_at_s is None:
@@ -86,31 +160,22 @@ class LeaseKeeper:
         if was_short:
             await asyncio.sleep(min(_PAUSE_BASE_S * 2.0 ** min(self._short_lives - 1, 16), _PAUSE_MAX_S))
 
-    def beat_soon(self) -> None:
-        """Something is worth telling before the next heartbeat is due."""
-        self._soon.set()
-
-    async def keep(self) -> None:
-        """Renew until cancelled. Raises LeaseLost and NameTaken."""
+    async def _keep(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._renew_in_time())
             tasks.create_task(self._watch_deadline())
 
-    async def give_back(self) -> None:
-        """A last heartbeat, which says that this connector stops: others need not wait for its lease to run out."""
-        with suppress(StoreConflict, StoreUnavailable):
-            await self._write(stopping=True)
-        self._held.lost()
-
     async def _renew_in_time(self) -> None:
         while True:
+            # From when the last one was sent: what Firestore takes its time for is not added to what is waited anyway.
+            due_in_s = self._sent_at_s + self._profile.heartbeat_s - self._clock.monotonic_s()
             with suppress(TimeoutError):
                 # (asyncio.wait_for of Python 3.11 can swallow a cancellation; asyncio.timeout does not.)
-                async with asyncio.timeout(self._profile.heartbeat_s):
-                    await asyncio.sleep(_GAP_PER_DEVICE_S * len(self._devices()))
+                async with asyncio.timeout(max(0.0, due_in_s)):
+                    await asyncio.sleep(_GAP_PER_DEVICE_S * len(self._known[0]))
                     await self._soon.wait()
             self._soon.clear()
-            while not await self._renew():  # noqa: ASYNC110 - nobody tells when Firestore is back
+            while not (self._may_beat() and await self._renew()):  # noqa: ASYNC110 - nobody tells when Firestore is back
                 await asyncio.sleep(_RETRY_S)
 
     async def _renew(self) -> bool:
@@ -125,6 +190,7 @@ class LeaseKeeper:
             return False
         if not self._held.renewed(sent_at_s, self._clock.monotonic_s()):
             raise LeaseLost
+        self._sent_at_s = sent_at_s
         self._note_success()
         return True
 
@@ -148,9 +214,21 @@ class LeaseKeeper:
             await asyncio.sleep(max(0.0, deadline_s - self._clock.monotonic_s()))
         raise LeaseLost
 
+    def _may_beat(self) -> bool:
+        """Whether the connector works. If not, that is logged once."""
+        hung, self.hangs = self.hangs, not self._signs.allow_renewal(self._clock.monotonic_s())
+        if self.hangs and not hung:
+            log.error("%s shows no sign of life: its lease is not renewed until it does", self._beater.connector)
+        elif hung and not self.hangs:
+            log.info("%s works again", self._beater.connector)
+        return not self.hangs
+
     async def _write(self, *, stopping: bool) -> None:
         self._beat += 1
-        write = self._beater.write_beat(self._beat, self._devices(), stopping=stopping, version=self._version)
+        known, since_s = self._known
+        age_ms = max(0, round((self._clock.monotonic_s() - since_s) * 1000))
+        devices = {name: device.aged(age_ms) for name, device in known.items()}
+        write = self._beater.write_beat(self._beat, devices, stopping=stopping, version=self._version)
         [self._version] = await self._store.commit([write])
 
     async def _read(self) -> ConnectorBeat | None:

@@ -29,6 +29,8 @@ _LOOK_S = 1.0
 _STORE_RETRY_S = 0.5
 # What is on its way is waited for this long when the connector stops: WhatsApp answers within some hundred milliseconds.
 DRAIN_LIMIT_S = 6.0
+# Where another device waits to send, no longer than this: what has no answer by then that one will find as a copy, or not.
+HAND_OVER_LIMIT_S = 1.0
 
 # Whether a connector, by its name, has fallen silent or said that it stops.
 IsSilent = Callable[[str], bool]
@@ -213,17 +215,16 @@ class Speaker:
                 self._sender.stop()
             elif self._sender is not None:
                 with contextlib.suppress(AuthorityLost, StoreUnavailable, StoreConflict):
-                    await self._sender.drain(DRAIN_LIMIT_S)
-                    if await self._another_could():
-                        await self._give_up(self._sender)
+                    await self._hand_over(self._sender)
             raise
 
     async def _wait_for_the_right(self) -> None:
         while self._sender is None:
             if self._is_ready and self._authority is not None and self._may_take(self._authority):
-                authority = await read_authority(self._store, self._account.id)
+                authority, _ = await asyncio.gather(
+                    read_authority(self._store, self._account.id), self._session.check()
+                )
                 if self._may_take(authority):
-                    await self._session.check()
                     authority = await take_authority(self._store, authority, self._connector, self._slot)
                     log.info("device %s sends for %s from now on", self._slot, self._account.id)
                     await self._begin(authority, await unsettled_rows(self._store, authority))
@@ -279,6 +280,16 @@ class Speaker:
             sending.result()
         finally:
             await _cancelled(sending)
+
+    async def _hand_over(self, sender: Sender) -> None:
+        draining = asyncio.create_task(sender.drain(DRAIN_LIMIT_S))
+        try:
+            could = await self._another_could()
+            await asyncio.wait([draining], timeout=HAND_OVER_LIMIT_S if could else None)
+        finally:
+            await _cancelled(draining)
+        if could and (draining.cancelled() or draining.exception() is None):
+            await self._give_up(sender)
 
     async def _give_up(self, sender: Sender) -> None:
         # Before anybody else speaks, nothing of ours can leave any more.

@@ -1,0 +1,114 @@
+"""A clean stop: what it does in which order, and to whom its devices go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from keepline.ports.documents import Write
+from keepline.records import accounts, connectors, outbox
+from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT
+from keepline.testing.virtual_time import run_virtual
+from keepline.usecases.speaking import HAND_OVER_LIMIT_S
+from tests.simulation.processes import ACCOUNT, Process
+from tests.simulation.world import FIRST, SECOND, World
+
+OTHER = "connector-3"
+CHAT = "ada@s.whatsapp.net"
+TAKEN_WITHIN_S = 1.0
+
+
+def writes_of(process: Process) -> list[tuple[str, dict[str, Any]]]:
+    """What it writes from now on: paths and fields."""
+    seen: list[tuple[str, dict[str, Any]]] = []
+    honest = process.store.on_applied
+
+    def look(writes: Sequence[Write]) -> None:
+        honest(writes)
+        seen.extend((write.path, dict(getattr(write, "fields", {}))) for write in writes)
+
+    process.store.on_applied = look
+    return seen
+
+
+async def stopped(world: World, process: Process) -> list[tuple[str, dict[str, Any]]]:
+    """All that it writes while it stops, with what is on its way to WhatsApp."""
+    for n in range(3):
+        await world.accept(f"out {n}", CHAT)
+    seen = writes_of(process)
+    await process.terminate()
+    return seen
+
+
+def test_a_lone_device_is_given_to_another_connector_without_first_being_anybodys() -> None:
+    async def story() -> None:
+        world = World(Random(1))
+        await world.start()
+        process = world.boot(FIRST)
+        await asyncio.sleep(5)
+        world.boot(OTHER)
+        await asyncio.sleep(5)
+        seen = await stopped(world, process)
+        device = accounts.device_path(ACCOUNT, FIRST_SLOT)
+        assert [fields["connector"] for path, fields in seen if path == device and "connector" in fields] == [OTHER]
+        await asyncio.sleep(TAKEN_WITHIN_S)
+        assert world.devices[FIRST_SLOT].link is not None
+        await world.until_settled()
+        await world.stop()
+        assert await world.complaints() == []
+
+    run_virtual(story())
+
+
+def test_the_lease_is_given_back_when_all_else_is_done() -> None:
+    async def story() -> None:
+        world = World(Random(1), standby=True)
+        await world.start()
+        process = world.boot(FIRST)
+        await asyncio.sleep(5)
+        world.boot(SECOND)
+        await asyncio.sleep(5)
+        assert world.voice == FIRST_SLOT
+        seen = await stopped(world, process)
+        kinds = []
+        for path, fields in seen:
+            if path == outbox.authority_path(ACCOUNT) and fields.get("yielded"):
+                assert world.devices[FIRST_SLOT].link is None
+                kinds.append("right")
+            elif path == accounts.device_path(ACCOUNT, FIRST_SLOT) and "connector" in fields:
+                kinds.append("device")
+            elif path == connectors.connector_path(FIRST) and fields.get("stopping"):
+                kinds.append("lease")
+        assert kinds == ["right", "device", "lease"]
+        await asyncio.sleep(TAKEN_WITHIN_S)
+        assert world.voice == SECOND_SLOT
+        await world.until_settled()
+        await world.stop()
+        assert await world.complaints() == []
+
+    run_virtual(story())
+
+
+def test_a_standby_does_not_wait_for_answers_that_do_not_come() -> None:
+    async def story() -> None:
+        world = World(Random(1), standby=True)
+        await world.start()
+        process = world.boot(FIRST)
+        await asyncio.sleep(5)
+        world.boot(SECOND)
+        await asyncio.sleep(5)
+        world.whatsapp.lose_answer, world.whatsapp.recipients_are_off = 1.0, True
+        await world.accept("out", CHAT)
+        await asyncio.sleep(0.5)
+        stopping = asyncio.create_task(process.terminate())
+        await asyncio.sleep(HAND_OVER_LIMIT_S + TAKEN_WITHIN_S)
+        assert world.voice == SECOND_SLOT
+        world.whatsapp.lose_answer = 0.0
+        await stopping
+        await world.until_settled()
+        await world.stop()
+        assert await world.complaints() == []
+
+    run_virtual(story())
