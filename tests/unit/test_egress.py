@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import queue
 import socket
+import struct
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -113,13 +116,63 @@ def test_a_cut_is_a_reset_and_leaves_the_exit_open(egress: Egress, far_end: FarE
     egress.close("again")
 
 
-def test_the_last_words_before_the_library_hangs_up_still_leave(egress: Egress, far_end: FarEnd) -> None:
+@pytest.mark.parametrize("has_read", [True, False], ids=["a clean end", "a reset, as something is left unread"])
+def test_the_last_words_before_the_library_hangs_up_still_leave(
+    egress: Egress, far_end: FarEnd, has_read: bool
+) -> None:
     client, _ = dial(egress.open("last", far_end.url, nothing))
     client.sendall(b"good bye")
+    assert client.recv(100, 0 if has_read else socket.MSG_PEEK) == b"good bye"
     client.close()
     assert far_end.wait_for_end() == "closed"
     assert far_end.got == b"good bye"
     egress.close("last")
+
+
+def full_up(client: socket.socket) -> int:
+    """Say more than is read at the other end. Returns how much of it has left the library's own buffer."""
+    client.settimeout(0.3)
+    said = 0
+    with suppress(TimeoutError):
+        while True:
+            said += client.send(bytes(1 << 16))
+    (unsent,) = struct.unpack("i", fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)))
+    return said - int(unsent)
+
+
+@pytest.mark.parametrize("unread", [b"", b"something"], ids=["a clean end", "a reset, as something is left unread"])
+def test_nothing_of_much_that_waits_is_lost_when_the_library_hangs_up(egress: Egress, unread: bytes) -> None:
+    far_end = FarEnd(read=False)
+    client, _ = dial(egress.open("crowd", far_end.url, nothing))
+    far = far_end.connections[0]
+    far.sendall(unread)
+    if unread:
+        assert client.recv(100, socket.MSG_PEEK) == unread
+    said = full_up(client)
+    client.close()
+    far.settimeout(LIMIT_S)
+    got = 0
+    while part := far.recv(1 << 16):
+        got += len(part)
+    assert got >= said > 0
+    egress.close("crowd")
+    far_end.stop()
+
+
+def test_what_waits_when_the_library_has_hung_up_does_not_leave_after_a_cut(egress: Egress) -> None:
+    far_end = FarEnd(read=False)
+    client, _ = dial(egress.open("late", far_end.url, nothing))
+    far = far_end.connections[0]
+    client.sendall(b"last words")
+    full_up(client)
+    client.close()
+    egress.cut("late")
+    far.settimeout(LIMIT_S)
+    with pytest.raises(ConnectionResetError):
+        while far.recv(1 << 16):
+            pass
+    egress.close("late")
+    far_end.stop()
 
 
 def test_cutting_a_tunnel_is_no_error_in_the_log(

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 USER_TIMEOUT_MS = 1_500
 _OPTIONS = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": USER_TIMEOUT_MS}
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_FLUSH_ON_CLOSE = struct.pack("ii", 0, 0)
 
 # struct tcp_info of Linux (uapi/linux/tcp.h): 8 bytes, then u32s. Kernels give as much of it as is asked for, old ones less.
 _TCP_INFO_BYTES = 104
@@ -60,16 +59,6 @@ def watch_path(connected: socket.socket) -> None:
         except (AttributeError, OSError):
             say_missing(name)
     tcp_info(connected)
-
-
-def close_orderly(connected: socket.socket) -> None:
-    """Close after the library has ended the connection by itself: its last bytes still leave."""
-    try:
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FLUSH_ON_CLOSE)
-    except OSError:
-        pass  # It is gone already.
-    finally:
-        connected.close()
 
 
 def tcp_info(connected: socket.socket) -> TcpInfo | None:
