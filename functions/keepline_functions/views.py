@@ -102,4 +102,4 @@ def _reason_json(reason: Reason) -> dict[str, str]:
 def _proof_json(proof: Proof | None) -> dict[str, Any] | None:
     if proof is None:
         return None
-    return {"at": rfc3339(proof.at), "kind": proof.kind, "age_ms": proof.age_ms}
+    return {"at": rfc3339(proof.at), "kind": proof.kind, "age_ms": proof.age_ms, "quality": proof.quality}

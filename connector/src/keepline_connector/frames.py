@@ -33,6 +33,7 @@ _EVENT_TYPES: dict[str, type[Any]] = {
         link_events.LinkFailed,
         link_events.Stalled,
         link_events.Resumed,
+        link_events.QualityChanged,
         link_events.Evidence,
         link_events.MessageHeard,
         link_events.MessageUnreadable,

@@ -16,17 +16,20 @@ from keepline.domain.link_events import (
     LinkEvent,
     MessageHeard,
     MessageUnreadable,
+    QualityChanged,
     ReceiptHeard,
     Resumed,
     SendOutcome,
     Stalled,
     Tried,
 )
+from keepline.domain.link_quality import PathSample
 from keepline_connector import frames
 from keepline_connector.cell.egress import Egress
 from keepline_connector.cell.folder_lock import FolderLock
 from keepline_connector.cell.journal import Journal
 from keepline_connector.cell.library import LibraryClient
+from keepline_connector.cell.quality import QualityWatch
 from keepline_connector.cell.stalls import Stalls
 from keepline_connector.cell.store import DeviceStore
 
@@ -48,7 +51,8 @@ class CellDevice:
         try:
             self._journal = Journal(folder / "journal.db", self._tell_numbered)
             self._stalls = Stalls(self._tell_of_stall)
-            self._proxy = egress.open(device, upstream, self._report, self._stalls.look)
+            self._quality = QualityWatch(self._tell_of_quality)
+            self._proxy = egress.open(device, upstream, self._report, self._look)
         except BaseException:
             self._held.release()  # The next try may come to another cell.
             raise
@@ -78,8 +82,7 @@ class CellDevice:
         client = self._client
         if client is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        with self._stalls.answer_owed():
-            outcome = client.send_text(chat, text, tag)
+        outcome = self._answered(lambda: client.send_text(chat, text, tag))
         if outcome.wa_message_id is not None:
             # Before the supervisor hears of it: should it die now, or Firestore be away, nobody need doubt this send.
             self._journal.note_answer(tag, outcome.wa_message_id)
@@ -89,8 +92,7 @@ class CellDevice:
         client = self._client
         if client is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        with self._stalls.answer_owed():
-            return client.revoke(chat, wa_message_id)
+        return self._answered(lambda: client.revoke(chat, wa_message_id))
 
     def probe(self) -> bool:
         client = self._client
@@ -136,15 +138,35 @@ class CellDevice:
             return
         if isinstance(event, Connected):
             self._stalls.connected()
-        elif not isinstance(event, (CaughtUp, Stalled, Resumed)):
+            self._quality.connected()
+        elif isinstance(event, (Stalled, Resumed)):
+            self._quality.interrupted()
+        elif not isinstance(event, CaughtUp):
             self._stalls.disconnected()
+            self._quality.disconnected()
         self._tell(frames.event_to_json(event))
 
+    def _answered(self, ask: Callable[[], SendOutcome]) -> SendOutcome:
+        """Ask WhatsApp for something, and take note of how long it takes to answer."""
+        with self._stalls.answer_owed(), self._quality.waiting() as answered:
+            outcome = ask()
+            if outcome.result in ("sent", "refused"):
+                answered()
+        return outcome
+
+    def _look(self, sample: PathSample) -> None:
+        self._stalls.look(sample)
+        self._quality.look(sample)
+
     def _tell_of_stall(self, event: Stalled | Resumed) -> None:
+        self._quality.interrupted()
+        self._tell(frames.event_to_json(event))
+
+    def _tell_of_quality(self, event: QualityChanged) -> None:
         self._tell(frames.event_to_json(event))
 
     def _tell_numbered(self, seq: int, event: dict[str, Any]) -> None:
         self._tell({**event, "seq": seq})
 
     def _report(self, kind: str, age_ms: int) -> None:
-        self._tell(frames.event_to_json(Evidence(kind, age_ms)))
+        self._tell(frames.event_to_json(Evidence(kind, age_ms, self._quality.score)))

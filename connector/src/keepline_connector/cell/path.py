@@ -18,8 +18,8 @@ _OPTIONS = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 2, "TCP_USER_T
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 # struct tcp_info of Linux (uapi/linux/tcp.h): 8 bytes, then u32s. Kernels give as much of it as is asked for, old ones less.
-_TCP_INFO_BYTES = 104
-_UNACKED, _LAST_ACK_RECV, _RTT, _TOTAL_RETRANS = 24, 56, 68, 100
+_TCP_INFO_BYTES = 160
+_UNACKED, _LAST_ACK_RECV, _RTT, _TOTAL_RETRANS, _DATA_SEGS_OUT = 24, 56, 68, 100, 156
 
 log = logging.getLogger(__name__)
 _missing: set[str] = set()
@@ -30,7 +30,8 @@ class TcpInfo:
     """What the kernel knows of a connection."""
 
     round_trip_ms: float
-    retransmitted: int  # segments, since the connection began
+    sent: int  # segments with data, since the connection began
+    retransmitted: int  # of them those that were sent again
     unacked: int  # segments on their way
     ack_age_ms: int  # since the other kernel was last heard of
 
@@ -65,8 +66,9 @@ def tcp_info(connected: socket.socket) -> TcpInfo | None:
     """What the kernel tells, or None: some sandboxes and systems tell nothing."""
     try:
         info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        unacked, ack_age_ms, rtt_us, retransmitted = (
-            struct.unpack_from("=I", info, offset)[0] for offset in (_UNACKED, _LAST_ACK_RECV, _RTT, _TOTAL_RETRANS)
+        unacked, ack_age_ms, rtt_us, retransmitted, sent = (
+            struct.unpack_from("=I", info, offset)[0]
+            for offset in (_UNACKED, _LAST_ACK_RECV, _RTT, _TOTAL_RETRANS, _DATA_SEGS_OUT)
         )
     except (AttributeError, struct.error):
         say_missing("TCP_INFO")
@@ -75,4 +77,4 @@ def tcp_info(connected: socket.socket) -> TcpInfo | None:
         if connected.fileno() >= 0:
             say_missing("TCP_INFO")
         return None
-    return TcpInfo(rtt_us / 1000, retransmitted, unacked, ack_age_ms)
+    return TcpInfo(rtt_us / 1000, sent, retransmitted, unacked, ack_age_ms)

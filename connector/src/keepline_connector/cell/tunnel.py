@@ -82,6 +82,7 @@ class Tunnel:
             frame_age_ms,
             silent_ms,
             info.round_trip_ms,
+            info.sent,
             info.retransmitted,
             unacked_ms,
             info.ack_age_ms,

@@ -91,11 +91,27 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class QualityChanged:
+    """The connection has become poor, or good again. Until this comes, one that stands is good.
+
+    `because` is the code of what costs most of the `score` (link_quality.py), "" for nothing.
+    """
+
+    is_poor: bool
+    score: int
+    because: str
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """Proof of life, `age_ms` old. `kind`: `frame` (bytes from WhatsApp), `tcp` (an answer of its kernel) or `login`."""
+    """Proof of life, `age_ms` old. `kind`: `frame` (bytes from WhatsApp), `tcp` (an answer of its kernel) or `login`.
+
+    `quality` is the connection's score at present, 0 to 100; None before anything is known.
+    """
 
     kind: str
     age_ms: int
+    quality: int | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +178,7 @@ StateEvent = (
     | CellLost
 )
 HeardEvent = MessageHeard | MessageUnreadable | ReceiptHeard
-LinkEvent = StateEvent | HeardEvent | Evidence
+LinkEvent = StateEvent | HeardEvent | QualityChanged | Evidence
 
 
 @dataclass(frozen=True)

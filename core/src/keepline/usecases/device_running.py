@@ -15,7 +15,7 @@ from random import Random
 from keepline.domain import link_events as link
 from keepline.domain.reconnect import back_off_s
 from keepline.domain.send_queue import Outgoing
-from keepline.domain.session import STARTING, TERMINAL_STATES, next_status, refused_status
+from keepline.domain.session import STARTING, TERMINAL_STATES, judged_status, next_status, refused_status
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
@@ -26,6 +26,7 @@ from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.usecases.pairing import PairingDesk
+from keepline.usecases.poor_connections import PoorConnections
 from keepline.usecases.recording import Recorder
 from keepline.usecases.sending import AuthorityLost
 from keepline.usecases.session_keeping import SessionKeeper, SessionLost, SessionRefused
@@ -81,6 +82,7 @@ class DeviceRunner:
         self._stalled = asyncio.Event()
         self._answering = asyncio.Event()
         self._evidence: tuple[str, float] | None = None
+        self._quality: int | None = None
         self._keeper = StatusKeeper(store, session, account.id, device.slot)
         self._desk = PairingDesk(store, account.id, device.slot, account.tenant)
         self._recorder = Recorder(store, session, device_link, account)
@@ -98,6 +100,7 @@ class DeviceRunner:
             self._cut_on_purpose,
             self._try_again.set,
         )
+        self._poor_connections = PoorConnections(clock, self._speaker, self._try_again.set)
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
         """The present waiting rows of this account."""
@@ -131,7 +134,7 @@ class DeviceRunner:
             return DeviceBeat(None, None, queued, oldest, because, held_s)
         kind, at_s = self._evidence
         age_ms = max(0, round((self._clock.monotonic_s() - at_s) * 1000))
-        return DeviceBeat(kind, age_ms, queued, oldest, because, held_s)
+        return DeviceBeat(kind, age_ms, queued, oldest, because, held_s, self._quality)
 
     async def run(self) -> None:
         """Run until cancelled; then settle what is in flight and cut the socket. Returns by itself when its session is lost."""
@@ -147,6 +150,7 @@ class DeviceRunner:
                 tasks.create_task(self._hear())
                 tasks.create_task(self._reconnect())
                 tasks.create_task(self._heal_stalls())
+                tasks.create_task(self._poor_connections.run())
                 tasks.create_task(self._speaker.run())
                 await self._link.connect()
         except* SessionLost:
@@ -239,8 +243,11 @@ class DeviceRunner:
             if not isinstance(event, link.Evidence):
                 self._session.poke()
             match event:
-                case link.Evidence(kind=kind, age_ms=age_ms):
+                case link.Evidence(kind=kind, age_ms=age_ms, quality=quality):
                     self._evidence = (kind, self._clock.monotonic_s() - age_ms / 1000)
+                    self._quality = quality
+                case link.QualityChanged():
+                    self._judge(event)
                 case link.MessageHeard() | link.MessageUnreadable():
                     self._recorder.heard(event)
                     self._speaker.met(event.chat)
@@ -252,6 +259,20 @@ class DeviceRunner:
 
     def _cut_on_purpose(self) -> None:
         self._was_cut = True
+        self._poor_connections.cut()
+
+    def _judge(self, event: link.QualityChanged) -> None:
+        """The connection has become poor, or good again."""
+        if self._was_cut:
+            return
+        log.warning(
+            "the connection of device %s of %s is %s now: score %d%s",
+            *(self._device.slot, self._account.id, "poor" if event.is_poor else "good", event.score),
+            f" ({event.because})" if event.because else "",
+        )
+        self._status = judged_status(self._status, is_poor=event.is_poor)
+        self._keeper.show(self._status)
+        self._poor_connections.judged(is_poor=event.is_poor)
 
     def _tell_roles(self, event: link.StateEvent) -> None:
         """What a change of the connection means for sending and for bearing witness."""
@@ -282,6 +303,8 @@ class DeviceRunner:
     def _follow(self, event: link.StateEvent) -> None:
         """One change of the connection's state."""
         self._status = next_status(self._status, event)
+        if not isinstance(event, link.CaughtUp):
+            self._poor_connections.judged(is_poor=False)
         if isinstance(event, link.Stalled):
             self._answering.clear()
             self._stalled.set()
