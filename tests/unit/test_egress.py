@@ -260,6 +260,28 @@ def test_a_frame_that_nothing_comes_back_after_is_told_of_as_silence_until_somet
     far_end.stop()
 
 
+def test_the_egress_says_what_it_has_carried_cut_and_not_reached(far_end: FarEnd) -> None:
+    egress = Egress()
+    proxy = egress.open("told", far_end.url, nothing)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    dial(egress.open("down", nobody, nothing))
+    client, _ = dial(proxy)
+    client.sendall(b"hello")
+    assert client.recv(100) == b"hello"
+    told = egress.status()
+    assert (told.connections, told.cut, told.sent_bytes, told.heard_bytes) == (1, 0, 5, 5)
+    assert told.failed_dials == {"proxy_unreachable": 1}
+    egress.cut("told")
+    told = egress.status()
+    assert (told.connections, told.cut, told.sent_bytes, told.heard_bytes) == (0, 1, 5, 5)
+    client, _ = dial(proxy)
+    client.close()
+    assert far_end.wait_for_end(2) == "closed"
+    egress.close("told")
+    assert egress.status().cut == 1, "the library hung up by itself"
+
+
 def test_a_kernel_without_an_option_is_named_once_and_the_rest_works(
     far_end: FarEnd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -274,6 +296,6 @@ def test_a_kernel_without_an_option_is_named_once_and_the_rest_works(
         sample = samples.get(timeout=LIMIT_S)
         assert (sample.round_trip_ms, sample.unacked_ms) == (None, None)
         egress.close("old")
-    assert egress.status().missing == {"TCP_NO_SUCH_OPTION", "TCP_INFO"}
+    assert egress.status().missing == ("TCP_INFO", "TCP_NO_SUCH_OPTION")
     named = [record.getMessage() for record in caplog.records if "are found later" in record.message]
     assert len(named) == 2

@@ -13,6 +13,7 @@ import logging
 import math
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from keepline_connector.cell.last_resort import LastResort
 from keepline_connector.cell.path import missing_options, watch_path
 from keepline_connector.cell.tunnel import FenceClosed, Tunnel
 from keepline_connector.cell.upstream import DialFailed, Upstream, dial
+from keepline_connector.egress_status import EgressStatus
 
 REPORT_INTERVAL_S = 1.0
 _LOOK_INTERVAL_S = 0.25
@@ -48,19 +50,21 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class EgressStatus:
-    """`missing`: what this kernel does not offer (path.py). `fenced`: nothing may leave."""
+@dataclass
+class _Tally:
+    """What has come to pass at all exits together. Of connections that have ended."""
 
-    tunnels: int
-    fenced: bool
-    missing: frozenset[str]
+    cut: int = 0
+    sent_bytes: int = 0
+    heard_bytes: int = 0
+    failed_dials: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(eq=False)
 class _Exit:
     """One device's way out."""
 
+    tally: _Tally
     upstream: Upstream | None
     report: Report
     sampled: Callable[[PathSample], None] | None
@@ -84,6 +88,7 @@ class Egress:
         self._following = threading.Lock()
         self._follow_fence()
         self._loop = asyncio.new_event_loop()
+        self._tally = _Tally()
         self._exits: dict[str, tuple[_Exit, socket.socket]] = {}  # each with where it listens
         threading.Thread(target=self._loop.run_forever, name="egress", daemon=True).start()
         self._tasks = [
@@ -101,7 +106,7 @@ class Egress:
         Raises UpstreamUnusable.
         """
         way = None if upstream is None else Upstream.parse(upstream)
-        return self._call(self._open(device, _Exit(way, report, sampled)))
+        return self._call(self._open(device, _Exit(self._tally, way, report, sampled)))
 
     def close(self, device: str) -> None:
         """Cut everything of this device at once."""
@@ -125,15 +130,19 @@ class Egress:
         self._fence.renew(deadline_s)
         self._follow_fence()
 
-    def fence_off(self) -> None:
-        """The lease is lost: cut everything; nothing leaves until it is renewed. Returns when the sockets are cut."""
-        self._fence.close()
-        self._call(self._cut_fenced())
-        self._follow_fence()
-
     def status(self) -> EgressStatus:
-        tunnels = sum(len(way_out.tunnels) for way_out, _ in list(self._exits.values()))
-        return EgressStatus(tunnels, self._fence.left_s() <= 0, missing_options())
+        return self._call(self._status())
+
+    async def _status(self) -> EgressStatus:
+        standing = [tunnel for way_out, _ in self._exits.values() for tunnel in way_out.tunnels]
+        return EgressStatus(
+            connections=len(standing),
+            cut=self._tally.cut,
+            sent_bytes=self._tally.sent_bytes + sum(tunnel.sent_bytes for tunnel in standing),
+            heard_bytes=self._tally.heard_bytes + sum(tunnel.heard_bytes for tunnel in standing),
+            failed_dials=dict(self._tally.failed_dials),
+            missing=tuple(sorted(missing_options())),
+        )
 
     def _follow_fence(self) -> None:
         """The kernel's deadline is the fence's, for as long as there may be something to cut."""
@@ -251,9 +260,15 @@ async def _serve(device: str, way_out: _Exit, fence: Fence, life: int, library: 
             await loop.sock_sendall(library, b"HTTP/1.1 200 Connection established\r\n\r\n")
             await tunnel.carry(library, lambda: way_out.tunnels.pop(tunnel))
         except FenceClosed:
+            way_out.tally.cut += 1
             log.warning("the lease ran out: %s has been stopped in the middle of its words", device)
+        except asyncio.CancelledError:
+            way_out.tally.cut += tunnel in way_out.tunnels  # Otherwise the library has hung up already.
+            raise
         finally:
             way_out.tunnels.pop(tunnel, None)
+            way_out.tally.sent_bytes += tunnel.sent_bytes
+            way_out.tally.heard_bytes += tunnel.heard_bytes
             connected.close()
 
 
@@ -264,6 +279,7 @@ async def _dial(device: str, way_out: _Exit, host: str, port: int) -> socket.soc
             connected = await dial(way_out.upstream, host, port)
     except OSError as error:  # TimeoutError is one.
         code = error.code if isinstance(error, DialFailed) else type(error).__name__
+        way_out.tally.failed_dials[code] += 1
         if code != way_out.failing:
             log.warning(
                 "WhatsApp cannot be reached for %s: %s", device, error if isinstance(error, DialFailed) else code
