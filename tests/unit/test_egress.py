@@ -9,6 +9,7 @@ import socket
 import struct
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -18,6 +19,7 @@ from keepline.domain.link_quality import PathSample
 from keepline_connector.cell import egress as egress_module
 from keepline_connector.cell import path
 from keepline_connector.cell.egress import Egress
+from tests.chaos.black_hole import let_everything_through, let_nothing_through
 from tests.unit.egress_support import LIMIT_S, FarEnd, dial
 
 
@@ -258,6 +260,34 @@ def test_a_frame_that_nothing_comes_back_after_is_told_of_as_silence_until_somet
     assert any(sample.silent_ms == 0 for sample in later(samples))
     egress.close("silent")
     far_end.stop()
+
+
+def test_a_lost_probe_does_not_end_an_idle_connection(egress: Egress, far_end: FarEnd) -> None:
+    client, _ = dial(egress.open("lossy", far_end.url, nothing))
+    far = far_end.connections[0]
+    let_nothing_through(far)
+    begun_s = time.monotonic()
+    client.settimeout(1.2)
+    with pytest.raises(TimeoutError):
+        client.recv(1)  # It stands. Meanwhile the kernel has asked, and nobody has heard it.
+    let_everything_through(far)
+    client.settimeout(2.0)
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    client.settimeout(LIMIT_S)
+    client.sendall(b"still here")
+    assert client.recv(100) == b"still here"
+    assert time.monotonic() - begun_s > 3
+    egress.close("lossy")
+
+
+def test_an_idle_path_that_is_gone_is_found_in_two_seconds_and_a_bit(egress: Egress, far_end: FarEnd) -> None:
+    client, _ = dial(egress.open("gone", far_end.url, nothing))
+    let_nothing_through(far_end.connections[0])
+    begun_s = time.monotonic()
+    assert client.recv(1) == b""
+    assert time.monotonic() - begun_s < 3
+    egress.close("gone")
 
 
 def test_the_egress_says_what_it_has_carried_cut_and_not_reached(far_end: FarEnd) -> None:

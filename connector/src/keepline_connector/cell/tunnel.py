@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from keepline.domain.link_quality import PathSample
 from keepline_connector.cell.fence import Fence
-from keepline_connector.cell.path import USER_TIMEOUT_MS, tcp_info
+from keepline_connector.cell.path import ASK_AGAIN_AFTER_MS, USER_TIMEOUT_MS, ask_again, tcp_info
 
 _CHUNK_BYTES = 64 * 1024
-# By then the kernel has brought the library's last bytes to WhatsApp or has given the socket up (path.py: under 2 s in all).
+# By then the kernel has brought the library's last bytes to WhatsApp or has given the socket up (path.py).
 _LAST_BYTES_TIMEOUT_S = USER_TIMEOUT_MS / 1000 + 0.5
 _numbers = itertools.count(1)
 
@@ -63,13 +63,15 @@ class Tunnel:
             raise error
 
     def sample(self) -> PathSample:
-        """What is known of the connection at this moment."""
+        """What is known of the connection at this moment. To be looked at several times a second: an idle path is asked here."""
         now_s = time.monotonic()
         silent_s = 0.0 if self._unanswered_since_s is None else now_s - self._unanswered_since_s
         frame_age_ms, silent_ms = round((now_s - self._heard_at_s) * 1000), round(silent_s * 1000)
         info = tcp_info(self._socket)
         if info is None:
             return PathSample(now_s, frame_age_ms, silent_ms, connection=self._number)
+        if info.ack_age_ms > ASK_AGAIN_AFTER_MS:
+            ask_again(self._socket)
         if not info.unacked:
             self._unacked_since_s = None
         elif self._unacked_since_s is None:
