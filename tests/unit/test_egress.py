@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import queue
+import resource
 import socket
 import struct
 import termios
@@ -106,6 +108,33 @@ def test_a_connection_that_comes_while_its_exit_closes_does_not_hang(egress: Egr
     with suppress(ConnectionResetError):
         assert client.recv(100)[:12] in (b"HTTP/1.1 503", b"")
     assert far_end.asked == []
+
+
+def test_a_connection_waits_while_there_are_no_descriptors(
+    egress: Egress, far_end: FarEnd, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = int(egress.open("poor", far_end.url, nothing).rpartition(":")[2])
+    client = socket.socket()
+    client.settimeout(LIMIT_S)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 50, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(client.fileno()))
+        client.connect(("127.0.0.1", port))
+        limit_s = time.monotonic() + LIMIT_S
+        while "must wait" not in caplog.text:
+            assert time.monotonic() < limit_s
+            time.sleep(0.01)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    client.sendall(b"CONNECT web.whatsapp.com:443 HTTP/1.1\r\n\r\n")
+    assert client.recv(100).startswith(b"HTTP/1.1 200")
+    egress.close("poor")
 
 
 def test_a_cut_is_a_reset_and_leaves_the_exit_open(egress: Egress, far_end: FarEnd) -> None:
@@ -231,7 +260,9 @@ def later(samples: queue.Queue[PathSample]) -> Iterator[PathSample]:
     return (samples.get(timeout=LIMIT_S) for _ in range(5))
 
 
-def test_the_kernel_tells_the_round_trip_and_what_is_unacknowledged(egress: Egress, far_end: FarEnd) -> None:
+def test_the_kernel_tells_the_round_trip_what_is_unacknowledged_and_what_it_has_sent_again(
+    egress: Egress, far_end: FarEnd
+) -> None:
     client, samples = sampled(egress, "kernel", far_end)
     client.sendall(b"x")
     client.recv(1)
@@ -240,7 +271,16 @@ def test_the_kernel_tells_the_round_trip_and_what_is_unacknowledged(egress: Egre
         pytest.skip("this kernel tells nothing of its sockets")
     assert sample.round_trip_ms is not None
     assert 0 < sample.round_trip_ms < 1_000
-    assert (sample.retransmitted, sample.unacked_ms) == (0, 0)
+    assert (sample.sent, sample.retransmitted, sample.unacked_ms) == (2, 0, 0)  # the CONNECT, and x
+    let_nothing_through(far_end.connections[0])
+    client.sendall(b"y")
+    assert any(sample.retransmitted for sample in later(samples))
+    let_everything_through(far_end.connections[0])
+    client.settimeout(LIMIT_S)
+    assert client.recv(1) == b"y"
+    sample = next(sample for sample in later(samples) if not sample.unacked_ms)
+    assert sample.retransmitted is not None
+    assert sample.sent == 3 + sample.retransmitted
     egress.close("kernel")
 
 
