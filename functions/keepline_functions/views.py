@@ -121,4 +121,4 @@ def _proxy_json(proxy: SealedProxy | None) -> dict[str, Any] | None:
 def _proof_json(proof: Proof | None) -> dict[str, Any] | None:
     if proof is None:
         return None
-    return {"at": rfc3339(proof.at), "kind": proof.kind, "age_ms": proof.age_ms}
+    return {"at": rfc3339(proof.at), "kind": proof.kind, "age_ms": proof.age_ms, "quality": proof.quality}

@@ -19,6 +19,7 @@ from pathlib import Path
 # linux/filter.h: one instruction, "return 0 bytes of it".
 _RETURN_NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)
 _SO_ATTACH_FILTER = 26
+_SO_DETACH_FILTER = 27
 _PIDFD_GETFD = 438
 _ESTABLISHED = "01"
 
@@ -63,7 +64,7 @@ def swallow(pids: Iterable[int], far_end: int, which: Callable[[Connection], boo
     for ends in pairs:
         for end in ends:
             with _copy(end) as copy:
-                _let_nothing_through(copy)
+                let_nothing_through(copy)
     return len(pairs)
 
 
@@ -88,7 +89,12 @@ def _copy(connection: Connection) -> Iterator[socket.socket]:
         os.close(process)
 
 
-def _let_nothing_through(copy: socket.socket) -> None:
+def let_nothing_through(copy: socket.socket) -> None:
+    """From now on nothing that arrives for this socket reaches it."""
     instruction = ctypes.create_string_buffer(_RETURN_NOTHING)
     program = struct.pack("@HxxxxxxP", 1, ctypes.addressof(instruction))
     copy.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+
+def let_everything_through(copy: socket.socket) -> None:
+    copy.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)

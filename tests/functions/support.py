@@ -201,6 +201,7 @@ class World:
         account: str,
         *,
         evidence_age_ms: int | None = 100,
+        quality: int | None = None,
         stopping: bool = False,
         connector: str = "c1",
         n: int = 1,
@@ -208,7 +209,11 @@ class World:
         held: tuple[str, float] | None = None,
     ) -> None:
         kind = "answer" if evidence_age_ms is not None else None
-        beats = {f"{account}_{slot}": DeviceBeat(kind, evidence_age_ms, 0, None, *(held or ()))} if account else {}
+        beats = (
+            {f"{account}_{slot}": DeviceBeat(kind, evidence_age_ms, 0, None, *(held or (None, None)), quality)}
+            if account
+            else {}
+        )
         document = self.document(connectors.connector_path(connector))
         beater = connectors.Beater(connector, "r1", "process", EXTREME.ttl_s, self.clock.now())
         self.commit(beater.write_beat(n, beats, stopping=stopping, version=document.version if document else None))

@@ -73,10 +73,10 @@ def test_what_is_shown(
 def test_the_evidence_is_dated(world: World) -> None:
     account = world.add_session(state="connected", code="connected")
     world.clock.at = NOON.replace(minute=1)
-    world.beat(account, evidence_age_ms=1_500)
+    world.beat(account, evidence_age_ms=1_500, quality=87)
     world.clock.advance(2)
     evidence = world.get("/api/sessions/shop/status").get_json()["evidence"]
-    assert evidence == {"at": "2026-03-01T12:00:58.500Z", "kind": "answer", "age_ms": 3_500}
+    assert evidence == {"at": "2026-03-01T12:00:58.500Z", "kind": "answer", "age_ms": 3_500, "quality": 87}
 
 
 def test_a_beat_from_a_clock_ahead_of_ours_makes_no_negative_age(world: World) -> None:

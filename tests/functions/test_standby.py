@@ -169,6 +169,7 @@ def test_removing_a_standby_that_its_connector_clears_at_that_moment(linked: Wor
         ("stopped", "pairing_timed_out", False, None, "linking", "stopped"),
         ("connected", "connected", True, 100, "ready", "connected"),
         ("connected", "connected", True, 20_001, "away", "degraded"),
+        ("degraded", "poor_connection", True, 100, "away", "degraded"),
         ("reconnecting", "socket_closed", True, 100, "away", "reconnecting"),
         ("starting", "starting", True, None, "away", "starting"),
         ("logged_out", "logged_out", True, None, "away", "logged_out"),

@@ -42,11 +42,11 @@ class FarEnd:
         for connection in self.connections:
             connection.close()
 
-    def wait_for_end(self) -> str:
-        """How the first connection ended: `reset` or `closed`."""
+    def wait_for_end(self, number: int = 1) -> str:
+        """How the `number`-th connection to end did so: `reset` or `closed`."""
         with self.changed:
-            assert self.changed.wait_for(lambda: self.ended, LIMIT_S)
-            return self.ended[0]
+            assert self.changed.wait_for(lambda: len(self.ended) >= number, LIMIT_S)
+            return self.ended[number - 1]
 
     def welcome(self, connection: socket.socket) -> bool:
         """Take the request in and answer it; False: refused."""

@@ -123,3 +123,22 @@ async def test_renewing_a_cell_that_is_gone_or_takes_nothing_does_not_wait(make_
         await cell.ended.wait()
         pool.renew(1.0)
         await pool.stop()
+
+
+async def test_what_the_cells_say_of_their_egress_is_summed_up(make_link: MakeLink) -> None:
+    said = {
+        "connections": 2,
+        "cut": 1,
+        "sent_bytes": 10,
+        "heard_bytes": 20,
+        "failed_dials": {"unreachable": 3},
+        "missing": ["TCP_INFO"],
+    }
+    pool, _ = make_link(f"link.sendall((json.dumps({{'egress': {said}}}) + '\\n').encode())")
+    async with asyncio.timeout(LIMIT_S):
+        for account in ("one_a", "one_b"):  # each in a process of its own
+            cell = await pool.place(account, lambda event: None)
+            await cell.call(account, "connect")
+    doubled = {name: 2 * value for name, value in said.items() if isinstance(value, int)}
+    assert pool.egress.as_json() == {**doubled, "failed_dials": {"unreachable": 6}, "missing": ("TCP_INFO",)}
+    await pool.stop()

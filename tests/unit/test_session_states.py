@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from keepline.domain import link_events as link
-from keepline.domain.session import REASONS, STARTING, SessionState, SessionStatus, next_status, shown_status
+from keepline.domain.session import (
+    REASONS,
+    STARTING,
+    SessionState,
+    SessionStatus,
+    judged_status,
+    next_status,
+    shown_status,
+)
 
 CONNECTED = SessionStatus(SessionState.CONNECTED, "connected")
 
@@ -38,6 +46,22 @@ def test_every_event_has_its_state_and_reason(event: link.StateEvent, state: str
     assert (status.state.value, status.code) == (state, code)
     assert status.reason.sentence.endswith(".")
     assert status.reason.next_step.endswith(".")
+
+
+def test_a_poor_connection_is_said_until_it_is_good_or_another_one() -> None:
+    poor = judged_status(CONNECTED, is_poor=True)
+    assert (poor.state, poor.code) == ("degraded", "poor_connection")
+    assert next_status(poor, link.CaughtUp()) == poor
+    assert judged_status(poor, is_poor=False) == next_status(poor, link.Connected()) == CONNECTED
+    assert next_status(poor, link.Disconnected()).code == "socket_closed"
+
+
+def test_how_good_a_connection_is_says_nothing_of_a_device_without_one() -> None:
+    for status in (
+        SessionStatus(SessionState.LOGGED_OUT, "logged_out"),
+        SessionStatus(SessionState.DEGRADED, "no_answer"),
+    ):
+        assert judged_status(status, is_poor=True) == judged_status(status, is_poor=False) == status
 
 
 @pytest.mark.parametrize("terminal", [link.LoggedOut(), link.Banned(101, 0), link.Outdated(), link.Replaced()])

@@ -34,7 +34,7 @@ def sample(
     after_s: float, *, heard_ms: int = 0, silent_ms: int = 0, unacked_ms: int = 0, connection: int = 1
 ) -> PathSample:
     at_s = time.monotonic() + after_s
-    return PathSample(at_s, heard_ms, silent_ms, 0.1, 0, unacked_ms, 0, connection)
+    return PathSample(at_s, heard_ms, silent_ms, 0.1, 1, 0, unacked_ms, 0, connection)
 
 
 def test_a_send_that_nothing_comes_back_after_is_a_stall_and_told_once(stalls: Stalls, told: Told) -> None:

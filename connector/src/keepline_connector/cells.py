@@ -11,6 +11,7 @@ from typing import Any
 
 from keepline_connector import frames
 from keepline_connector.cell_process import CellProcess
+from keepline_connector.egress_status import EgressStatus, total
 
 # One process, one fate: few devices share one. 67 MB for a bare process and 0.6 MB a device set the other bound (facts).
 DEVICES_PER_CELL_MAX = 25
@@ -33,6 +34,7 @@ class Cell:
         self.name = name
         self.devices: dict[str, OnEvent] = {}
         self.ended = asyncio.Event()
+        self.egress = EgressStatus()  # as it was told last
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._process = process
@@ -106,11 +108,13 @@ class Cell:
         self._process.forget()
 
     def _take(self, frame: dict[str, Any]) -> None:
-        """An answer or an event."""
+        """An answer, an event, or how the egress is."""
         if "re" in frame:
             answer = self._waiting.get(frame.pop("re"))
             if answer is not None and not answer.done():
                 answer.set_result(frame)
+        elif "egress" in frame:
+            self.egress = EgressStatus.from_json(frame["egress"])
         elif on_event := self.devices.get(frame["device"]):
             on_event(frame["event"])
 
@@ -135,6 +139,11 @@ class CellPool:
     @property
     def processes(self) -> int:
         return len(self._cells)
+
+    @property
+    def egress(self) -> EgressStatus:
+        """Of the present cells together, a few seconds old."""
+        return total(cell.egress for cell in tuple(self._cells) if not cell.ended.is_set())
 
     async def place(self, device: str, on_event: OnEvent) -> Cell:
         """The cell that is to hold this device: one with room, else a new one. Raises CellDied when none can be started."""

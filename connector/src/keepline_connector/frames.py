@@ -1,6 +1,7 @@
 """What the supervisor and its cells say to each other: one JSON object a line, over a socket pair that ends with either side.
 
-A command is `{"id", "device", "do", …}` and is answered by `{"re": id, …}`; an event is `{"device", "event": {…}}`.
+A command is `{"id", "device", "do", …}` and is answered by `{"re": id, …}`; an event is `{"device", "event": {…}}`, and
+what a cell says of its egress now and then `{"egress": {…}}`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _EVENT_TYPES: dict[str, type[Any]] = {
         link_events.LinkFailed,
         link_events.Stalled,
         link_events.Resumed,
+        link_events.QualityChanged,
         link_events.Evidence,
         link_events.RateSignal,
         link_events.MessageHeard,

@@ -98,6 +98,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
             "devices": connector.devices,
             "sessions_opened": connector.sessions_opened,
             "cells": pool.processes,
+            "egress": pool.egress.as_json(),
             "store": {"commits": store.commits, "documents": store.documents},
             "last_beat_s": connector.last_beat_s,
             "hangs": lease.hangs,

@@ -19,6 +19,7 @@ from keepline.domain.link_events import (
     LinkFailed,
     MessageHeard,
     MessageUnreadable,
+    QualityChanged,
     RateSignal,
     ReceiptHeard,
     Resumed,
@@ -26,6 +27,7 @@ from keepline.domain.link_events import (
     Stalled,
     Tried,
 )
+from keepline.domain.link_quality import PathSample
 from keepline.domain.link_settings import Presence
 from keepline_connector import frames
 from keepline_connector.cell.egress import Egress
@@ -33,6 +35,7 @@ from keepline_connector.cell.folder_lock import FolderLock
 from keepline_connector.cell.journal import Journal
 from keepline_connector.cell.library import LibraryClient
 from keepline_connector.cell.life_signs import LifeSigns
+from keepline_connector.cell.quality import QualityWatch
 from keepline_connector.cell.stalls import Stalls
 from keepline_connector.cell.store import DeviceStore
 
@@ -55,7 +58,8 @@ class CellDevice:
             self._journal = Journal(folder / "journal.db", self._tell_numbered)
             self._stalls = Stalls(self._tell_of_stall)
             self._signs = LifeSigns()
-            self._proxy = egress.open(device, self._report, self._stalls.look, self._not_reached)
+            self._quality = QualityWatch(self._tell_of_quality)
+            self._proxy = egress.open(device, self._report, self._look, self._not_reached)
         except BaseException:
             self._held.release()  # The next try may come to another cell.
             raise
@@ -95,9 +99,7 @@ class CellDevice:
         client = self._client
         if client is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        with self._stalls.answer_owed():
-            outcome = client.send_text(chat, text, tag)
-        self._note_answer_to(outcome)
+        outcome = self._answered(lambda: client.send_text(chat, text, tag))
         if outcome.wa_message_id is not None:
             # Before the supervisor hears of it: should it die now, or Firestore be away, nobody need doubt this send.
             self._journal.note_answer(tag, outcome.wa_message_id)
@@ -107,10 +109,7 @@ class CellDevice:
         client = self._client
         if client is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        with self._stalls.answer_owed():
-            outcome = client.revoke(chat, wa_message_id)
-        self._note_answer_to(outcome)
-        return outcome
+        return self._answered(lambda: client.revoke(chat, wa_message_id))
 
     def probe(self) -> bool:
         client = self._client
@@ -167,14 +166,35 @@ class CellDevice:
             event = replace(event, cause=self._egress.unreached(self._device) or event.cause)
         if isinstance(event, Connected):
             self._stalls.connected()
-        elif not isinstance(event, (CaughtUp, Stalled, Resumed, RateSignal)):
+            self._quality.connected()
+        elif isinstance(event, (Stalled, Resumed)):
+            self._quality.interrupted()
+        elif not isinstance(event, (CaughtUp, RateSignal)):
             self._stalls.disconnected()
+            self._quality.disconnected()
         self._tell(frames.event_to_json(event))
 
     def _not_reached(self, code: str) -> None:
         self._hear(Disconnected(code))
 
+    def _answered(self, ask: Callable[[], SendOutcome]) -> SendOutcome:
+        """Ask WhatsApp for something, and take note of how long it takes to answer."""
+        with self._stalls.answer_owed(), self._quality.waiting() as answered:
+            outcome = ask()
+            if outcome.result in ("sent", "refused"):
+                answered()
+        self._note_answer_to(outcome)
+        return outcome
+
+    def _look(self, sample: PathSample) -> None:
+        self._stalls.look(sample)
+        self._quality.look(sample)
+
     def _tell_of_stall(self, event: Stalled | Resumed) -> None:
+        self._quality.interrupted()
+        self._tell(frames.event_to_json(event))
+
+    def _tell_of_quality(self, event: QualityChanged) -> None:
         self._tell(frames.event_to_json(event))
 
     def _tell_numbered(self, seq: int, event: dict[str, Any]) -> None:
@@ -183,4 +203,4 @@ class CellDevice:
     def _report(self, _kind: str, _age_ms: int) -> None:
         """Once a second while a connection stands. What its path tells is no proof that WhatsApp understands what we say."""
         if (newest := self._signs.newest()) is not None:
-            self._tell(frames.event_to_json(Evidence(*newest)))
+            self._tell(frames.event_to_json(Evidence(*newest, self._quality.score)))

@@ -8,10 +8,12 @@ runs out, every socket is cut and nothing more leaves (`fence.py`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,6 +25,7 @@ from keepline_connector.cell.last_resort import LastResort
 from keepline_connector.cell.path import missing_options, watch_path
 from keepline_connector.cell.tunnel import FenceClosed, Tunnel
 from keepline_connector.cell.upstream import PROXY_UNREACHABLE, UNREACHABLE, DialFailed, dial
+from keepline_connector.egress_status import EgressStatus
 
 REPORT_INTERVAL_S = 1.0
 _LOOK_INTERVAL_S = 0.25
@@ -37,6 +40,7 @@ SILENCE_LIMIT_MS = 1_500
 # the socket for it (path.USER_TIMEOUT_MS).
 UNACKED_LIMIT_MS = 1_000
 _DIAL_TIMEOUT_S = 10.0
+_ACCEPT_PAUSE_S = 1.0
 _HEAD_BYTES_MAX = 8 * 1024
 _CHAT_HOSTS = (".whatsapp.com",)
 _ALLOWED_HOSTS = (".whatsapp.net", *_CHAT_HOSTS)
@@ -47,25 +51,27 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class EgressStatus:
-    """`missing`: what this kernel does not offer (path.py). `fenced`: nothing may leave."""
+@dataclass
+class _Tally:
+    """What has come to pass at all exits together. Of connections that have ended."""
 
-    tunnels: int
-    fenced: bool
-    missing: frozenset[str]
+    cut: int = 0
+    sent_bytes: int = 0
+    heard_bytes: int = 0
+    failed_dials: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(eq=False)
 class _Exit:
     """One device's way out."""
 
+    tally: _Tally
     report: Report
     sampled: Callable[[PathSample], None] | None
     failed: Callable[[str], None] | None
     upstream: Proxy | None = None
     public_only: bool = False
-    tunnels: list[Tunnel] = field(default_factory=list)  # the newest last
+    tunnels: dict[Tunnel, None] = field(default_factory=dict)  # that the library uses, the newest last
     tasks: dict[asyncio.Task[None], int] = field(default_factory=dict)  # with the life of the fence they began in
     barred: bool = False
     failing: str | None = None  # the code of the last dial's failure
@@ -86,7 +92,8 @@ class Egress:
         self._following = threading.Lock()
         self._follow_fence()
         self._loop = asyncio.new_event_loop()
-        self._exits: dict[str, tuple[_Exit, asyncio.Server]] = {}
+        self._tally = _Tally()
+        self._exits: dict[str, tuple[_Exit, socket.socket]] = {}  # each with where it listens
         threading.Thread(target=self._loop.run_forever, name="egress", daemon=True).start()
         self._tasks = [
             asyncio.run_coroutine_threadsafe(endless, self._loop) for endless in (self._look(), self._guard())
@@ -105,7 +112,7 @@ class Egress:
         the chat connection: once a second, and at every look while it is suspicious and when it ceases to be. `failed(code)`
         hears why no chat connection can be made, when that changes (the codes of upstream.py).
         """
-        return self._call(self._open(device, _Exit(report, sampled, failed)))
+        return self._call(self._open(device, _Exit(self._tally, report, sampled, failed)))
 
     def route(self, device: str, upstream: str | None, *, public_only: bool) -> None:
         """Lead the device's next connections through the proxy `upstream`, or directly. Those that stand are left alone.
@@ -145,15 +152,19 @@ class Egress:
         self._fence.renew(deadline_s)
         self._follow_fence()
 
-    def fence_off(self) -> None:
-        """The lease is lost: cut everything; nothing leaves until it is renewed. Returns when the sockets are cut."""
-        self._fence.close()
-        self._call(self._cut_fenced())
-        self._follow_fence()
-
     def status(self) -> EgressStatus:
-        tunnels = sum(len(way_out.tunnels) for way_out, _ in list(self._exits.values()))
-        return EgressStatus(tunnels, self._fence.left_s() <= 0, missing_options())
+        return self._call(self._status())
+
+    async def _status(self) -> EgressStatus:
+        standing = [tunnel for way_out, _ in self._exits.values() for tunnel in way_out.tunnels]
+        return EgressStatus(
+            connections=len(standing),
+            cut=self._tally.cut,
+            sent_bytes=self._tally.sent_bytes + sum(tunnel.sent_bytes for tunnel in standing),
+            heard_bytes=self._tally.heard_bytes + sum(tunnel.heard_bytes for tunnel in standing),
+            failed_dials=dict(self._tally.failed_dials),
+            missing=tuple(sorted(missing_options())),
+        )
 
     def _follow_fence(self) -> None:
         """The kernel's deadline is the fence's, for as long as there may be something to cut."""
@@ -174,35 +185,47 @@ class Egress:
         await _end(way_out.tasks)
 
     async def _open(self, device: str, way_out: _Exit) -> str:
-        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            # A task of our own: where start_server makes it (from a coroutine), CPython 3.11 logs an error when it is cancelled.
-            life = self._fence.life
-            task = self._loop.create_task(_serve(device, way_out, self._fence, life, reader, writer))
-            way_out.tasks[task] = life
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        self._exits[device] = (way_out, listener)
+        self._loop.add_reader(listener, self._accept, device, way_out, listener)
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
-            def ended(task: asyncio.Task[None]) -> None:
-                del way_out.tasks[task]
-                writer.close()  # Also of one that was cancelled before it began.
+    def _accept(self, device: str, way_out: _Exit, listener: socket.socket) -> None:
+        """Not asyncio's server (3.11): what that has accepted when it closes is neither served nor closed, and the library
+        would wait for a minute; and it logs an error for every connection that is cut.
+        """
+        try:
+            library, _ = listener.accept()
+        except BlockingIOError:
+            return  # It has hung up already.
+        except OSError as error:  # There are no descriptors left. It waits in the kernel's queue.
+            log.warning("a connection of %s must wait: %s", device, error)
+            self._loop.remove_reader(listener)
+            self._loop.call_later(_ACCEPT_PAUSE_S, self._accept_again, device, way_out, listener)
+            return
+        library.setblocking(False)
+        life = self._fence.life
+        task = self._loop.create_task(_serve(device, way_out, self._fence, life, library))
+        way_out.tasks[task] = life
 
-            task.add_done_callback(ended)
+        def ended(task: asyncio.Task[None]) -> None:
+            del way_out.tasks[task]
+            library.close()  # Also of one that was cancelled before it began.
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=_HEAD_BYTES_MAX)
-        self._exits[device] = (way_out, server)
-        return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        task.add_done_callback(ended)
+
+    def _accept_again(self, device: str, way_out: _Exit, listener: socket.socket) -> None:
+        if listener.fileno() >= 0:
+            self._loop.add_reader(listener, self._accept, device, way_out, listener)
 
     async def _close(self, device: str) -> None:
-        way_out, server = self._exits.pop(device, (None, None))
-        if way_out is None or server is None:
+        way_out, listener = self._exits.pop(device, (None, None))
+        if way_out is None or listener is None:
             return
         way_out.barred = True
-        # A connection that asyncio (3.11) has accepted and not yet given to the server when that closes is neither served nor
-        # closed. The library would wait for it for a minute, and whoever stops the library with it. So first none is accepted
-        # any more, then those on their way find their server, then it closes.
-        for listening in server.sockets:
-            self._loop.remove_reader(listening.fileno())
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        server.close()
+        self._loop.remove_reader(listener)
+        listener.close()
         await _end(way_out.tasks)
 
     async def _look(self) -> None:
@@ -238,33 +261,37 @@ async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _serve(
-    device: str, way_out: _Exit, fence: Fence, life: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
+async def _serve(device: str, way_out: _Exit, fence: Fence, life: int, library: socket.socket) -> None:
     """One CONNECT of the library: dial, then carry bytes both ways until either side ends."""
-    try:
-        target = await _read_connect(reader)
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(ConnectionError):  # The library has hung up.
+        target = await _read_connect(library)
         if target is None:
-            writer.write(_answer("403 Forbidden"))
+            await loop.sock_sendall(library, _answer("403 Forbidden"))
             return
         if way_out.barred or not fence.lets_through(life):
-            writer.write(_answer("503 Service Unavailable"))
+            await loop.sock_sendall(library, _answer("503 Service Unavailable"))
             return
         connected = await _dial(device, way_out, *target)
         if connected is None:
-            writer.write(_answer("502 Bad Gateway"))
+            await loop.sock_sendall(library, _answer("502 Bad Gateway"))
             return
         tunnel = Tunnel(connected, fence, life, chat=target[0].endswith(_CHAT_HOSTS))
-        way_out.tunnels.append(tunnel)
+        way_out.tunnels[tunnel] = None
         try:
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            await tunnel.carry(reader, writer)
+            await loop.sock_sendall(library, b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await tunnel.carry(library, lambda: way_out.tunnels.pop(tunnel))
         except FenceClosed:
+            way_out.tally.cut += 1
             log.warning("the lease ran out: %s has been stopped in the middle of its words", device)
+        except asyncio.CancelledError:
+            way_out.tally.cut += tunnel in way_out.tunnels  # Otherwise the library has hung up already.
+            raise
         finally:
-            way_out.tunnels.remove(tunnel)
-    finally:
-        writer.close()
+            way_out.tunnels.pop(tunnel, None)
+            way_out.tally.sent_bytes += tunnel.sent_bytes
+            way_out.tally.heard_bytes += tunnel.heard_bytes
+            connected.close()
 
 
 async def _dial(device: str, way_out: _Exit, host: str, port: int) -> socket.socket | None:
@@ -275,6 +302,7 @@ async def _dial(device: str, way_out: _Exit, host: str, port: int) -> socket.soc
     except OSError as error:  # TimeoutError is one: a way that swallows everything.
         silent = DialFailed(PROXY_UNREACHABLE if way_out.upstream is not None else UNREACHABLE, type(error).__name__)
         failure = error if isinstance(error, DialFailed) else silent
+        way_out.tally.failed_dials[failure.code] += 1
         if failure.code != way_out.failing:
             log.warning("WhatsApp cannot be reached for %s: %s", device, failure)
             way_out.failing = failure.code
@@ -296,14 +324,20 @@ def _answer(status: str) -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
-async def _read_connect(reader: asyncio.StreamReader) -> tuple[str, int] | None:
-    """The host and port that are asked for, or None when they are not WhatsApp's."""
+async def _read_connect(library: socket.socket) -> tuple[str, int] | None:
+    """The host and port that are asked for, or None when they are not WhatsApp's. It says no more until it has an answer."""
+    loop = asyncio.get_running_loop()
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        part = await loop.sock_recv(library, _HEAD_BYTES_MAX - len(head))
+        if not part or len(head) + len(part) == _HEAD_BYTES_MAX:
+            return None
+        head += part
     try:
-        head = await reader.readuntil(b"\r\n\r\n")
         method, target, _ = head.split(b"\r\n", 1)[0].decode("ascii").split(" ")
-        host, _, port = target.rpartition(":")
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
+    except ValueError:
         return None
+    host, _, port = target.rpartition(":")
     if method != "CONNECT" or not port.isdigit() or not host.endswith(_ALLOWED_HOSTS):
         return None
     return host, int(port)

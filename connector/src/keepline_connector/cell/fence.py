@@ -38,7 +38,3 @@ class Fence:
         if self.left_s() <= 0:
             self.life += 1
         self.deadline_s = max(self.deadline_s, deadline_s)
-
-    def close(self) -> None:
-        """The lease is lost or given back: nothing leaves from now on."""
-        self.deadline_s = -math.inf

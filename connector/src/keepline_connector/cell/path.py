@@ -6,21 +6,25 @@ and in the status; dead paths are then found later, by silence or by the library
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import struct
 from dataclasses import dataclass
 
-# An idle path is asked every second. Data that is not acknowledged for 1.5 s ends the socket: with the retransmission timer's
-# steps that is under 2 s after the cut (2,000 ms took 2.4 s), and far above any round trip that a connector should live with.
-USER_TIMEOUT_MS = 1_500
+# An idle path is asked every second. What is not acknowledged for 2 s ends the socket: an idle one is found dead then, one with
+# data by the retransmission timer's steps in 2.4 s (the cell calls it stalled after 1 s), and it is far above any round trip that
+# a connector should live with.
+USER_TIMEOUT_MS = 2_000
+# With that option one unanswered probe is enough for the kernel (tcp_keepalive_timer), and the next is a second away: a single
+# lost packet would end a good connection. So from here on it is asked again at each look, four times in all.
+ASK_AGAIN_AFTER_MS = 1_150
 _OPTIONS = {"TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": USER_TIMEOUT_MS}
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_FLUSH_ON_CLOSE = struct.pack("ii", 0, 0)
 
 # struct tcp_info of Linux (uapi/linux/tcp.h): 8 bytes, then u32s. Kernels give as much of it as is asked for, old ones less.
-_TCP_INFO_BYTES = 104
-_UNACKED, _LAST_ACK_RECV, _RTT, _TOTAL_RETRANS = 24, 56, 68, 100
+_TCP_INFO_BYTES = 160
+_UNACKED, _LAST_ACK_RECV, _RTT, _TOTAL_RETRANS, _DATA_SEGS_OUT = 24, 56, 68, 100, 156
 
 log = logging.getLogger(__name__)
 _missing: set[str] = set()
@@ -31,7 +35,8 @@ class TcpInfo:
     """What the kernel knows of a connection."""
 
     round_trip_ms: float
-    retransmitted: int  # segments, since the connection began
+    sent: int  # segments with data, since the connection began
+    retransmitted: int  # of them those that were sent again
     unacked: int  # segments on their way
     ack_age_ms: int  # since the other kernel was last heard of
 
@@ -62,22 +67,19 @@ def watch_path(connected: socket.socket) -> None:
     tcp_info(connected)
 
 
-def close_orderly(connected: socket.socket) -> None:
-    """Close after the library has ended the connection by itself: its last bytes still leave."""
-    try:
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FLUSH_ON_CLOSE)
-    except OSError:
-        pass  # It is gone already.
-    finally:
-        connected.close()
+def ask_again(connected: socket.socket) -> None:
+    """Have the kernel ask an idle path at once; it does when the time of its keep-alive is set, again."""
+    with contextlib.suppress(AttributeError, OSError):
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _OPTIONS["TCP_KEEPIDLE"])
 
 
 def tcp_info(connected: socket.socket) -> TcpInfo | None:
     """What the kernel tells, or None: some sandboxes and systems tell nothing."""
     try:
         info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        unacked, ack_age_ms, rtt_us, retransmitted = (
-            struct.unpack_from("=I", info, offset)[0] for offset in (_UNACKED, _LAST_ACK_RECV, _RTT, _TOTAL_RETRANS)
+        unacked, ack_age_ms, rtt_us, retransmitted, sent = (
+            struct.unpack_from("=I", info, offset)[0]
+            for offset in (_UNACKED, _LAST_ACK_RECV, _RTT, _TOTAL_RETRANS, _DATA_SEGS_OUT)
         )
     except (AttributeError, struct.error):
         say_missing("TCP_INFO")
@@ -86,4 +88,4 @@ def tcp_info(connected: socket.socket) -> TcpInfo | None:
         if connected.fileno() >= 0:
             say_missing("TCP_INFO")
         return None
-    return TcpInfo(rtt_us / 1000, retransmitted, unacked, ack_age_ms)
+    return TcpInfo(rtt_us / 1000, sent, retransmitted, unacked, ack_age_ms)

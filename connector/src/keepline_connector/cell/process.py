@@ -11,6 +11,7 @@ import queue
 import signal
 import socket
 import threading
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,8 @@ from keepline_connector.logs import set_up_logging
 _WORKERS_MAX = 64
 # What waits for WhatsApp's answer must not hold up the rest: when nothing is answered any more, connections have to be cut.
 _ANSWERED_BY_WHATSAPP = frozenset({"send_text", "revoke", "probe"})
+# How often the supervisor hears how the egress is, if that has changed.
+_STATUS_INTERVAL_S = 5.0
 # A cell without a supervisor must not outlive the next one's patience (folder_lock.py).
 _LEAVE_TIMEOUT_S = 5.0
 
@@ -67,6 +70,7 @@ class Cell:
         """Until the supervisor's end of the socket closes."""
         threading.Thread(target=self._follow_lease, name="lease", daemon=True).start()
         threading.Thread(target=self._write, name="writer", daemon=True).start()
+        threading.Thread(target=self._tell_status, name="status", daemon=True).start()
         with self._supervisor.makefile("rb") as lines:
             for line in lines:
                 command = frames.decode(line)
@@ -108,6 +112,14 @@ class Cell:
                 self._supervisor.sendall(frame)
             except OSError:
                 return  # The reader sees the same end, and ends the process.
+
+    def _tell_status(self) -> None:
+        told = None
+        while True:
+            if (status := self._egress.status()) != told:
+                self._outgoing.put({"egress": status.as_json()})
+                told = status
+            time.sleep(_STATUS_INTERVAL_S)
 
     def _turn(self, device: str) -> threading.Lock:
         """Opening and closing take turns: an opening that nobody waits for any more can be closed only when it is over."""

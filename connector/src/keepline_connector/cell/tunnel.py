@@ -7,12 +7,15 @@ import contextlib
 import itertools
 import socket
 import time
+from collections.abc import Callable
 
 from keepline.domain.link_quality import PathSample
 from keepline_connector.cell.fence import Fence
-from keepline_connector.cell.path import close_orderly, tcp_info
+from keepline_connector.cell.path import ASK_AGAIN_AFTER_MS, USER_TIMEOUT_MS, ask_again, tcp_info
 
 _CHUNK_BYTES = 64 * 1024
+# By then the kernel has brought the library's last bytes to WhatsApp or has given the socket up (path.py).
+_LAST_BYTES_TIMEOUT_S = USER_TIMEOUT_MS / 1000 + 0.5
 _numbers = itertools.count(1)
 
 
@@ -25,6 +28,8 @@ class Tunnel:
 
     def __init__(self, connected: socket.socket, fence: Fence, life: int, *, chat: bool) -> None:
         self.chat = chat
+        self.sent_bytes = 0
+        self.heard_bytes = 0
         self._number = next(_numbers)
         self._socket = connected
         self._fence = fence
@@ -33,34 +38,40 @@ class Tunnel:
         self._unanswered_since_s: float | None = None
         self._unacked_since_s: float | None = None
 
-    async def carry(self, from_library: asyncio.StreamReader, to_library: asyncio.StreamWriter) -> None:
-        """Until either side ends or the fence closes; the socket is closed then. Cancelling it cuts the socket at once."""
-        up = asyncio.create_task(self._carry_up(from_library))
-        down = asyncio.create_task(self._carry_down(to_library))
+    async def carry(self, library: socket.socket, hung_up: Callable[[], None]) -> None:
+        """Until either side ends or the fence closes; the socket is closed then. Cancelling it cuts the socket at once.
+
+        When the library hangs up (`hung_up` hears of it), what it said before still leaves: while the fence lets it, and not
+        by a kernel's buffer that nobody could cut any more.
+        """
+        up = asyncio.create_task(self._carry_up(library))
+        down = asyncio.create_task(self._carry_down(library))
         try:
             await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
+            if up.done() and up.exception() is None:
+                hung_up()
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_WR)
+                await asyncio.wait((down,), timeout=_LAST_BYTES_TIMEOUT_S)
         finally:
-            orderly = up.done() and up.exception() is None
             up.cancel()
             down.cancel()
             # Nobody may wait for a descriptor that is closed: its number may be another socket's by then.
             await asyncio.gather(up, down, return_exceptions=True)
-            if orderly:
-                close_orderly(self._socket)
-            else:
-                self._socket.close()  # with a reset: see watch_path
-        for ended in (up, down):
-            if not ended.cancelled() and isinstance(error := ended.exception(), FenceClosed):
-                raise error
+            self._socket.close()  # with a reset (see watch_path), unless both sides have hung up
+        if not up.cancelled() and isinstance(error := up.exception(), FenceClosed):
+            raise error
 
     def sample(self) -> PathSample:
-        """What is known of the connection at this moment."""
+        """What is known of the connection at this moment. To be looked at several times a second: an idle path is asked here."""
         now_s = time.monotonic()
         silent_s = 0.0 if self._unanswered_since_s is None else now_s - self._unanswered_since_s
         frame_age_ms, silent_ms = round((now_s - self._heard_at_s) * 1000), round(silent_s * 1000)
         info = tcp_info(self._socket)
         if info is None:
             return PathSample(now_s, frame_age_ms, silent_ms, connection=self._number)
+        if info.ack_age_ms > ASK_AGAIN_AFTER_MS:
+            ask_again(self._socket)
         if not info.unacked:
             self._unacked_since_s = None
         elif self._unacked_since_s is None:
@@ -73,14 +84,15 @@ class Tunnel:
             frame_age_ms,
             silent_ms,
             info.round_trip_ms,
+            info.sent,
             info.retransmitted,
             unacked_ms,
             info.ack_age_ms,
             self._number,
         )
 
-    async def _carry_up(self, source: asyncio.StreamReader) -> None:
-        while chunk := await source.read(_CHUNK_BYTES):
+    async def _carry_up(self, library: socket.socket) -> None:
+        while chunk := await _words_of(library):
             await self._send(memoryview(chunk))
             if self._unanswered_since_s is None:
                 self._unanswered_since_s = time.monotonic()
@@ -91,18 +103,34 @@ class Tunnel:
             if not self._fence.lets_through(self._life):
                 raise FenceClosed
             try:
-                rest = rest[self._socket.send(rest) :]
+                sent = self._socket.send(rest)
+                self.sent_bytes += sent
+                rest = rest[sent:]
             except BlockingIOError:
                 await _until_writable(self._socket)
 
-    async def _carry_down(self, sink: asyncio.StreamWriter) -> None:
+    async def _carry_down(self, library: socket.socket) -> None:
+        """Until WhatsApp ends. A library that has hung up is not told any more, and is still heard to its end by `_carry_up`."""
         loop = asyncio.get_running_loop()
+        is_listening = True
         with contextlib.suppress(OSError):
             while chunk := await loop.sock_recv(self._socket, _CHUNK_BYTES):
+                self.heard_bytes += len(chunk)
                 self._heard_at_s = time.monotonic()
                 self._unanswered_since_s = None
-                sink.write(chunk)
-                await sink.drain()
+                try:
+                    if is_listening:
+                        await loop.sock_sendall(library, chunk)
+                except OSError:
+                    is_listening = False
+
+
+async def _words_of(library: socket.socket) -> bytes:
+    """What the library says next; nothing once it has hung up, also with a reset: as it does with something left unread."""
+    try:
+        return await asyncio.get_running_loop().sock_recv(library, _CHUNK_BYTES)
+    except ConnectionResetError:
+        return b""
 
 
 async def _until_writable(connected: socket.socket) -> None:

@@ -91,14 +91,28 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class QualityChanged:
+    """The connection has become poor, or good again. Until this comes, one that stands is good.
+
+    `because` is the code of what costs most of the `score` (link_quality.py), "" for nothing.
+    """
+
+    is_poor: bool
+    score: int
+    because: str
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What WhatsApp was last heard to say, `age_ms` ago: `login`, `message`, `receipt` or `answer` (to what was sent or asked).
 
-    All of them decrypted: bytes that come, or are acknowledged, prove nothing about who is to understand ours.
+    All of them decrypted: bytes that come, or are acknowledged, prove nothing about who is to understand ours. `quality` is the
+    connection's score at present, 0 to 100; None before anything is known.
     """
 
     kind: str
     age_ms: int
+    quality: int | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +184,7 @@ StateEvent = (
     | CellLost
 )
 HeardEvent = MessageHeard | MessageUnreadable | ReceiptHeard
-LinkEvent = StateEvent | HeardEvent | Evidence | RateSignal
+LinkEvent = StateEvent | HeardEvent | QualityChanged | Evidence | RateSignal
 
 
 @dataclass(frozen=True)

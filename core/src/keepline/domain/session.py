@@ -14,7 +14,7 @@ class SessionState(StrEnum):
     STARTING = "starting"  # A connector is opening the socket, or none has taken the session yet.
     PAIRING = "pairing"  # A QR code waits for the phone. Left by Paired or when the codes run out.
     CONNECTED = "connected"  # Logged in, with evidence younger than a few seconds.
-    DEGRADED = "degraded"  # The socket stands or stood, but there is no fresh evidence that it works.
+    DEGRADED = "degraded"  # The socket stands or stood, but works badly, or there is no fresh evidence that it works.
     RECONNECTING = "reconnecting"  # The socket is gone and is being re-made by itself.
     STOPPED = "stopped"  # Nobody tries: the codes ran out, or another socket took the device.
     LOGGED_OUT = "logged_out"  # The phone removed the device; a new QR code is needed.
@@ -82,6 +82,11 @@ REASONS: dict[str, Reason] = {
             "Set the session's proxy anew, and give the connector the key that the functions have.",
         ),
         Reason("no_answer", "The connection stands but WhatsApp does not answer on it.", _BY_ITSELF),
+        Reason(
+            "poor_connection",
+            "WhatsApp answers, but badly: slowly, or what is sent must be sent again.",
+            "Nothing to do: another connection is tried. If it stays, look at the connector's network and proxy.",
+        ),
         Reason("cell_lost", "The process that held the connection died and is being replaced.", _BY_ITSELF),
         Reason(
             "runner_failed",
@@ -164,6 +169,8 @@ def next_status(status: SessionStatus, event: link.StateEvent) -> SessionStatus:
             return SessionStatus(SessionState.STOPPED, "pairing_timed_out")
         case link.Paired():
             return SessionStatus(SessionState.STARTING, "logging_in")
+        case link.CaughtUp() if status.code == "poor_connection":
+            return status
         case link.Connected() | link.CaughtUp() | link.Resumed():
             return SessionStatus(SessionState.CONNECTED, "connected")
         case link.LoggedOut():
@@ -190,6 +197,15 @@ def next_status(status: SessionStatus, event: link.StateEvent) -> SessionStatus:
             if status.code == "logging_in":
                 return status
             return SessionStatus(SessionState.RECONNECTING, cause if cause in REASONS else "socket_closed")
+
+
+def judged_status(status: SessionStatus, *, is_poor: bool) -> SessionStatus:
+    """The status once the connection has become poor, or good again."""
+    if is_poor and status.state is SessionState.CONNECTED:
+        return SessionStatus(SessionState.DEGRADED, "poor_connection")
+    if not is_poor and status.code == "poor_connection":
+        return SessionStatus(SessionState.CONNECTED, "connected")
+    return status
 
 
 def shown_status(

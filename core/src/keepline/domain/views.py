@@ -19,11 +19,12 @@ EVIDENCE_AGE_MS_MAX = 20_000
 
 @dataclass(frozen=True)
 class Proof:
-    """The newest sign of life from WhatsApp on a device's link."""
+    """The newest sign of life from WhatsApp on a device's link. `quality`: how good that link was then, 0 to 100, if known."""
 
     at: datetime
     kind: str
     age_ms: int
+    quality: int | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def outlook(
     over: bool,
     evidence_kind: str | None,
     evidence_age_ms: int | None,
+    quality: int | None,
 ) -> Outlook:
     """The outlook of a device whose connector beat at `beat_at` and said then how old its evidence was.
 
@@ -56,7 +58,7 @@ def outlook(
     if evidence_kind is None or evidence_age_ms is None:
         return Outlook(silent, None)
     age_ms = evidence_age_ms + beat_age_ms
-    return Outlook(silent, Proof(now - timedelta(milliseconds=age_ms), evidence_kind, age_ms))
+    return Outlook(silent, Proof(now - timedelta(milliseconds=age_ms), evidence_kind, age_ms, quality))
 
 
 def best(outlooks: Iterable[Outlook]) -> Outlook:

@@ -19,9 +19,10 @@ def connector_path(connector: str) -> str:
 
 @dataclass(frozen=True)
 class DeviceBeat:
-    """What a connector knew of one device at its beat: the newest evidence and how deep its queue is.
+    """What a connector knew of one device at its beat: the newest evidence, and how deep its queue is.
 
     `held_because` says why pacing holds back all that waits, `held_s` for how many seconds more; None when it does not.
+    `quality` is how good its connection is, 0 to 100; None when that is not known.
     """
 
     evidence_kind: str | None
@@ -30,6 +31,7 @@ class DeviceBeat:
     oldest_queued_at: datetime | None
     held_because: str | None = None
     held_s: float | None = None
+    quality: int | None = None
 
     def aged(self, age_ms: int) -> DeviceBeat:
         """The same, known for some time already when it is written."""

@@ -19,6 +19,7 @@ from keepline.domain.session import (
     STARTING,
     TERMINAL_STATES,
     SessionStatus,
+    judged_status,
     next_status,
     refused_status,
 )
@@ -32,6 +33,7 @@ from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.usecases.pairing import PairingDesk
+from keepline.usecases.poor_connections import PoorConnections
 from keepline.usecases.proving_life import ProofOfLife
 from keepline.usecases.proxy_sealing import ProxyUnreadable
 from keepline.usecases.reconnecting import Pace, Reconnector
@@ -102,6 +104,7 @@ class DeviceRunner:
         self._replaced = False  # once, since it was opened
         self._stalled = asyncio.Event()
         self._answering = asyncio.Event()
+        self._quality: int | None = None
         self._proof = ProofOfLife(clock, random, device_link, keep_alive_s, self._mute)
         self._keeper = StatusKeeper(store, clock, session, account.id, device.slot, lambda: self._proof.newest)
         name = f"device {device.slot} of {account.id}"
@@ -122,9 +125,10 @@ class DeviceRunner:
             device,
             connector,
             is_silent,
-            self._reconnector.about_to_cut,
+            self._cut_on_purpose,
             self._reconnector.go_on,
         )
+        self._poor_connections = PoorConnections(clock, self._speaker, self._leave_connection)
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
         """The present waiting rows of this account."""
@@ -167,7 +171,7 @@ class DeviceRunner:
             return DeviceBeat(None, None, queued, oldest, because, held_s)
         kind, at_s = self._proof.newest
         age_ms = max(0, round((self._clock.monotonic_s() - at_s) * 1000))
-        return DeviceBeat(kind, age_ms, queued, oldest, because, held_s)
+        return DeviceBeat(kind, age_ms, queued, oldest, because, held_s, self._quality)
 
     async def run(self) -> None:
         """Run until cancelled; then settle what is in flight and cut the socket. Returns by itself when its session is lost."""
@@ -186,6 +190,7 @@ class DeviceRunner:
                 tasks.create_task(self._reconnector.run())
                 tasks.create_task(self._proof.run())
                 tasks.create_task(self._heal_stalls())
+                tasks.create_task(self._poor_connections.run())
                 tasks.create_task(self._speaker.run())
         except* SessionLost:
             log.warning(
@@ -289,10 +294,13 @@ class DeviceRunner:
             if not isinstance(event, link.Evidence | link.RateSignal):
                 self._session.poke()
             match event:
-                case link.Evidence(kind=kind, age_ms=age_ms):
+                case link.Evidence(kind=kind, age_ms=age_ms, quality=quality):
                     self._proof.heard(kind, age_ms)
+                    self._quality = quality
                 case link.RateSignal():
                     self._proof.rate_signal()
+                case link.QualityChanged():
+                    self._judge(event)
                 case link.MessageHeard() | link.MessageUnreadable():
                     self._recorder.heard(event)
                     self._speaker.met(event.chat)
@@ -368,6 +376,28 @@ class DeviceRunner:
             await self._speaker.pause()
             self._reconnector.connect_anew()
 
+    def _judge(self, event: link.QualityChanged) -> None:
+        """The connection has become poor, or good again."""
+        if self._reconnector.is_cut:
+            return
+        log.warning(
+            "the connection of device %s of %s is %s now: score %d%s",
+            *(self._device.slot, self._account.id, "poor" if event.is_poor else "good", event.score),
+            f" ({event.because})" if event.because else "",
+        )
+        self._status = judged_status(self._status, is_poor=event.is_poor)
+        self._keeper.show(self._status)
+        self._poor_connections.judged(is_poor=event.is_poor)
+
+    def _cut_on_purpose(self) -> None:
+        self._reconnector.about_to_cut()
+        self._poor_connections.cut()
+
+    def _leave_connection(self) -> None:
+        """It works badly, and this device does not send: make another one."""
+        self._reconnector.about_to_cut()
+        self._reconnector.connect_anew()
+
     def _tell_roles(self, event: link.StateEvent) -> None:
         """What a change of the connection means for sending and for bearing witness."""
         match event:
@@ -402,6 +432,8 @@ class DeviceRunner:
     def _follow(self, event: link.StateEvent) -> None:
         """One change of the connection's state."""
         self._status = next_status(self._status, event)
+        if not isinstance(event, link.CaughtUp):
+            self._poor_connections.judged(is_poor=False)
         if isinstance(event, link.Stalled):
             self._answering.clear()
             self._stalled.set()

@@ -210,6 +210,7 @@ def outlook_of(device: Device, beats: Mapping[str, ConnectorBeat], now: datetime
         over=beat.is_over,
         evidence_kind=of_device.evidence_kind if of_device else None,
         evidence_age_ms=of_device.evidence_age_ms if of_device else None,
+        quality=of_device.quality if of_device else None,
     )
 
 

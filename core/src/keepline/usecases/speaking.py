@@ -27,7 +27,10 @@ from keepline.usecases.session_keeping import Opened, SessionKeeper
 # While its own link is down the holder looks this often whether the account's other device could take over.
 _LOOK_S = 1.0
 _STORE_RETRY_S = 0.5
-# What is on its way is waited for this long when the connector stops: WhatsApp answers within some hundred milliseconds.
+# While its link is only poor. Each look reads the account's devices, and this can last.
+_POOR_LOOK_S = 15.0
+# What is on its way is waited for this long when the connector stops, or leaves a poor link: WhatsApp answers within some hundred
+# milliseconds, or seconds.
 DRAIN_LIMIT_S = 6.0
 # Where another device waits to send, no longer than this: what has no answer by then that one will find as a copy, or not.
 HAND_OVER_LIMIT_S = 1.0
@@ -72,6 +75,7 @@ class Speaker:
         self._offered: list[Outgoing] = []
         self._authority: Authority | None = None  # as it was last seen
         self._logged_in = self._caught_up = self._stalled = False
+        self._poor = False
         self._fenced = False
         self._held = HeldReceipts(clock, link)
         self._changed = asyncio.Event()
@@ -115,6 +119,12 @@ class Speaker:
         if self._sender is not None:
             self._sender.paused()
         self._changed.set()
+
+    def judged(self, *, is_poor: bool) -> None:
+        """The link works, and badly: another device with a good one is to send. Or it is good again."""
+        if is_poor != self._poor:
+            self._poor = is_poor
+            self._changed.set()
 
     def disconnected(self) -> None:
         self._logged_in = self._caught_up = self._stalled = False
@@ -258,24 +268,31 @@ class Speaker:
             sender.heard(receipt)
 
     async def _send(self) -> None:
-        """Send until this device's link fails and another one could."""
+        """Send until this device's link fails or is poor and another one could."""
         sender = self._sender
         assert sender is not None
         sending = asyncio.create_task(sender.run())
         try:
             while not sending.done():
                 changed = asyncio.create_task(self._changed.wait())
-                limit_s = None if self._is_ready else _LOOK_S
+                limit_s = _LOOK_S if not self._is_ready else _POOR_LOOK_S if self._poor else None
                 await asyncio.wait([sending, changed], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
                 self._changed.clear()
-                if not self._is_ready and not sending.done() and await self._another_could():
+                if (
+                    (self._poor or not self._is_ready)
+                    and not sending.done()
+                    and await self._another_could(better=self._is_ready)
+                ):
                     await _cancelled(sending)
-                    log.warning("device %s of %s has no link: another one is to send", self._slot, self._account.id)
+                    link = "a poor link" if self._is_ready else "no link"
+                    log.warning("device %s of %s has %s: another one is to send", self._slot, self._account.id, link)
+                    if self._is_ready:
+                        await sender.drain(DRAIN_LIMIT_S)
                     try:
                         await self._give_up(sender)
                     finally:
-                        self._reconnect()
+                        self._reconnect()  # Also if that could not be written: the socket is cut.
                     return
             sending.result()
         finally:
@@ -314,15 +331,20 @@ class Speaker:
         silent = self._is_silent(holder.connector)
         return may_take_when_ready(holder, self._connector, self._slot, first_slot=FIRST_SLOT, holder_is_silent=silent)
 
-    async def _another_could(self) -> bool:
-        """Whether another device of the account is connected, by what its connector wrote lately."""
+    async def _another_could(self, *, better: bool = False) -> bool:
+        """Whether another device of the account is connected, by what its connector wrote lately.
+
+        `better`: and its connection is not a poor one.
+        """
         try:
             documents = await self._store.query(accounts.devices_of_account(self._account.id))
         except StoreUnavailable:
             return False
         others = [device for device in map(Device.read, documents) if device.slot != self._slot]
         return any(
-            device.wanted and device.state is SessionState.CONNECTED and not self._is_silent(device.connector)
+            device.wanted
+            and (device.state is SessionState.CONNECTED or (not better and device.status.code == "poor_connection"))
+            and not self._is_silent(device.connector)
             for device in others
         )
 
