@@ -18,6 +18,7 @@ from keepline.domain.reconnect import REACHED_SPREAD_S, REFUSED_WAIT_S, STABLE_A
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.records import accounts
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device
+from keepline.records.connectors import Beater
 from keepline.records.link_settings import StoredSettings
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
@@ -26,6 +27,7 @@ from keepline.testing.session_file import MemorySessionFile
 from keepline.testing.virtual_time import run_virtual
 from keepline.testing.whatsapp import FakeLink, FakeWhatsApp
 from keepline.usecases.connecting import Connector
+from keepline.usecases.leasing import LeaseKeeper
 from keepline.usecases.recording import Recorder
 from keepline.usecases.session_keeping import SessionKeeper
 from tests.simulation.processes import ACCOUNT
@@ -70,9 +72,11 @@ class Fleet:
                     status=WAITING_FOR_CONNECTOR,
                 )
             )
+        beater = Beater("connector-1", "here", "process", NORMAL.ttl_s, self.clock.now())
+        lease = LeaseKeeper(self.documents, self.clock, beater, NORMAL, lambda _: None)
         connector = Connector(
             *(self.documents, self.clock, self._random, self._open_link, self._keep_session),
-            *("connector-1", "here", NORMAL, lambda _: None),
+            *("connector-1", "here", lease, NORMAL, self._keys),
         )
         self._running = asyncio.create_task(connector.run())
 
