@@ -581,6 +581,20 @@ def test_a_flush_that_fails_is_tried_again_and_ends_with_the_session() -> None:
     told(story)
 
 
+def test_a_session_that_is_taken_before_its_first_version_goes_on() -> None:
+    async def story(bench: Bench) -> None:
+        bench.disk.linked = False
+        await bench.opened()
+        keeper = await bench.opened()
+        running = asyncio.create_task(keeper.run())
+        keeper.poke()
+        await asyncio.sleep(10 * FLUSH_DELAY_S)
+        assert not running.done()
+        running.cancel()
+
+    told(story)
+
+
 def test_an_idle_session_costs_no_commit_and_is_pruned_every_hour() -> None:
     async def story(bench: Bench) -> None:
         keeper = await bench.opened()

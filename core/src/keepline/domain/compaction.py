@@ -89,7 +89,7 @@ def removable(links: Sequence[Link], end: int, epoch: int) -> list[Link]:
     def fences(link: Link) -> bool:
         return link.takes and link.epoch > epoch - FENCES_KEPT
 
-    successors: list[Link | None] = [*links[1:], None]
+    successors: list[Link | None] = [*links, None][1:]
     return [
         link
         for link, successor in zip(links, successors, strict=True)

@@ -21,24 +21,22 @@ from keepline.domain.session import (
     SessionStatus,
     judged_status,
     next_status,
-    refused_status,
 )
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
-from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
-from keepline.ports.keys import KeyUnavailable, KeyWrapper
-from keepline.records import accounts
+from keepline.ports.documents import DocumentStore
+from keepline.ports.keys import KeyWrapper
 from keepline.records.accounts import Account, Device
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
+from keepline.usecases.device_opening import DeviceOpening
 from keepline.usecases.pairing import PairingDesk
 from keepline.usecases.poor_connections import PoorConnections
 from keepline.usecases.proving_life import ProofOfLife
 from keepline.usecases.proxy_sealing import ProxyUnreadable
 from keepline.usecases.reconnecting import Pace, Reconnector
 from keepline.usecases.recording import Recorder
-from keepline.usecases.sending import AuthorityLost
 from keepline.usecases.session_keeping import SessionKeeper, SessionLost, SessionRefused
 from keepline.usecases.session_openings import Openings
 from keepline.usecases.settings_following import SettingsFollower
@@ -46,9 +44,6 @@ from keepline.usecases.speaking import IsSilent, Speaker
 from keepline.usecases.status_keeping import StatusKeeper
 from keepline.usecases.witnessing import Witness
 
-_STORE_RETRY_S = 0.5
-# What makes a stored session unusable does not pass by itself, but a person may mend it.
-_REFUSED_RETRY_S = 60.0
 # A connection that stands and does not answer is made anew after this. (Where another device can send, that is not waited for.)
 _STALLED_LIMIT_S = 4.0
 # How long a device that is to be unlinked may take to log in for it.
@@ -90,14 +85,11 @@ class DeviceRunner:
         keep_alive_s: float,
         keys: KeyWrapper,
     ) -> None:
-        self._store = store
         self._clock = clock
         self._link = device_link
         self._session = session
-        self._openings = openings
         self._account = account
         self._device = device
-        self._connector = connector
         self._tell_connected = connected
         self._status = STARTING
         self._leaving = False
@@ -129,6 +121,7 @@ class DeviceRunner:
             self._reconnector.go_on,
         )
         self._poor_connections = PoorConnections(clock, self._speaker, self._leave_connection)
+        self._opening = DeviceOpening(store, openings, self._speaker, device, connector, self._show)
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
         """The present waiting rows of this account."""
@@ -150,8 +143,7 @@ class DeviceRunner:
     def pairing_requested(self, requested: int) -> None:
         """How often somebody has asked for a QR code and found none."""
         if self._desk.wants_round(requested):
-            self._status = STARTING
-            self._keeper.show(STARTING)
+            self._show(STARTING)
             self._reconnector.asked()
 
     def others_reached(self) -> None:
@@ -179,7 +171,7 @@ class DeviceRunner:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keeper.run())
                 await self._link.open()
-                await self._open_session()
+                await self._opening.open()
                 await self._settings.begin(self._show)
                 tasks.create_task(self._settings.run())
                 tasks.create_task(self._session.run())
@@ -244,50 +236,9 @@ class DeviceRunner:
                     if isinstance(event, link.CaughtUp | link.PairingCode | link.LoggedOut):
                         break
 
-    async def _open_session(self) -> None:
-        """Take the right to send and the session, until that succeeds."""
-        while True:
-            try:
-                async with self._openings.turn():
-                    await self._try_to_open()
-                return
-            except SessionRefused as refusal:
-                self._openings.refused()
-                log.error("%s %s", refusal, refusal.hint)
-                self._status = refused_status(refusal.code)
-                self._keeper.show(self._status)
-                with contextlib.suppress(StoreConflict, StoreUnavailable):
-                    await self._speaker.give_up_unopened()
-                await asyncio.sleep(_REFUSED_RETRY_S)
-            except (StoreConflict, StoreUnavailable, KeyUnavailable, AuthorityLost, SessionLost) as error:
-                log.warning("the session of %s could not be opened, trying again: %s", self._account.id, error)
-                await asyncio.sleep(_STORE_RETRY_S)
-                if await self._is_anothers():
-                    raise SessionLost(self._account.id) from error
-
-    async def _is_anothers(self) -> bool:
-        """Whether the device has been given to another connector, from which it must not be taken back."""
-        with contextlib.suppress(StoreUnavailable):
-            document = await self._store.get(accounts.device_path(self._account.id, self._device.slot))
-            return document is None or Device.read(document).connector != self._connector
-        return False  # Not known: opening it meets the same trouble.
-
-    async def _try_to_open(self) -> None:
-        opened = await self._speaker.open()
-        self._openings.opened(opened)
-        if self._status != STARTING:
-            # After a refusal. Otherwise what was written last stands until the login: it claims nothing without fresh evidence.
-            self._status = STARTING
-            self._keeper.show(STARTING)
-        if opened.behind:
-            log.error(
-                "device %s of %s goes on from a state that is %d steps old, as the restore policy allows",
-                *(self._device.slot, self._account.id, opened.behind),
-            )
-        log.info(
-            "session of %s, device %s: %s in %.2f s (step %d, %d bytes)",
-            *(self._account.id, self._device.slot, opened.kind, opened.seconds, opened.sequence, opened.bytes),
-        )
+    def _show(self, status: SessionStatus) -> None:
+        self._status = status
+        self._keeper.show(status)
 
     async def _hear(self) -> None:
         async for event in self._link.events():
@@ -364,10 +315,6 @@ class DeviceRunner:
                 tries.lost(cause)
             case link.Disconnected() | link.CellLost() | link.LoggedOut() | link.Outdated() | link.Replaced():
                 tries.lost(_CAUSES[type(event)])
-
-    def _show(self, status: SessionStatus) -> None:
-        self._status = status
-        self._keeper.show(status)
 
     async def _move(self) -> None:
         """Connect anew, another way: after what is on its way has been answered, and without a pause for earlier failures."""
