@@ -37,7 +37,7 @@ class Keepline:
 
     def create(self, session_id: str | None = None) -> str:
         """A new session, which the demo's phone will link; its id."""
-        body = {"session_id": session_id} if session_id else {}
+        body = {"pacing": "off"} | ({"session_id": session_id} if session_id else {})
         return str(self.call("POST", "/api/sessions/create", json=body)["session_id"])
 
     def link(self, session_id: str | None = None) -> dict[str, Any]:

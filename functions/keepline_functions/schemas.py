@@ -55,6 +55,7 @@ class CreateSession(_Body):
 
     session_id: str | None = None
     on_doubt: Literal["resend", "hold"] | None = None
+    pacing: Literal["careful", "normal", "off"] | None = None
     presence: Literal["available", "unavailable"] | None = None
     proxy: str | None = Field(None, repr=False)
 

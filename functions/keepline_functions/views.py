@@ -49,9 +49,11 @@ def session_json(view: SessionView) -> dict[str, Any]:
         "on_doubt": account.on_doubt.value,
         "presence": account.settings.presence.value,
         "proxy": _proxy_json(account.settings.proxy),
+        "pacing": account.pacing,
         "queue": {
             "queued": view.queued,
             "oldest_s": round(view.oldest_queued_s, 3) if view.oldest_queued_s is not None else None,
+            "held": _reason_json(view.held.reason) | {"until": rfc3339(view.held.until)} if view.held else None,
         },
         "created_at": rfc3339(account.created_at),
     }

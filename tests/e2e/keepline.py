@@ -64,7 +64,7 @@ class Api(Http):
         return self.json("GET", f"/api/sessions/{session_id}/status")
 
     def create(self, session_id: str) -> dict[str, Any]:
-        return self.json("POST", "/api/sessions/create", 201, json={"session_id": session_id})
+        return self.json("POST", "/api/sessions/create", 201, json={"session_id": session_id, "pacing": "off"})
 
     def send(self, session_id: str, to: str, text: str, key: str | None = None) -> dict[str, Any]:
         body = {"session_id": session_id, "to": to, "text": text}

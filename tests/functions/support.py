@@ -163,7 +163,12 @@ class World:
         status = SessionStatus(SessionState(state), code)
         self.commit(
             *accounts.new_account(
-                account=account, tenant=tenant, session_id=session, tag_key=secrets.token_bytes(32), status=status
+                account=account,
+                tenant=tenant,
+                session_id=session,
+                tag_key=secrets.token_bytes(32),
+                status=status,
+                pacing="normal",
             )
         )
         self.commit(
@@ -201,9 +206,10 @@ class World:
         connector: str = "c1",
         n: int = 1,
         slot: str = "a",
+        held: tuple[str, float] | None = None,
     ) -> None:
         kind = "frame" if evidence_age_ms is not None else None
-        beats = {f"{account}_{slot}": DeviceBeat(kind, evidence_age_ms, 0, None)} if account else {}
+        beats = {f"{account}_{slot}": DeviceBeat(kind, evidence_age_ms, 0, None, *(held or ()))} if account else {}
         document = self.document(connectors.connector_path(connector))
         beater = connectors.Beater(connector, "r1", "process", EXTREME.ttl_s, self.clock.now())
         self.commit(beater.write_beat(n, beats, stopping=stopping, version=document.version if document else None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -26,6 +27,7 @@ SHAPE = {
     "on_doubt",
     "presence",
     "proxy",
+    "pacing",
     "queue",
     "created_at",
 }
@@ -52,7 +54,8 @@ def test_a_new_session_waits_for_a_connector(world: World) -> None:
         "on_doubt": "resend",
         "presence": "unavailable",
         "proxy": None,
-        "queue": {"queued": 0, "oldest_s": None},
+        "pacing": "normal",
+        "queue": {"queued": 0, "oldest_s": None, "held": None},
         "created_at": "2026-03-01T12:00:00.000Z",
     }
     assert world.get("/api/sessions/shop/status").get_json() == answer.get_json()
@@ -204,6 +207,33 @@ def test_of_many_who_create_one_name_at_once_one_succeeds(world: World) -> None:
     assert sorted(statuses) == [201] + [409] * 7
 
 
+def test_what_pacing_holds_back_is_said_with_its_reason_and_its_end(world: World) -> None:
+    account = world.add_session(state="connected", code="connected")
+    world.beat(account, held=("first_contacts", 30.0))
+    held = world.get("/api/sessions/shop/status").get_json()["queue"]["held"]
+    assert held["code"] == "first_contacts"
+    assert "never written" in held["sentence"]
+    assert datetime.fromisoformat(held["until"]) == world.clock.now() + timedelta(seconds=30)
+    world.clock.advance(31)
+    assert world.get("/api/sessions/shop/status").get_json()["queue"]["held"] is None
+
+
+@pytest.mark.parametrize("because", ["spacing", "chat", "first_contacts", "time_lock", "rate_limit", "banned"])
+def test_every_reason_to_hold_back_has_its_words(world: World, because: str) -> None:
+    account = world.add_session(state="connected", code="connected")
+    world.beat(account, held=(because, 30.0))
+    assert world.get("/api/sessions/shop/status").get_json()["queue"]["held"]["code"] == because
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"), [({}, "normal"), ({"pacing": "careful"}, "careful"), ({"pacing": "off"}, "off")]
+)
+def test_a_session_is_paced_as_its_owner_chooses(world: World, body: dict[str, str], shown: str) -> None:
+    create = "/api/sessions/create"
+    assert world.client.post(create, json=body, headers=world.anna).get_json()["pacing"] == shown
+    assert error_code(world.client.post(create, json={"pacing": "fast"}, headers=world.anna)) == "bad_field"
+
+
 def test_the_queue_is_counted_and_its_oldest_dated(world: World) -> None:
     account = world.add_session(state="reconnecting", code="socket_closed")
     world.beat(account)
@@ -238,7 +268,7 @@ def test_a_deep_queue_is_counted_without_reading_its_rows(world: World, monkeypa
 def test_messages_for_later_wait_in_the_queue_and_have_not_waited_yet(world: World) -> None:
     world.add_session(state="connected", code="connected")
     world.send(options={"send_at": "2026-03-01T13:00:00Z"})
-    assert world.get("/api/sessions/shop/status").get_json()["queue"] == {"queued": 1, "oldest_s": None}
+    assert world.get("/api/sessions/shop/status").get_json()["queue"] == {"queued": 1, "oldest_s": None, "held": None}
     world.send("now")
     world.clock.advance(3)
     queue = world.get("/api/sessions/shop/status").get_json()["queue"]
@@ -252,7 +282,7 @@ def test_a_clock_of_the_store_ahead_of_ours_makes_no_negative_wait(world: World)
     world.add_session(state="connected", code="connected")
     world.send()
     world.clock.advance(-3)
-    assert world.get("/api/sessions/shop/status").get_json()["queue"] == {"queued": 1, "oldest_s": 0}
+    assert world.get("/api/sessions/shop/status").get_json()["queue"] == {"queued": 1, "oldest_s": 0, "held": None}
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class Gateway:
         os.kill(self.connectors[name].pid, signal.SIGKILL)
         self.connectors[name].wait(LIMIT_S)
 
-    async def create(self, session: str = "s1") -> str:
+    async def create(self, session: str = "s1", pacing: str = "off") -> str:
         account = f"{TENANT}_{session}"
         await self.store.commit(
             accounts.new_account(
@@ -91,12 +91,13 @@ class Gateway:
                 session_id=session,
                 tag_key=os.urandom(32),
                 status=WAITING_FOR_CONNECTOR,
+                pacing=pacing,
             )
         )
         return account
 
-    async def link(self, session: str = "s1", phone: str = PHONE) -> str:
-        account = await self.create(session)
+    async def link(self, session: str = "s1", phone: str = PHONE, pacing: str = "off") -> str:
+        account = await self.create(session, pacing)
         qr = await self.until(lambda: self.qr(account), "a QR code")
         self.whatsapp.add_phone(phone, "Ada")
         await asyncio.to_thread(self.whatsapp.scan, phone, qr)

@@ -13,6 +13,7 @@ from keepline.domain.errors import InvalidInput
 from keepline.domain.ids import inbound_message_id, is_message_id, message_id_for_key, new_message_id, new_session_id
 from keepline.domain.link_events import SendOutcome
 from keepline.domain.message import Cause, MessageState, next_state
+from keepline.domain.pacing import OFF, Pacing
 from keepline.domain.reconnect import BACK_OFF_MAX_S, back_off_s
 from keepline.domain.send_queue import Outgoing, SendQueue
 from keepline.domain.tag import TAG_BYTES, TRIES_MAX, Tagged, message_tag, read_tag
@@ -106,7 +107,7 @@ def test_whatever_happens_a_chat_is_sent_in_order_and_nothing_is_handed_over_twi
         for n in range(data.draw(st.integers(1, 8)))
     ]
     order = {row.message_id: n for n, row in enumerate(rows)}
-    queue = SendQueue(3, "a")
+    queue = SendQueue(3, "a", Pacing(OFF, 0.0))
     queue.offer(rows)
     now_s, attempt = 0.0, 0
     in_flight: list[Outgoing] = []

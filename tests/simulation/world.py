@@ -65,7 +65,12 @@ class World:
         self.machines[FIRST].folders[FIRST_SLOT] = self.devices[FIRST_SLOT].folder
         await self.documents.commit(
             accounts.new_account(
-                account=ACCOUNT, tenant="demo", session_id="s1", tag_key=bytes(32), status=WAITING_FOR_CONNECTOR
+                account=ACCOUNT,
+                tenant="demo",
+                session_id="s1",
+                tag_key=bytes(32),
+                status=WAITING_FOR_CONNECTOR,
+                pacing="off",
             )
         )
         if self.standby or self.bare:

@@ -21,6 +21,7 @@ import pytest
 import keepline.records
 from keepline.domain.compaction import SavedVersion
 from keepline.domain.link_events import MessageHeard
+from keepline.domain.pacing import PacingMemory
 from keepline.domain.sealing import SegmentKind
 from keepline.ports.documents import Fields, Query, Sentinel, Where
 from keepline.records import connectors, history, outbox, session_docs, witness
@@ -209,7 +210,10 @@ def written() -> Iterator[tuple[str, Fields]]:
     yield "outbox", outbox.new_row(row).fields
     heard = MessageHeard(1, "W", "1@s.whatsapp.net", "1", None, False, "text", "hello", NOW)
     yield "messages", history.heard_message("t_s", "t", "s", heard).fields
-    yield "send_authority", outbox.Authority("t_s", 1, "c", "a", 1, {"1": ("m",)}, {"1": NOW}).write().fields
+    yield (
+        "send_authority",
+        outbox.Authority("t_s", 1, "c", "a", 1, {"1": ("m",)}, {"1": NOW}, pacing=PacingMemory((NOW,))).write().fields,
+    )
     devices = {"d": connectors.DeviceBeat("tcp", 1, 1, NOW)}
     beater = connectors.Beater("c", "r", "p", 3.0, NOW)
     yield "connectors", beater.write_beat(1, devices, stopping=False, version=None).fields

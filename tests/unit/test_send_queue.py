@@ -8,6 +8,7 @@ import pytest
 
 from keepline.domain.link_events import SendOutcome
 from keepline.domain.message import Cause, MessageState, OnDoubt
+from keepline.domain.pacing import OFF, Pacing
 from keepline.domain.send_queue import (
     ATTEMPTS_MAX,
     CLAIMS_LINGER_S,
@@ -30,7 +31,7 @@ def row(name: str, chat: str = ANNA, second: int = 0) -> Outgoing:
 
 
 def queue_of(*rows: Outgoing, in_flight_max: int = 10) -> SendQueue:
-    queue = SendQueue(in_flight_max, "a")
+    queue = SendQueue(in_flight_max, "a", Pacing(OFF, 0.0))
     queue.offer(rows)
     return queue
 
@@ -139,7 +140,7 @@ def test_a_passing_refusal_waits_and_holds_its_chat_back_but_no_other() -> None:
     first, behind, other = row("a1", ANNA, 1), row("a2", ANNA, 2), row("b1", BEN, 3)
     queue = queue_of(first)
     claim(queue)
-    settle(queue, first, SendOutcome("refused", error_code="wa_429"), now_s=100)
+    settle(queue, first, SendOutcome("refused", error_code="wa_503"), now_s=100)
     queue.offer([first, behind, other])
     assert claim(queue, 100) == ["b1"]
     assert queue.next_change_s(NOW, 100) == pytest.approx(RETRY_BASE_S)

@@ -5,7 +5,7 @@ Pure: the shell (usecases/sending.py) commits what `plan` says and reports back.
 - First in, first out per chat, by the time at which a row is due. A chat with claimed rows gets no second claim before all of
   them have an outcome, and a row in doubt blocks the rows behind it, so that a re-send can never overtake.
 - Priority decides between chats: an urgent row brings its whole chat forward, never itself past those before it.
-- At most `in_flight_max` rows are on their way at once.
+- At most `in_flight_max` rows are on their way at once, and each waits for what the account's pacing says of it.
 - A row is handed to WhatsApp only after the claim that names it is durable; whoever takes over finds it named there.
 """
 
@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 
 from keepline.domain.link_events import SendOutcome
 from keepline.domain.message import Cause, MessageState, OnDoubt, next_state
+from keepline.domain.pacing import CHATS_MAX, Pacing, Wait
 
 # Below Firestore's 500, with room for the authority document.
 WRITES_PER_COMMIT_MAX = 400
@@ -112,9 +113,14 @@ class Plan:
 class SendQueue:
     """The queue of the device in `slot`. All times are of a monotonic clock, except those that are shown to people."""
 
-    def __init__(self, in_flight_max: int, slot: str) -> None:
+    def __init__(self, in_flight_max: int, slot: str, pacing: Pacing) -> None:
         self._slot = slot
         self._in_flight_max = in_flight_max
+        self._pacing = pacing
+        self._strangers: OrderedDict[str, bool] = (
+            OrderedDict()
+        )  # by chat: whether nothing was ever said there; else not known
+        self._held: tuple[float, str] | None = None  # until when pacing holds everything back, and why
         self._open: dict[str, Outgoing] = {}  # queued, claimed or in doubt
         self._sent: OrderedDict[str, Outgoing] = OrderedDict()  # by WhatsApp id, oldest first
         self._dirty: dict[str, Outgoing] = {}
@@ -164,9 +170,36 @@ class SendQueue:
     def plan(self, now: datetime, now_s: float, *, may_send: bool) -> Plan:
         """What to commit now. `may_send` is false while the device is not connected: then nothing new is claimed."""
         self._expire(now)
+        self._held = None
         claim = self._claimable(now, now_s) if may_send else []
         write = tuple(itertools.islice(self._dirty.values(), WRITES_PER_COMMIT_MAX))
         return Plan(write, tuple(row.revision for row in write), tuple(claim), tuple(sorted(self._released)))
+
+    def strangers_to_look_up(self, now: datetime, now_s: float, limit: int) -> list[str]:
+        """Waiting chats of which it must be known whether anything was said there before, and is not."""
+        if not self._pacing.tells_strangers(now_s):
+            return []
+        chats = self._ready_chats(now, now_s)
+        return list(itertools.islice((chat for chat in chats if chat not in self._strangers), limit))
+
+    def met(self, chat: str, *, stranger: bool = False) -> None:
+        """Something was said in this chat; or, for a `stranger`, nothing ever was."""
+        self._strangers[chat] = stranger
+        self._strangers.move_to_end(chat)
+        while len(self._strangers) > CHATS_MAX:
+            self._strangers.popitem(last=False)
+
+    def claiming(self, plan: Plan, now_s: float, jitter: float) -> None:
+        """The plan is about to be committed. Its claims count for the pace also if that fails: rather too slow than too fast."""
+        for row in plan.claim:
+            self._pacing.sent(now_s, row.chat, jitter, first_contact=self._strangers.get(row.chat, False))
+            self.met(row.chat)
+
+    def held(self, now_s: float) -> Wait | None:
+        """What holds back all that could be sent, if it is pacing."""
+        if self._held is None or self._held[0] <= now_s:
+            return None
+        return Wait(self._held[0] - now_s, self._held[1])
 
     def committed(self, plan: Plan, attempt: int, versions: Sequence[datetime]) -> None:
         """The plan is durable: `versions` are those of the rows it wrote, in order."""
@@ -195,6 +228,7 @@ class SendQueue:
         self._released.add(row.message_id)
         row.attempts += 1
         row.tried_by = self._slot
+        self._pacing.signal(outcome.error_code or "", now_s)
         match outcome.result:
             case "sent":
                 self._prove(row, Cause.TAKEN, now, outcome.wa_message_id)
@@ -290,6 +324,7 @@ class SendQueue:
     def next_change_s(self, now: datetime, now_s: float) -> float | None:
         """Seconds until time itself changes something (a back-off ends, a row is due, one expires), or None."""
         times = [row.not_before_s - now_s for row in self._open.values()]
+        times += [self._held[0] - now_s] if self._held is not None else []
         for row in self._open.values():
             times += [(at - now).total_seconds() for at in (row.send_at, row.expires_at) if at is not None]
         return min((time for time in times if time > 0), default=None)
@@ -303,14 +338,33 @@ class SendQueue:
         room = self._in_flight_max - len(self._on_their_way())
         if room <= 0:
             return []
-        chats = self._ready_chats(now, now_s)
+        chats = self._paced(self._ready_chats(now, now_s), now_s)
         chosen: list[Outgoing] = []
-        while chats and len(chosen) < room:
+        while chats and len(chosen) < (1 if self._pacing.spaces else room):
             chat = min(chats, key=lambda name: _urgency(chats[name]))
             chosen.append(chats[chat].pop(0))
             if not chats[chat]:
                 del chats[chat]
         return chosen
+
+    def _paced(self, chats: dict[str, list[Outgoing]], now_s: float) -> dict[str, list[Outgoing]]:
+        """The chats that may be written to at this moment."""
+        tells_strangers = self._pacing.tells_strangers(now_s)
+        ready: dict[str, list[Outgoing]] = {}
+        held: list[Wait] = []
+        for chat, rows in chats.items():
+            if tells_strangers and chat not in self._strangers:
+                continue  # It is being looked up.
+            wait = self._pacing.wait(now_s, chat, first_contact=self._strangers.get(chat, False))
+            if wait.because is None:
+                ready[chat] = rows
+            else:
+                held.append(wait)
+        next_free = min(held, key=lambda wait: wait.seconds, default=None)
+        self._held = None
+        if not ready and next_free is not None:
+            self._held = (now_s + next_free.seconds, next_free.because or "")
+        return ready
 
     def _ready_chats(self, now: datetime, now_s: float) -> dict[str, list[Outgoing]]:
         """For each chat, the rows that may be claimed now, in their order."""

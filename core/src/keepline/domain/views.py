@@ -199,6 +199,44 @@ _OUTCOME_STAYS_UNKNOWN = MessageError(
 )
 
 
+_HELD_REASONS = {
+    reason.code: reason
+    for reason in (
+        Reason(
+            "spacing",
+            "Messages leave one by one, with pauses as a person makes them.",
+            "Nothing to do. Who paces its own sending can set the session's pacing to off.",
+        ),
+        Reason(
+            "chat",
+            "This chat has had many messages in a short time.",
+            "Nothing to do: they follow one every 6 s, which is WhatsApp's own measure.",
+        ),
+        Reason(
+            "first_contacts",
+            "All that waits is for people to whom this number has never written, and today's or this minute's share is used up.",
+            "Nothing to do: the share grows while the number is new. Writing to many strangers gets numbers banned.",
+        ),
+        Reason(
+            "time_lock",
+            "WhatsApp does not let this number write to new people for some time.",
+            "Wait; answers to people who write first go out. Let people write first where you can.",
+        ),
+        Reason(
+            "rate_limit",
+            "WhatsApp said that this number sends too fast.",
+            "Nothing to do: sending rests for half a minute and goes on at half the pace.",
+        ),
+        Reason("banned", "WhatsApp has banned this number for a while.", "Wait until the ban ends, and send less."),
+    )
+}
+
+
+def held_reason(because: str) -> Reason:
+    """Why pacing holds messages back."""
+    return _HELD_REASONS[because]
+
+
 def message_error(code: str | None, state: MessageState) -> MessageError | None:
     """The words for the error code of a message; a code that is not in the table keeps its name and gets a general sentence."""
     if code is None:

@@ -48,7 +48,8 @@ def pairing_path(account: str, slot: str) -> str:
 class Account:
     """One account as it was read. `tag_key` makes the tags of its messages and is shown to nobody.
 
-    `on_doubt` is what holds for a message that does not say it itself, `settings` what holds for all of its devices.
+    `on_doubt` is what holds for a message that does not say it itself, `settings` what holds for all of its devices; `pacing`
+    names the profile of how fast it sends.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Account:
     tag_key: bytes
     on_doubt: OnDoubt
     settings: StoredSettings
+    pacing: str
     wanted: bool
     created_at: datetime
     version: Version
@@ -77,6 +79,7 @@ class Account:
             tag_key=fields["tag_key"],
             on_doubt=OnDoubt(fields["on_doubt"]),
             settings=StoredSettings.read(fields["settings"]),
+            pacing=fields["pacing"],
             wanted=fields["wanted"],
             created_at=fields["created_at"],
             version=document.version,
@@ -151,6 +154,7 @@ def new_account(
     status: SessionStatus,
     on_doubt: OnDoubt = OnDoubt.RESEND,
     settings: StoredSettings = DEFAULT_SETTINGS,
+    pacing: str,
 ) -> list[Write]:
     """A session with one device that waits for a connector."""
     fields = {
@@ -161,6 +165,7 @@ def new_account(
         "tag_key": tag_key,
         "on_doubt": on_doubt.value,
         "settings": settings.fields(),
+        "pacing": pacing,
         "wanted": True,
         "created_at": SERVER_TIME,
         **status_fields(status),

@@ -19,12 +19,17 @@ def connector_path(connector: str) -> str:
 
 @dataclass(frozen=True)
 class DeviceBeat:
-    """What a connector knew of one device at its beat: the newest evidence and how deep its queue is."""
+    """What a connector knew of one device at its beat: the newest evidence and how deep its queue is.
+
+    `held_because` says why pacing holds back all that waits, `held_s` for how many seconds more; None when it does not.
+    """
 
     evidence_kind: str | None
     evidence_age_ms: int | None
     queued: int
     oldest_queued_at: datetime | None
+    held_because: str | None = None
+    held_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from keepline.domain.message import MessageState, OnDoubt
+from keepline.domain.message import FACTS, MessageState, OnDoubt
+from keepline.domain.pacing import PacingMemory
 from keepline.domain.send_queue import ATTEMPTS_MAX, Outgoing
 from keepline.ports.documents import SERVER_TIME, Create, Document, Query, Sentinel, Update, Version, Where
 
@@ -136,6 +137,13 @@ def rows_by_wa_id(account: str, wa_message_ids: list[str]) -> Query:
     return Query(OUTBOX, where, limit=RECEIPT_IDS_MAX)
 
 
+def taken_in_chat(account: str, chat: str) -> Query:
+    """One message of a chat that WhatsApp has taken, if there is any."""
+    taken = [state.value for state in MessageState if state is MessageState.SENT or state in FACTS]
+    where = (Where("account", "==", account), Where("chat", "==", chat), Where("state", "in", taken))
+    return Query(OUTBOX, where, limit=1)
+
+
 def authorities_of(accounts: tuple[str, ...]) -> Query:
     return Query(AUTHORITY, (Where("account", "in", list(accounts)),), limit=len(accounts))
 
@@ -216,7 +224,7 @@ class Authority:
     cannot both succeed. `sessions` has the step that each device's stored session had at the last change: an older one must not
     be used. `incarnation` names the life of the local store that the claims were made over: of a claim, only that one can say
     that it was never handed over; `claim_slot` is that store's device. `yielded`: the holder has fallen silent, and another
-    of the account's devices may take over.
+    of the account's devices may take over. `pacing` is what the number's pace has to remember.
     """
 
     account: str
@@ -231,6 +239,7 @@ class Authority:
     incarnation: str = ""
     claim_slot: str = ""
     yielded: bool = False
+    pacing: PacingMemory = field(default_factory=PacingMemory)
     version: Version | None = None
 
     @classmethod
@@ -249,6 +258,7 @@ class Authority:
             incarnation=fields["incarnation"],
             claim_slot=fields["claim_slot"],
             yielded=fields["yielded"],
+            pacing=_read_pacing(fields["pacing"]),
             version=document.version,
         )
 
@@ -272,6 +282,12 @@ class Authority:
             "incarnation": self.incarnation,
             "claim_slot": self.claim_slot,
             "yielded": self.yielded,
+            "pacing": {
+                "first_contacts": list(self.pacing.first_contacts),
+                "closed_until": dict(self.pacing.closed_until),
+                "slowness": self.pacing.slowness,
+                "slowed_at": self.pacing.slowed_at,
+            },
             "changed_at": SERVER_TIME,
         }
         path = authority_path(self.account)
@@ -310,6 +326,9 @@ class Authority:
         """The authority after it changed hands. The claims stay, and whose they are."""
         return replace(self, generation=self.generation + 1, connector=connector, slot=slot, yielded=False)
 
+    def paced(self, memory: PacingMemory) -> Authority:
+        return replace(self, pacing=memory)
+
     def given_up(self) -> Authority:
         return replace(self, yielded=True)
 
@@ -320,3 +339,12 @@ class Authority:
     def message_ids(self) -> list[str]:
         """Everything that is claimed."""
         return [message_id for ids in self.claims.values() for message_id in ids]
+
+
+def _read_pacing(fields: Mapping[str, Any]) -> PacingMemory:
+    return PacingMemory(
+        first_contacts=tuple(fields["first_contacts"]),
+        closed_until=dict(fields["closed_until"]),
+        slowness=fields["slowness"],
+        slowed_at=fields["slowed_at"],
+    )

@@ -93,6 +93,7 @@ class DeviceRunner:
         self._speaker = Speaker(
             store,
             clock,
+            random,
             device_link,
             session,
             account,
@@ -133,10 +134,13 @@ class DeviceRunner:
     def beat(self) -> DeviceBeat:
         """What the connector's heartbeat says of this device."""
         queued, oldest = self._speaker.queue_depth()
+        held = self._speaker.held()
+        because, held_s = (held.because, round(held.seconds, 1)) if held is not None else (None, None)
         if self._evidence is None:
-            return DeviceBeat(None, None, queued, oldest)
+            return DeviceBeat(None, None, queued, oldest, because, held_s)
         kind, at_s = self._evidence
-        return DeviceBeat(kind, max(0, round((self._clock.monotonic_s() - at_s) * 1000)), queued, oldest)
+        age_ms = max(0, round((self._clock.monotonic_s() - at_s) * 1000))
+        return DeviceBeat(kind, age_ms, queued, oldest, because, held_s)
 
     async def run(self) -> None:
         """Run until cancelled; then settle what is in flight and cut the socket. Returns by itself when its session is lost."""
@@ -258,6 +262,7 @@ class DeviceRunner:
                     self._evidence = (kind, self._clock.monotonic_s() - age_ms / 1000)
                 case link.MessageHeard() | link.MessageUnreadable():
                     self._recorder.heard(event)
+                    self._speaker.met(event.chat)
                 case link.ReceiptHeard():
                     self._speaker.heard(event)
                 case _:
@@ -299,6 +304,9 @@ class DeviceRunner:
                 self._speaker.stalled()
             case link.PairingCode() | link.Paired() | link.PairingEnded():
                 pass
+            case link.Banned(code=code, expires_in_s=lasts_s):
+                self._speaker.banned(code, lasts_s)
+                self._speaker.disconnected()
             case _:
                 self._speaker.disconnected()
 

@@ -16,17 +16,19 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from random import Random
 
 from keepline.domain.doubt import Judgement, judge
 from keepline.domain.link_events import ReceiptHeard, SendOutcome
 from keepline.domain.message import FACTS, Cause, MessageState
+from keepline.domain.pacing import BAN_PREFIX, PROFILES, Pacing, Wait
 from keepline.domain.send_queue import Outgoing, Plan, SendQueue
 from keepline.domain.tag import message_tag
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
-from keepline.records import accounts, outbox
-from keepline.records.accounts import Device
+from keepline.records import accounts, history, outbox
+from keepline.records.accounts import Account, Device
 from keepline.records.outbox import Authority
 from keepline.usecases.session_keeping import SessionKeeper, Step
 from keepline.usecases.witnessing import WitnessDesk, look_for_copies
@@ -37,6 +39,8 @@ _TICK_S = 1.0
 _SUSPECT_TRIES_MAX = 10
 # Receipts that came before the answer to their own send; each is for a row that is in flight right now.
 _EARLY_RECEIPTS_MAX = 1_000
+# Chats that are looked up at the same time, to know whether they are first contacts.
+_LOOK_UPS_MAX = 20
 
 log = logging.getLogger(__name__)
 
@@ -79,21 +83,25 @@ class Sender:
         self,
         store: DocumentStore,
         clock: Clock,
+        random: Random,
         link: DeviceLink,
         session: SessionKeeper,
         authority: Authority,
-        account_key: bytes,
+        account: Account,
         known_since: datetime | None,
     ) -> None:
         self._store = store
         self._clock = clock
+        self._random = random
         self._link = link
         self._session = session
         self._authority = authority
-        self._key = account_key
+        self._key = account.tag_key
         self._slot = authority.slot
         self._known_since = known_since
-        self._queue = SendQueue(IN_FLIGHT_MAX, authority.slot)
+        profile, now, now_s = PROFILES[account.pacing], clock.now(), clock.monotonic_s()
+        self._pacing = Pacing.resumed(profile, authority.pacing, now, now_s, linked_at=account.created_at)
+        self._queue = SendQueue(IN_FLIGHT_MAX, authority.slot, self._pacing)
         self._desk = WitnessDesk(store, authority.account, authority.slot, str(authority.generation))
         self._wake = asyncio.Event()
         self._connected = False
@@ -191,6 +199,19 @@ class Sender:
         """Receipts that were heard here and are not durable: for whoever keeps them when this sender ends."""
         return list(self._receipts)
 
+    def met(self, chat: str) -> None:
+        """Somebody wrote to us in this chat: what we send there is no first contact."""
+        self._queue.met(chat)
+        self._wake.set()
+
+    def banned(self, code: int, lasts_s: float) -> None:
+        """WhatsApp has banned the number for a while (0: it does not say for how long)."""
+        self._pacing.signal(f"{BAN_PREFIX}{code}", self._clock.monotonic_s(), lasts_s)
+
+    def held(self) -> Wait | None:
+        """What holds back all that could be sent, if it is pacing."""
+        return self._queue.held(self._clock.monotonic_s())
+
     def queue_depth(self) -> tuple[int, datetime | None]:
         """How many rows wait, and since when the oldest does."""
         waiting = self._queue.waiting()
@@ -262,6 +283,7 @@ class Sender:
         try:
             await self._look_up_early_receipts()
             await self._judge_doubts()
+            await self._look_up_strangers()
             now, now_s = self._clock.now(), self._clock.monotonic_s()
             plan = self._queue.plan(now, now_s, may_send=self._connected)
             if not plan:
@@ -275,6 +297,19 @@ class Sender:
             await asyncio.sleep(_STORE_RETRY_S)
             return
         await self._acknowledge_receipts()
+
+    async def _look_up_strangers(self) -> None:
+        """A chat in which nothing was ever said, by nobody, is a first contact: what gets numbers banned."""
+        now, now_s = self._clock.now(), self._clock.monotonic_s()
+        while chats := self._queue.strangers_to_look_up(now, now_s, _LOOK_UPS_MAX):
+            for chat, known in zip(chats, await asyncio.gather(*map(self._is_known, chats)), strict=True):
+                self._queue.met(chat, stranger=not known)
+
+    async def _is_known(self, chat: str) -> bool:
+        account = self._authority.account
+        if await self._store.query(history.newest_in_chat(account, chat, 1, None)):
+            return True
+        return bool(await self._store.query(outbox.taken_in_chat(account, chat)))
 
     def _is_time_for(self, plan: Plan, now_s: float) -> bool:
         """Whether to commit now, or to wait for what else is about to come."""
@@ -345,11 +380,14 @@ class Sender:
     async def _commit(self, plan: Plan) -> None:
         """Make the plan durable and hand over what it claims. On a conflict nothing was applied: look, and plan anew."""
         authority = self._authority
+        now_s = self._clock.monotonic_s()
+        self._queue.claiming(plan, now_s, self._random.random())
         writes: list[Write] = [outbox.settle_row(row) for row in plan.write]
         try:
             # What phones say is true whoever writes it. All else is the voice's alone, and proves with each commit to be it.
             if plan.changes_claims or any(row.state not in FACTS for row in plan.write):
                 claimed = authority.after([row.message_id for row in plan.claim], plan.release)
+                claimed = claimed.paced(self._pacing.memory(self._clock.now(), now_s))
 
                 def acknowledging(step: Step) -> Write:
                     nonlocal authority

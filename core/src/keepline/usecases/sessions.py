@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavailable
 from keepline.domain.ids import account_id, new_session_id
 from keepline.domain.link_settings import Presence
 from keepline.domain.message import OnDoubt
+from keepline.domain.pacing import NORMAL
 from keepline.domain.queue_cap import QUEUED_MAX
-from keepline.domain.session import WAITING_FOR_CONNECTOR, SessionState, SessionStatus
+from keepline.domain.session import WAITING_FOR_CONNECTOR, Reason, SessionState, SessionStatus
 from keepline.domain.tag import TAG_BYTES
-from keepline.domain.views import UNHELD, Outlook, Proof, Standby, best, outlook, standby, told_status
+from keepline.domain.views import UNHELD, Outlook, Proof, Standby, best, held_reason, outlook, standby, told_status
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore, StoreConflict
 from keepline.records import accounts, connectors, outbox
@@ -43,6 +44,14 @@ class DeviceView:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What pacing holds back: why, and until when."""
+
+    reason: Reason
+    until: datetime
+
+
+@dataclass(frozen=True)
 class SessionView:
     """What may be said of a session at this instant. `status` is what the evidence allows, not only what was written."""
 
@@ -53,6 +62,7 @@ class SessionView:
     standby: Standby
     queued: int
     oldest_queued_s: float | None
+    held: Held | None
 
 
 class Sessions:
@@ -69,10 +79,13 @@ class Sessions:
         tenant: str,
         session_id: str | None,
         on_doubt: OnDoubt = OnDoubt.RESEND,
+        pacing: str = NORMAL.name,
         presence: Presence = Presence.UNAVAILABLE,
         proxy: str | None = None,
     ) -> SessionView:
-        """A new session that waits for a connector. `on_doubt` is the choice for messages that do not make one.
+        """A new session that waits for a connector.
+
+        `on_doubt` is the choice for messages that do not make one, `pacing` the profile of how fast it sends.
 
         Raises StateConflict (`session_exists`, `session_being_deleted`), and for a `proxy` what `ProxySealer.seal` does.
         """
@@ -87,6 +100,7 @@ class Sessions:
             status=WAITING_FOR_CONNECTOR,
             on_doubt=on_doubt,
             settings=StoredSettings(presence, await self._sealer.seal(account, proxy) if proxy is not None else None),
+            pacing=pacing,
         )
         for _ in range(TRIES_MAX):
             with contextlib.suppress(StoreConflict):
@@ -212,7 +226,21 @@ def _view(account: Account, parts: _Parts, beats: Mapping[str, ConnectorBeat], n
         standby=standby(told.get(SECOND_SLOT), linked=linked.get(SECOND_SLOT, False)),
         queued=parts.queued,
         oldest_queued_s=_waited_s(parts.first, now) if parts.first is not None else None,
+        held=_held(parts.devices, beats, now),
     )
+
+
+def _held(devices: Sequence[Device], beats: Mapping[str, ConnectorBeat], now: datetime) -> Held | None:
+    """What the device that sends said of it at its last beat, if that is not over."""
+    for device in devices:
+        beat = beats.get(device.connector)
+        of_device = beat.devices.get(f"{device.account}_{device.slot}") if beat is not None else None
+        if beat is None or of_device is None or of_device.held_because is None or of_device.held_s is None:
+            continue
+        until = beat.at + timedelta(seconds=of_device.held_s)
+        if until > now:
+            return Held(held_reason(of_device.held_because), until)
+    return None
 
 
 def _waited_s(first: Document, now: datetime) -> float | None:
@@ -229,7 +257,7 @@ def _device_view(device: Device, told: SessionStatus) -> DeviceView:
 
 def _fresh(account: Account) -> SessionView:
     device = DeviceView(FIRST_SLOT, account.status, None, None)
-    return SessionView(account, account.status, None, (device,), Standby.NONE, 0, None)
+    return SessionView(account, account.status, None, (device,), Standby.NONE, 0, None, None)
 
 
 def _taken(account: Account) -> StateConflict:

@@ -8,8 +8,10 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from random import Random
 
 from keepline.domain.link_events import ReceiptHeard
+from keepline.domain.pacing import Wait
 from keepline.domain.send_queue import Outgoing
 from keepline.domain.session import SessionState
 from keepline.domain.voice import Holder, may_take_when_opening, may_take_when_ready
@@ -46,6 +48,7 @@ class Speaker:
         self,
         store: DocumentStore,
         clock: Clock,
+        random: Random,
         link: DeviceLink,
         session: SessionKeeper,
         account: Account,
@@ -57,6 +60,7 @@ class Speaker:
     ) -> None:
         self._store = store
         self._clock = clock
+        self._random = random
         self._link = link
         self._session = session
         self._account = account
@@ -133,6 +137,16 @@ class Speaker:
         if self._sender is not None:
             await self._sender.quiet(DRAIN_LIMIT_S)
 
+    def met(self, chat: str) -> None:
+        """Somebody wrote to us in this chat."""
+        if self._sender is not None:
+            self._sender.met(chat)
+
+    def banned(self, code: int, lasts_s: float) -> None:
+        """WhatsApp has banned the number, for so many seconds (0: it does not say)."""
+        if self._sender is not None:
+            self._sender.banned(code, lasts_s)
+
     @property
     def speaks(self) -> bool:
         return self._sender is not None
@@ -140,6 +154,10 @@ class Speaker:
     def queue_depth(self) -> tuple[int, datetime | None]:
         """How many rows wait here, and since when the oldest does."""
         return self._sender.queue_depth() if self._sender is not None else (0, None)
+
+    def held(self) -> Wait | None:
+        """What holds back all that could be sent, if it is pacing."""
+        return self._sender.held() if self._sender is not None else None
 
     # What it does
 
@@ -224,8 +242,16 @@ class Speaker:
         return self._held[0][0] + RECEIPTS_HELD_S - now_s if self._held else None
 
     async def _begin(self, authority: Authority, unsettled: list[Outgoing]) -> None:
-        key = self._account.tag_key
-        sender = Sender(self._store, self._clock, self._link, self._session, authority, key, self._known_since)
+        sender = Sender(
+            self._store,
+            self._clock,
+            self._random,
+            self._link,
+            self._session,
+            authority,
+            self._account,
+            self._known_since,
+        )
         await sender.settle_earlier_claims(unsettled)
         sender.offer(self._offered)
         if self._logged_in and not self._stalled:
