@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from keepline.domain.link_settings import LinkSettings, Presence, Proxy
 from keepline_connector.cell_link import CellLink
 from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellDied, CellPool
@@ -36,6 +39,9 @@ for line in link.makefile("rb"):
     link.sendall(json.dumps(answer).encode() + b"\\n")
 """
 
+# The connector's own proxy.
+OWN_WAY = Proxy("http", "127.0.0.1", 3128)
+
 MakeLink = Callable[[str], tuple[CellPool, CellLink]]
 
 
@@ -46,7 +52,7 @@ def make_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeLink:
     def make(behaviour: str) -> tuple[CellPool, CellLink]:
         (tmp_path / "standin_cell.py").write_text(CELL.replace("BEHAVIOUR", behaviour))
         pool = CellPool("standin_cell", CellProcess("standin_cell"))
-        return pool, CellLink(pool, "account_a", tmp_path / "account_a", None, private_proxies=True)
+        return pool, CellLink(pool, "account_a", tmp_path / "account_a", OWN_WAY, private_proxies=False)
 
     return make
 
@@ -141,4 +147,24 @@ async def test_what_the_cells_say_of_their_egress_is_summed_up(make_link: MakeLi
             await cell.call(account, "connect")
     doubled = {name: 2 * value for name, value in said.items() if isinstance(value, int)}
     assert pool.egress.as_json() == {**doubled, "failed_dials": {"unreachable": 6}, "missing": ("TCP_INFO",)}
+    await pool.stop()
+
+
+async def test_a_cell_is_told_the_way_and_the_presence_with_each_connection(
+    make_link: MakeLink, tmp_path: Path
+) -> None:
+    pool, link = make_link("told.with_name(command['do']).write_text(json.dumps(command))")
+
+    def command(do: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((tmp_path / do).read_text())
+        return {name: found.get(name) for name in ("upstream", "public_only", "presence")}
+
+    async with asyncio.timeout(LIMIT_S):
+        await link.connect()
+        assert command("connect") == {"upstream": OWN_WAY.url, "public_only": False, "presence": "unavailable"}
+        proxy = Proxy("socks5", "proxy.example", 1080, "me", "secret")
+        await link.use(LinkSettings(Presence.AVAILABLE, proxy))
+        assert command("present")["presence"] == "available"
+        await link.connect()
+    assert command("connect") == {"upstream": proxy.url, "public_only": True, "presence": "available"}
     await pool.stop()
