@@ -11,6 +11,7 @@ from flask import Flask
 
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.system_clock import SystemClock
+from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.usecases.access import Access, VerifyToken
@@ -53,14 +54,19 @@ def bootstrap() -> Process:
 
 
 def assemble(
-    loop: BackgroundLoop, store: DocumentStore, clock: Clock, verify_token: VerifyToken, entropy: Entropy
+    loop: BackgroundLoop,
+    store: DocumentStore,
+    clock: Clock,
+    verify_token: VerifyToken,
+    entropy: Entropy,
+    limits: PoolLimits = DEFAULT_LIMITS,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
     services = Services(
         loop=loop,
         store=store,
         access=Access(store, clock, verify_token),
-        sessions=Sessions(store, clock, entropy),
+        sessions=Sessions(store, clock, entropy, limits),
         linking=Linking(store, clock),
         messages=Messages(store, clock, entropy),
         message_lists=MessageLists(store, clock),
@@ -79,7 +85,8 @@ def _start() -> Process:
     except BaseException:
         loop.stop()
         raise
-    return assemble(loop, store, SystemClock(), FirebaseTokens(settings.project), secrets.token_bytes)
+    tokens = FirebaseTokens(settings.project)
+    return assemble(loop, store, SystemClock(), tokens, secrets.token_bytes, settings.limits)
 
 
 async def _open_store(project: str) -> FirestoreDocuments:

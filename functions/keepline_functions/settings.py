@@ -6,6 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from keepline.domain.pool_limits import SESSIONS_MAX, SESSIONS_OF_USER_MAX, PoolLimits
+from keepline.records.accounts import ACCOUNTS_LISTED_MAX, ACCOUNTS_MAX
+
+# Above these the lists of sessions and of devices would be cut short.
+_OF_USER_MAX = ACCOUNTS_LISTED_MAX
+_OF_ALL_MAX = ACCOUNTS_MAX
 # Google's alphabet for project ids, with the domain-scoped form of old ones; its least length is left to Google.
 _PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 
@@ -16,10 +22,14 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`project` is the Google Cloud project. `in_cloud` is true on Cloud Run, where logs are read as JSON lines."""
+    """`project` is the Google Cloud project. `in_cloud` is true on Cloud Run, where logs are read as JSON lines.
+
+    `limits`: how many sessions there may be.
+    """
 
     project: str
     in_cloud: bool
+    limits: PoolLimits
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -37,4 +47,15 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(
             "FIREBASE_AUTH_EMULATOR_HOST is set in the cloud: remove it, sign-in tokens would go unchecked."
         )
-    return Settings(project, in_cloud)
+    limits = PoolLimits(
+        of_user=_count(environment, "KEEPLINE_SESSIONS_PER_USER_MAX", SESSIONS_OF_USER_MAX, _OF_USER_MAX),
+        of_all=_count(environment, "KEEPLINE_SESSIONS_MAX", SESSIONS_MAX, _OF_ALL_MAX),
+    )
+    return Settings(project, in_cloud, limits)
+
+
+def _count(environment: Mapping[str, str], name: str, usual: int, most: int) -> int:
+    text = environment.get(name) or str(usual)
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text) or int(text) > most:
+        raise SettingsError(f"{name} is {text[:20]!r}: give a number from 1 to {most}.")
+    return int(text)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import pytest
 
+from keepline.domain.pool_limits import PoolLimits
 from keepline_functions.settings import Settings, SettingsError, read_settings
 
 
 @pytest.mark.parametrize(
     ("environment", "settings"),
     [
-        ({"KEEPLINE_PROJECT": "demo-keepline"}, Settings("demo-keepline", False)),
-        ({"GOOGLE_CLOUD_PROJECT": "demo-keepline"}, Settings("demo-keepline", False)),
-        ({"KEEPLINE_PROJECT": "ours-1", "GOOGLE_CLOUD_PROJECT": "theirs"}, Settings("ours-1", False)),
-        ({"KEEPLINE_PROJECT": "example.com:old-1"}, Settings("example.com:old-1", False)),
-        ({"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api"}, Settings("real-project", True)),
-        ({"KEEPLINE_PROJECT": "demo-keepline", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"}, Settings("demo-keepline", False)),
+        ({"KEEPLINE_PROJECT": "demo-keepline"}, Settings("demo-keepline", False, PoolLimits())),
+        ({"GOOGLE_CLOUD_PROJECT": "demo-keepline"}, Settings("demo-keepline", False, PoolLimits())),
+        ({"KEEPLINE_PROJECT": "ours-1", "GOOGLE_CLOUD_PROJECT": "theirs"}, Settings("ours-1", False, PoolLimits())),
+        ({"KEEPLINE_PROJECT": "example.com:old-1"}, Settings("example.com:old-1", False, PoolLimits())),
+        ({"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api"}, Settings("real-project", True, PoolLimits())),
+        (
+            {"KEEPLINE_PROJECT": "p1", "KEEPLINE_SESSIONS_PER_USER_MAX": "200", "KEEPLINE_SESSIONS_MAX": "1000"},
+            Settings("p1", False, PoolLimits(200, 1000)),
+        ),
+        (
+            {"KEEPLINE_PROJECT": "demo-keepline", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"},
+            Settings("demo-keepline", False, PoolLimits()),
+        ),
     ],
 )
 def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
@@ -32,6 +40,11 @@ def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
         (
             {"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"},
             "FIREBASE_AUTH_EMULATOR_HOST",
+        ),
+        *(
+            ({"KEEPLINE_PROJECT": "p1", name: value}, name)
+            for name, most in (("KEEPLINE_SESSIONS_PER_USER_MAX", 200), ("KEEPLINE_SESSIONS_MAX", 1_000))
+            for value in ("0", "-1", "many", "5.0", " 5", "٥", str(most + 1))
         ),
     ],
 )

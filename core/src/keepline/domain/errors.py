@@ -40,6 +40,15 @@ class StateConflict(KeeplineError):
     """The thing exists and its present state forbids the request."""
 
 
+class LimitReached(StateConflict):
+    """There is room for `limit` of these, and `used` of them are taken."""
+
+    def __init__(self, code: str, message: str, hint: str, *, limit: int, used: int) -> None:
+        super().__init__(code, message, hint)
+        self.limit = limit
+        self.used = used
+
+
 class Unavailable(KeeplineError):
     """A part we depend on did not answer. The same request may succeed later."""
 

@@ -22,11 +22,12 @@ SLOTS = (FIRST_SLOT, SECOND_SLOT)
 DEVICES_PER_CONNECTOR_MAX = 200
 # Ten claims at a time are settled by another device; what is dropped here would be a message that has to be asked for again.
 SUSPECT_CHATS_MAX = 200
-# More of an installation are not spread; the pool's limits stop well below it.
+# More of an installation are not spread, and its sessions have up to two each: a limit of the pool cannot be set above these.
 DEVICES_MAX = 2_000
+ACCOUNTS_MAX = DEVICES_MAX // 2
 # One per device, at most four devices an account, and a query for 30 accounts.
 PAIRINGS_MAX = 120
-# More sessions of one tenant than this are not listed; the pool's limits stop well below it.
+# More sessions of one tenant than this are not listed; the pool's limit for a tenant cannot be set above it.
 ACCOUNTS_LISTED_MAX = 200
 
 
@@ -243,6 +244,11 @@ def accounts_of_tenant(tenant: str) -> Query:
     """The sessions of a tenant, without those that are being deleted. Two equalities and no order: no index of its own."""
     where = (Where("tenant", "==", tenant), Where("wanted", "==", True))
     return Query(ACCOUNTS, where, limit=ACCOUNTS_LISTED_MAX)
+
+
+def all_accounts() -> Query:
+    """Every account of the installation, those that are being deleted included."""
+    return Query(ACCOUNTS, limit=ACCOUNTS_MAX)
 
 
 def devices_of_account(account: str) -> Query:

@@ -8,24 +8,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavailable
+from keepline.domain.errors import InvalidInput, LimitReached, NotFound, StateConflict, Unavailable
 from keepline.domain.ids import account_id, new_session_id
 from keepline.domain.message import OnDoubt
 from keepline.domain.pacing import NORMAL
+from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits, refusal
 from keepline.domain.queue_cap import QUEUED_MAX
 from keepline.domain.session import WAITING_FOR_CONNECTOR, Reason, SessionState, SessionStatus
 from keepline.domain.tag import TAG_BYTES
 from keepline.domain.views import UNHELD, Outlook, Proof, Standby, best, held_reason, outlook, standby, told_status
 from keepline.ports.clock import Clock
-from keepline.ports.documents import Document, DocumentStore, StoreConflict
+from keepline.ports.documents import Document, DocumentStore, StoreConflict, Write
 from keepline.records import accounts, connectors, outbox
+from keepline.records import pool as pool_records
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device
 from keepline.records.connectors import ConnectorBeat
+from keepline.usecases import pool
 
 # Sessions of a list that are looked up at the same time.
 LOOK_UPS_MAX = 20
 TRIES_MAX = 5
 SESSION_ID_ENTROPY_BYTES = 8
+# All creations of an installation meet in one document. Of those at one moment one succeeds; the others come again, each after
+# a pause of its own, so that a dozen at once are through within a second.
+CREATE_TRIES_MAX = 15
+CREATE_PAUSE_S_MAX = 0.2
 
 Entropy = Callable[[int], bytes]
 
@@ -65,10 +72,13 @@ class SessionView:
 class Sessions:
     """The sessions of all tenants. `entropy(n)` gives n random bytes."""
 
-    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, store: DocumentStore, clock: Clock, entropy: Entropy, limits: PoolLimits = DEFAULT_LIMITS
+    ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._limits = limits
 
     async def create(
         self, tenant: str, session_id: str | None, on_doubt: OnDoubt = OnDoubt.RESEND, pacing: str = NORMAL.name
@@ -77,7 +87,8 @@ class Sessions:
 
         `on_doubt` is the choice for messages that do not make one, `pacing` the profile of how fast it sends.
 
-        Raises StateConflict (`session_exists`, `session_being_deleted`).
+        Raises StateConflict (`session_exists`, `session_being_deleted`) and LimitReached (`session_limit_reached`,
+        `installation_full`).
         """
         chosen = session_id if session_id is not None else new_session_id(self._entropy(SESSION_ID_ENTROPY_BYTES))
         account = account_id(tenant, chosen)
@@ -91,18 +102,31 @@ class Sessions:
             on_doubt=on_doubt,
             pacing=pacing,
         )
-        for _ in range(TRIES_MAX):
-            with contextlib.suppress(StoreConflict):
-                await self._store.commit(writes)
+        for _ in range(CREATE_TRIES_MAX):
+            refused = await self._try_to_create(account, tenant, writes)
             # Read in either case: a conflict may be with our own commit, whose first answer was lost on its way.
             document = await self._store.get(accounts.account_path(account))
             if document is None:
-                continue  # The one before it was cleared a moment ago.
+                if refused is not None:
+                    raise refused
+                # Others took or gave back a place, or the session before this one was cleared a moment ago.
+                await asyncio.sleep(CREATE_PAUSE_S_MAX * self._entropy(1)[0] / 256)
+                continue
             found = Account.read(document)
             if found.tag_key != tag_key:
                 raise _taken(found)
             return _fresh(found)
         raise busy()
+
+    async def _try_to_create(self, account: str, tenant: str, writes: Sequence[Write]) -> LimitReached | None:
+        """Commit these with a place for the account; the limit that is in the way, if one is."""
+        with contextlib.suppress(StoreConflict):
+            taken = await pool.places(self._store)
+            others = [owner for other, owner in taken.tenants.items() if other != account]
+            if refused := refusal(others, tenant, self._limits):
+                return refused
+            await self._store.commit([*writes, pool_records.take(taken, account, tenant)])
+        return None
 
     async def look(self, tenant: str, session_id: str) -> SessionView:
         """Raises NotFound (`session_not_found`)."""
