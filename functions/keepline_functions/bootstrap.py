@@ -19,6 +19,7 @@ from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.monitoring import MinuteRound
+from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.sessions import Entropy, Sessions
 from keepline_functions.app import create_app
 from keepline_functions.firebase_tokens import FirebaseTokens
@@ -68,6 +69,7 @@ def assemble(
         access=Access(store, clock, verify_token),
         sessions=Sessions(store, clock, entropy, limits),
         linking=Linking(store, clock),
+        pairing_codes=PairingCodes(store, clock),
         messages=Messages(store, clock, entropy),
         message_lists=MessageLists(store, clock),
         store_health=StoreHealth(loop, store, clock),

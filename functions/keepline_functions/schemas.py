@@ -56,6 +56,13 @@ class CreateSession(_Body):
     pacing: Literal["careful", "normal", "off"] | None = None
 
 
+class AskForCode(_Body):
+    """Body of `POST /api/sessions/{id}/pairing-code`. `slot` is the device that is to be linked; b is the standby."""
+
+    phone: str
+    slot: Literal["a", "b"] = "a"
+
+
 class SendMessage(_Body):
     """Body of `POST /api/messages/send`. What is null is as if it were not there."""
 

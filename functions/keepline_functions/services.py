@@ -13,6 +13,7 @@ from keepline.usecases.access import Access
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
+from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.sessions import Sessions
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.store_health import StoreHealth
@@ -33,6 +34,7 @@ class Services:
     access: Access
     sessions: Sessions
     linking: Linking
+    pairing_codes: PairingCodes
     messages: Messages
     message_lists: MessageLists
     store_health: StoreHealth

@@ -22,6 +22,7 @@ from keepline.domain.link_events import (
     Stalled,
     Tried,
 )
+from keepline.domain.pairing import LINKED, CodeAnswer
 from keepline_connector import frames
 from keepline_connector.cell.egress import Egress
 from keepline_connector.cell.folder_lock import FolderLock
@@ -60,15 +61,23 @@ class CellDevice:
         self._journal.replay()
 
     def connect(self) -> None:
-        """Begin a new life of the client, after ending the one before as gently as `close` does."""
+        """Begin a new life of the client, after ending the one before as gently as `close` does.
+
+        One whose pairing code somebody may be typing in is left alone: it is connected, and the code would die with it.
+        """
         with self._lock:
-            if self._client is not None:
-                self._egress.cut(self._device)
-                self._client.wait_until_quiet()
-            self._stop_client()
-            self._egress.unbar(self._device)
-            self._client = LibraryClient(self._device, self._store, self._proxy, self._hear)
-            self._client.start()
+            if self._client is None or not self._client.shows_code:
+                self._begin_life()
+
+    def _begin_life(self) -> LibraryClient:
+        if self._client is not None:
+            self._egress.cut(self._device)
+            self._client.wait_until_quiet()
+        self._stop_client()
+        self._egress.unbar(self._device)
+        self._client = LibraryClient(self._device, self._store, self._proxy, self._hear)
+        self._client.start()
+        return self._client
 
     def cut(self) -> None:
         """Cut the socket, and let the library make no other: nothing leaves until `connect` begins a new life."""
@@ -98,6 +107,16 @@ class CellDevice:
             return False
         with self._stalls.answer_owed():
             return client.probe()
+
+    def pair_code(self, phone: str) -> CodeAnswer:
+        """A code to type into the phone. It gets nearly the whole time of a round: an old one is followed by another at once."""
+        if self._store.own_number() is not None:
+            return CodeAnswer(error_code=LINKED)
+        with self._lock:
+            client = self._client
+            if client is None or not client.has_new_round:
+                client = self._begin_life()
+        return client.pair_code(phone)
 
     def find_tried(self, tags: Iterable[bytes]) -> dict[bytes, Tried]:
         wanted = list(tags)

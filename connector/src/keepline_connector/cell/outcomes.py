@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from keepline.domain.link_events import SendOutcome
+from keepline.domain.pairing import NUMBER_REFUSED, RATE_LIMITED, UNREACHABLE
 
 _SERVER_ERROR = re.compile(r"server returned error (\d+)")
 # Before the socket is touched; the library says so in these words (whatsmeow, errors.go).
@@ -14,6 +15,21 @@ _REFUSALS = {
     "recipient must be a user JID": "bad_recipient",
     "unknown server": "bad_recipient",
 }
+
+
+# An error of an IQ stanza (whatsmeow, errors.go), and what whatsmeow itself finds wrong with a number.
+_IQ_ERROR = re.compile(r"status (\d+)")
+_BAD_NUMBERS = ("phone number too short", "international phone number required")
+
+
+def code_error_of(error: str) -> str:
+    """The error code of a request for a pairing code that failed in these words (keepline.domain.pairing)."""
+    status = int(found[1]) if (found := _IQ_ERROR.search(error)) else 0
+    if status in (419, 429):
+        return RATE_LIMITED
+    if 400 <= status < 500 or any(words in error for words in _BAD_NUMBERS):
+        return NUMBER_REFUSED
+    return UNREACHABLE
 
 
 def outcome_of(error: str) -> SendOutcome:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from keepline.domain.message import OnDoubt
+from keepline.domain.pairing import CodeAnswer
 from keepline.domain.session import SessionState, SessionStatus
 from keepline.ports.documents import SERVER_TIME, Create, Delete, Document, Query, Update, Version, Where, Write
 
@@ -280,15 +281,37 @@ def remove_account(account: str, version: Version) -> list[Write]:
 
 
 @dataclass(frozen=True)
+class AnsweredCode:
+    """The answer to request number `request`. `at` is None until the store has it."""
+
+    request: int
+    answer: CodeAnswer
+    at: datetime | None = None
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> AnsweredCode:
+        answer = CodeAnswer(fields["code"], fields["good_for_s"], fields["error_code"])
+        return cls(fields["request"], answer, fields["at"])
+
+
+@dataclass(frozen=True)
 class Pairing:
-    """The QR code on offer for a device. `requested` rises when somebody asks for a code and none is on offer."""
+    """The codes on offer for a device. `requested` rises when somebody asks for a QR code and none is on offer.
+
+    `code_requested` rises when somebody asks for a code to type into the phone of the number `code_phone`; `code` has what came
+    of the newest request that was answered.
+    """
 
     account: str
     slot: str
-    qr: str | None
+    qr: str | None = field(repr=False)
     offered_at: datetime | None
     requested: int
     requested_at: datetime | None
+    code_requested: int
+    code_requested_at: datetime | None
+    code_phone: str | None
+    code: AnsweredCode | None
     version: Version
 
     @classmethod
@@ -301,12 +324,17 @@ class Pairing:
             offered_at=fields.get("offered_at"),
             requested=fields.get("requested", 0),
             requested_at=fields.get("requested_at"),
+            code_requested=fields.get("code_requested", 0),
+            code_requested_at=fields.get("code_requested_at"),
+            code_phone=fields.get("code_phone"),
+            code=AnsweredCode.read(fields["code"]) if fields.get("code") else None,
             version=document.version,
         )
 
 
 def new_pairing(account: str, slot: str, tenant: str) -> Create:
     fields = {"account": account, "slot": slot, "tenant": tenant, "qr": None, "offered_at": None, "requested": 0}
+    fields |= {"code": None, "code_requested": 0, "code_phone": None}
     return Create(pairing_path(account, slot), fields)
 
 
@@ -318,6 +346,18 @@ def offer_qr(account: str, slot: str, qr: str | None) -> Update:
 def request_qr(pairing: Pairing) -> Update:
     path = pairing_path(pairing.account, pairing.slot)
     return Update(path, {"requested": pairing.requested + 1, "requested_at": SERVER_TIME}, pairing.version)
+
+
+def answer_code(account: str, slot: str, code: AnsweredCode | None) -> Update:
+    """What became of a request for a code; None when it is good no more."""
+    answered = code and {"request": code.request, **asdict(code.answer), "at": SERVER_TIME}
+    return Update(pairing_path(account, slot), {"code": answered, "changed_at": SERVER_TIME})
+
+
+def request_code(pairing: Pairing, phone: str) -> Update:
+    """Somebody wants a code for the phone of this number (digits)."""
+    asked = {"code_requested": pairing.code_requested + 1, "code_requested_at": SERVER_TIME, "code_phone": phone}
+    return Update(pairing_path(pairing.account, pairing.slot), asked, pairing.version)
 
 
 def pairings_of(accounts: tuple[str, ...]) -> Query:

@@ -21,7 +21,7 @@ from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.keys import KeyUnavailable
 from keepline.records import accounts
-from keepline.records.accounts import Account, Device
+from keepline.records.accounts import Account, Device, Pairing
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
@@ -82,7 +82,7 @@ class DeviceRunner:
         self._answering = asyncio.Event()
         self._evidence: tuple[str, float] | None = None
         self._keeper = StatusKeeper(store, session, account.id, device.slot)
-        self._desk = PairingDesk(store, account.id, device.slot, account.tenant)
+        self._desk = PairingDesk(store, device_link, account.id, device.slot, account.tenant)
         self._recorder = Recorder(store, session, device_link, account)
         self._witness = Witness(store, device_link)
         self._speaker = Speaker(
@@ -111,9 +111,10 @@ class DeviceRunner:
         """A connector has fallen silent or is back."""
         self._speaker.look_again()
 
-    def pairing_requested(self, requested: int) -> None:
-        """How often somebody has asked for a QR code and found none."""
-        if self._desk.wants_round(requested):
+    def pairing_requested(self, pairing: Pairing) -> None:
+        """The device's pairing document as it is now: somebody may ask for a code."""
+        self._desk.look_for_code_request(pairing)
+        if self._desk.wants_round(pairing):
             self._status = STARTING
             self._keeper.show(STARTING)
             self._try_again.set()
@@ -142,6 +143,7 @@ class DeviceRunner:
                 await self._open_session()
                 tasks.create_task(self._session.run())
                 tasks.create_task(self._desk.keep_shown())
+                tasks.create_task(self._desk.give_codes())
                 tasks.create_task(self._recorder.run())
                 tasks.create_task(self._witness.run())
                 tasks.create_task(self._hear())
@@ -281,6 +283,8 @@ class DeviceRunner:
 
     def _follow(self, event: link.StateEvent) -> None:
         """One change of the connection's state."""
+        if isinstance(event, (link.CellLost, link.LinkFailed)):
+            self._desk.withdraw_code()
         self._status = next_status(self._status, event)
         if isinstance(event, link.Stalled):
             self._answering.clear()
