@@ -54,6 +54,7 @@ class CreateSession(_Body):
     session_id: str | None = None
     on_doubt: Literal["resend", "hold"] | None = None
     pacing: Literal["careful", "normal", "off"] | None = None
+    standby: Literal["offer", "off"] | None = None
 
 
 class AskForCode(_Body):

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from keepline.domain.message import OnDoubt
 from keepline.domain.pacing import NORMAL
+from keepline.domain.standby import StandbySetting
 from keepline.records.api_keys import ADMIN, READ
 from keepline_functions.auth import caller, needs
 from keepline_functions.schemas import CreateSession, read_body
@@ -21,9 +22,11 @@ routes = Blueprint("sessions", __name__)
 def create() -> ResponseReturnValue:
     body = read_body(CreateSession, request, may_be_empty=True)
     on_doubt = OnDoubt(body.on_doubt) if body.on_doubt else OnDoubt.RESEND
-    view = services().run(
-        services().sessions.create(caller().tenant, body.session_id, on_doubt, body.pacing or NORMAL.name)
+    standby = StandbySetting(body.standby) if body.standby else StandbySetting.OFFER
+    creation = services().sessions.create(
+        caller().tenant, body.session_id, on_doubt, body.pacing or NORMAL.name, standby
     )
+    view = services().run(creation)
     return jsonify(session_json(view)), 201
 
 

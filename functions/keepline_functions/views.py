@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from keepline.domain.session import Reason
+from keepline.domain.standby import StandbyView
 from keepline.domain.views import Proof, message_error
 from keepline.usecases.linking import device_reason
 from keepline.usecases.message_views import Delivery, MessageView
@@ -44,7 +45,7 @@ def session_json(view: SessionView) -> dict[str, Any]:
         "reason": _reason_json(view.status.reason),
         "evidence": _proof_json(view.proof),
         "devices": [_device_json(device) for device in view.devices],
-        "standby": view.standby.value,
+        "standby": _standby_json(view.standby),
         "on_doubt": account.on_doubt.value,
         "pacing": account.pacing,
         "queue": {
@@ -92,6 +93,16 @@ def _device_json(device: DeviceView) -> dict[str, Any]:
         "reason": _reason_json(device_reason(device.slot, device.status)),
         "connector": device.connector,
         "region": device.region,
+    }
+
+
+def _standby_json(standby: StandbyView) -> dict[str, Any]:
+    return {
+        "state": standby.state.value,
+        "setting": standby.setting.value,
+        "offered_at": rfc3339(standby.offered_at) if standby.offered_at else None,
+        "sentence": standby.sentence,
+        "next_step": standby.next_step,
     }
 
 

@@ -15,7 +15,7 @@ from keepline.domain.message import MessageState, OnDoubt
 from keepline.domain.pool_limits import PoolLimits
 from keepline.domain.send_options import Priority, SendOptions
 from keepline.domain.session import SessionState, SessionStatus
-from keepline.domain.views import Standby
+from keepline.domain.standby import Standby
 from keepline.ports.documents import Delete, DocumentStore, StoreConflict, Update
 from keepline.records import accounts, outbox
 from keepline.records.outbox import Authority
@@ -185,7 +185,7 @@ async def test_places_that_drifted_are_healed(api: Api) -> None:
 async def test_a_standby_is_made_once_and_goes_with_its_session(api: Api) -> None:
     await asyncio.gather(*(api.linking.add_standby("demo", "shop") for _ in range(4)))
     view = await api.sessions.look("demo", "shop")
-    assert (view.standby, [device.slot for device in view.devices]) == (Standby.LINKING, ["a", "b"])
+    assert (view.standby.state, [device.slot for device in view.devices]) == (Standby.LINKING, ["a", "b"])
     await api.sessions.delete("demo", "shop")
     devices = await api.store.query(accounts.devices_of_account(ACCOUNT))
     assert [device.fields["wanted"] for device in devices] == [False, False]

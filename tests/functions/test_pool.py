@@ -218,7 +218,12 @@ def test_a_session_created_while_the_places_are_compared_keeps_its_place(world: 
     async def somebody_creates() -> object:
         taken = pool.Places.read(await world.store.get(pool.PATH))  # type: ignore[arg-type]
         writes = accounts.new_account(
-            account="bert_new", tenant="bert", session_id="new", tag_key=bytes(32), status=WAITING_FOR_CONNECTOR
+            account="bert_new",
+            tenant="bert",
+            session_id="new",
+            tag_key=bytes(32),
+            status=WAITING_FOR_CONNECTOR,
+            pacing="normal",
         )
         return await world.store.others_commit(*writes, pool.take(taken, "bert_new", "bert"))
 

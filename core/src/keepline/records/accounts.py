@@ -10,6 +10,7 @@ from typing import Any
 from keepline.domain.message import OnDoubt
 from keepline.domain.pairing import CodeAnswer
 from keepline.domain.session import SessionState, SessionStatus
+from keepline.domain.standby import StandbySetting
 from keepline.ports.documents import SERVER_TIME, Create, Delete, Document, Query, Update, Version, Where, Write
 
 ACCOUNTS = "accounts"
@@ -49,6 +50,8 @@ class Account:
     """One account as it was read. `tag_key` makes the tags of its messages and is shown to nobody.
 
     `on_doubt` is what holds for a message that does not say it itself; `pacing` names the profile of how fast it sends.
+    `standby_offered_at` is None until a standby was offered, `standby_refused_at` unless a phone with another number linked the
+    standby and no other standby was made since.
     """
 
     id: str
@@ -60,9 +63,17 @@ class Account:
     tag_key: bytes
     on_doubt: OnDoubt
     pacing: str
+    standby: StandbySetting
+    standby_offered_at: datetime | None
+    standby_refused_at: datetime | None
     wanted: bool
     created_at: datetime
     version: Version
+
+    @property
+    def has_offer(self) -> bool:
+        """Whether a standby may be made by asking for its code."""
+        return self.standby is StandbySetting.OFFER and self.standby_offered_at is not None
 
     @classmethod
     def read(cls, document: Document) -> Account:
@@ -77,6 +88,9 @@ class Account:
             tag_key=fields["tag_key"],
             on_doubt=OnDoubt(fields["on_doubt"]),
             pacing=fields["pacing"],
+            standby=StandbySetting(fields.get("standby", StandbySetting.OFFER)),
+            standby_offered_at=fields.get("standby_offered_at"),
+            standby_refused_at=fields.get("standby_refused_at"),
             wanted=fields["wanted"],
             created_at=fields["created_at"],
             version=document.version,
@@ -149,6 +163,7 @@ def new_account(
     status: SessionStatus,
     on_doubt: OnDoubt = OnDoubt.RESEND,
     pacing: str,
+    standby: StandbySetting = StandbySetting.OFFER,
 ) -> list[Write]:
     """A session with one device that waits for a connector."""
     fields = {
@@ -159,6 +174,9 @@ def new_account(
         "tag_key": tag_key,
         "on_doubt": on_doubt.value,
         "pacing": pacing,
+        "standby": standby.value,
+        "standby_offered_at": None,
+        "standby_refused_at": None,
         "wanted": True,
         "created_at": SERVER_TIME,
         **status_fields(status),
@@ -166,9 +184,19 @@ def new_account(
     return [Create(account_path(account), fields), _new_device(account, FIRST_SLOT, status)]
 
 
+def offer_standby(account: Account) -> Update:
+    """A standby is on offer from now on, unless the account was changed meanwhile."""
+    return Update(account_path(account.id), {"standby_offered_at": SERVER_TIME}, account.version)
+
+
+def decline_standby(account: str) -> Update:
+    """Nobody wants a standby that did not ask for one."""
+    return Update(account_path(account), {"standby": StandbySetting.OFF.value})
+
+
 def new_standby(account: Account, status: SessionStatus) -> list[Write]:
     """A second device that waits for a connector, unless the account was changed meanwhile (deleted, that is)."""
-    touch = Update(account_path(account.id), {"changed_at": SERVER_TIME}, account.version)
+    touch = Update(account_path(account.id), {"changed_at": SERVER_TIME, "standby_refused_at": None}, account.version)
     return [_new_device(account.id, SECOND_SLOT, status), touch]
 
 
@@ -199,6 +227,11 @@ def unwanted(account: Account, devices: list[Device]) -> list[Write]:
 def unwanted_device(device: Device) -> Update:
     """One device is to go and the session stays; the device's connector logs it out and clears its documents."""
     return Update(device_path(device.account, device.slot), {"wanted": False}, device.version)
+
+
+def refuse_standby(device: Device) -> list[Write]:
+    """A phone with another number has linked this standby: it is to go, and its owner is to know why."""
+    return [unwanted_device(device), Update(account_path(device.account), {"standby_refused_at": SERVER_TIME})]
 
 
 def assign(device: Device, connector: str, region: str) -> Update:

@@ -25,6 +25,7 @@ from keepline.records.accounts import Account, Device, Pairing
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
+from keepline.usecases.offering import NumberCheck, StandbyOffer
 from keepline.usecases.pairing import PairingDesk
 from keepline.usecases.recording import Recorder
 from keepline.usecases.sending import AuthorityLost
@@ -82,6 +83,8 @@ class DeviceRunner:
         self._answering = asyncio.Event()
         self._evidence: tuple[str, float] | None = None
         self._keeper = StatusKeeper(store, session, account.id, device.slot)
+        self._offer = StandbyOffer(store, account.id)
+        self._number = NumberCheck(store, account, device.slot)
         self._desk = PairingDesk(store, device_link, account.id, device.slot, account.tenant)
         self._recorder = Recorder(store, session, device_link, account)
         self._witness = Witness(store, device_link)
@@ -144,6 +147,9 @@ class DeviceRunner:
                 tasks.create_task(self._session.run())
                 tasks.create_task(self._desk.keep_shown())
                 tasks.create_task(self._desk.give_codes())
+                if self._device.slot == accounts.FIRST_SLOT:
+                    tasks.create_task(self._offer.run())
+                tasks.create_task(self._number.run())
                 tasks.create_task(self._recorder.run())
                 tasks.create_task(self._witness.run())
                 tasks.create_task(self._hear())
@@ -238,6 +244,8 @@ class DeviceRunner:
 
     async def _hear(self) -> None:
         async for event in self._link.events():
+            if not self._number.passes(event):
+                continue
             if not isinstance(event, link.Evidence):
                 self._session.poke()
             match event:
@@ -321,6 +329,7 @@ class DeviceRunner:
                 self._failures += 1
                 self._try_again.set()
         self._keeper.show(self._status)
+        self._offer.follow(self._status)
 
     async def _reconnect(self) -> None:
         """Connect again when something asked for it; one loop, so there is never a second attempt beside the first."""

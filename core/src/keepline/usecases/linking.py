@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from keepline.domain.errors import NotFound, NotReady, StateConflict
 from keepline.domain.pairing import already_linked
 from keepline.domain.session import WAITING_FOR_CONNECTOR, Reason, SessionState, SessionStatus
+from keepline.domain.standby import StandbySetting
 from keepline.domain.views import standby_reason, told_status
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict
@@ -63,18 +64,21 @@ class Linking:
     async def remove_standby(self, tenant: str, session_id: str) -> None:
         """From now on the second device is gone for its owner; its connector logs it out and clears its documents.
 
+        Where there is none yet, its offer is declined. Either way none is offered any more.
+
         Raises NotFound (`session_not_found`, `standby_not_found`).
         """
         for _ in range(TRIES_MAX):
             account = await own_account(self._store, tenant, session_id)
             document = await self._store.get(accounts.device_path(account.id, SECOND_SLOT))
-            if document is None:
+            device = Device.read(document) if document is not None else None
+            if device is None and account.standby is StandbySetting.OFF:
                 raise _no_standby()
-            device = Device.read(document)
-            if not device.wanted:
+            if device is not None and not device.wanted:
                 return
+            removal = [accounts.unwanted_device(device)] if device is not None else []
             with contextlib.suppress(StoreConflict):  # Its connector wrote a state in between.
-                await self._store.commit([accounts.unwanted_device(device)])
+                await self._store.commit([*removal, accounts.decline_standby(account.id)])
                 return
         raise busy()
 
@@ -84,6 +88,8 @@ class Linking:
         Raises NotReady (`qr_not_ready`), NotFound (`standby_not_found`) and StateConflict (`already_linked`, `qr_not_available`).
         """
         account = await own_account(self._store, tenant, session_id)
+        if await accept_offer(self._store, account, slot):
+            raise NotReady("qr_not_ready", "The standby is being made.", "Ask again in a second.", 1)
         device, pairing = await device_and_pairing(self._store, account, slot)
         check_linkable(device, "qr_not_available")
         if device.status.code == "pairing_timed_out":
@@ -120,6 +126,19 @@ class Linking:
             await self._store.commit([accounts.request_qr(pairing)])
         except StoreConflict:
             return  # Somebody else asked, or a code has just come.
+
+
+async def accept_offer(store: DocumentStore, account: Account, slot: str) -> bool:
+    """Somebody asks for the standby's code: if it is on offer and not there yet, it is made. Whether it was."""
+    if slot != SECOND_SLOT or not account.has_offer:
+        return False
+    if await store.get(accounts.device_path(account.id, slot)) is not None:
+        return False
+    with contextlib.suppress(
+        StoreConflict
+    ):  # Somebody else asked, or the offer was declined: whoever asks again sees it.
+        await store.commit(accounts.new_standby(account, WAITING_FOR_CONNECTOR))
+    return True
 
 
 async def device_and_pairing(store: DocumentStore, account: Account, slot: str) -> tuple[Device, Pairing | None]:

@@ -15,7 +15,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict
 from keepline.records import accounts
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Pairing
-from keepline.usecases.linking import ASKED_EVERY_S, check_linkable, device_and_pairing
+from keepline.usecases.linking import ASKED_EVERY_S, accept_offer, check_linkable, device_and_pairing
 from keepline.usecases.sessions import beats_of, outlook_of, own_account
 
 # A code takes a second, or a few where the connection for it has to be made first. Who asks waits so long for it, and then asks
@@ -65,6 +65,8 @@ class PairingCodes:
         """The code, or what is waited for; asks for a code where nobody has."""
         account = await own_account(self._store, tenant, session_id)
         _check_number(account, slot, phone)
+        if await accept_offer(self._store, account, slot):
+            return "the standby is being made."
         device, pairing = await device_and_pairing(self._store, account, slot)
         check_linkable(device, "pairing_code_not_available")
         if device.linked:

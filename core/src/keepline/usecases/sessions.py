@@ -15,8 +15,9 @@ from keepline.domain.pacing import NORMAL
 from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits, refusal
 from keepline.domain.queue_cap import QUEUED_MAX
 from keepline.domain.session import WAITING_FOR_CONNECTOR, Reason, SessionState, SessionStatus
+from keepline.domain.standby import StandbySetting, StandbyView, standby_view
 from keepline.domain.tag import TAG_BYTES
-from keepline.domain.views import UNHELD, Outlook, Proof, Standby, best, held_reason, outlook, standby, told_status
+from keepline.domain.views import UNHELD, Outlook, Proof, best, held_reason, outlook, told_status
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, Write
 from keepline.records import accounts, connectors, outbox
@@ -63,7 +64,7 @@ class SessionView:
     status: SessionStatus
     proof: Proof | None
     devices: tuple[DeviceView, ...]
-    standby: Standby
+    standby: StandbyView
     queued: int
     oldest_queued_s: float | None
     held: Held | None
@@ -81,7 +82,12 @@ class Sessions:
         self._limits = limits
 
     async def create(
-        self, tenant: str, session_id: str | None, on_doubt: OnDoubt = OnDoubt.RESEND, pacing: str = NORMAL.name
+        self,
+        tenant: str,
+        session_id: str | None,
+        on_doubt: OnDoubt = OnDoubt.RESEND,
+        pacing: str = NORMAL.name,
+        standby: StandbySetting = StandbySetting.OFFER,
     ) -> SessionView:
         """A new session that waits for a connector.
 
@@ -101,6 +107,7 @@ class Sessions:
             status=WAITING_FOR_CONNECTOR,
             on_doubt=on_doubt,
             pacing=pacing,
+            standby=standby,
         )
         for _ in range(CREATE_TRIES_MAX):
             refused = await self._try_to_create(account, tenant, writes)
@@ -236,7 +243,7 @@ def _view(account: Account, parts: _Parts, beats: Mapping[str, ConnectorBeat], n
         status=working or told_status(account.status, overall),
         proof=overall.proof,
         devices=tuple(_device_view(device, told[device.slot]) for device in parts.devices),
-        standby=standby(told.get(SECOND_SLOT), linked=linked.get(SECOND_SLOT, False)),
+        standby=_standby(account, told.get(SECOND_SLOT), linked=linked.get(SECOND_SLOT, False)),
         queued=parts.queued,
         oldest_queued_s=_waited_s(parts.first, now) if parts.first is not None else None,
         held=_held(parts.devices, beats, now),
@@ -256,6 +263,16 @@ def _held(devices: Sequence[Device], beats: Mapping[str, ConnectorBeat], now: da
     return None
 
 
+def _standby(account: Account, told: SessionStatus | None, *, linked: bool) -> StandbyView:
+    return standby_view(
+        told,
+        linked=linked,
+        setting=account.standby,
+        offered_at=account.standby_offered_at,
+        was_refused=account.standby_refused_at is not None,
+    )
+
+
 def _waited_s(first: Document, now: datetime) -> float | None:
     """How long the first row of a queue has waited; None when it is for later, and so are all others."""
     waited_s: float = (now - first.fields["due_at"]).total_seconds()
@@ -270,7 +287,7 @@ def _device_view(device: Device, told: SessionStatus) -> DeviceView:
 
 def _fresh(account: Account) -> SessionView:
     device = DeviceView(FIRST_SLOT, account.status, None, None)
-    return SessionView(account, account.status, None, (device,), Standby.NONE, 0, None, None)
+    return SessionView(account, account.status, None, (device,), _standby(account, None, linked=False), 0, None, None)
 
 
 def _taken(account: Account) -> StateConflict:
