@@ -92,3 +92,24 @@ async def test_a_number_that_whatsapp_does_not_know_gets_no_code_and_the_qr_code
     with pytest.raises(StateConflict) as linked:
         await ask(gateway)
     assert linked.value.code == "already_linked"
+
+
+@pytest.mark.slow
+async def test_a_code_that_is_asked_for_late_in_a_round_begins_a_new_one_and_has_its_whole_time(
+    gateway: Gateway,
+) -> None:
+    gateway.start()
+    account = await gateway.create()
+    first = await gateway.until(lambda: gateway.qr(account), "a QR code")
+
+    async def another() -> str | None:
+        qr = await gateway.qr(account)
+        return qr if qr != first else None
+
+    second = await gateway.until(another, "the round's second QR code", 70.0)
+    code = await ask(gateway)
+    assert code.expires_in_s > 140
+    assert await gateway.qr(account) != second
+    assert (await ask(gateway)).code == code.code
+    await type_in(gateway, code)
+    await gateway.until_state(account, "connected")

@@ -163,6 +163,21 @@ def test_a_pairing_code_is_withdrawn_with_the_connection_that_it_was_asked_on(ev
     run_virtual(story())
 
 
+def test_a_pairing_code_from_before_a_restart_is_withdrawn() -> None:
+    async def story() -> None:
+        world = CodeWorld(Random(6))
+        await world.begin()
+        await world.until_code("code 1")
+        await world.ask_for_code()
+        await world.until_pairing_code(CODE)
+        world.kill()
+        world.boot()
+        await world.until_pairing_code(None)
+        await world.stop()
+
+    run_virtual(story())
+
+
 def test_a_request_for_a_pairing_code_from_before_a_restart_is_not_answered() -> None:
     """Whoever asked has given up, and WhatsApp tells the phone of every code."""
 

@@ -44,7 +44,7 @@ class PairingDesk:
         self._code_requests: int | None = None
         self._wanted: Pairing | None = None  # with the newest request for a code
         self._offer = _Offer()
-        self._shown = _Offer()
+        self._shown: _Offer | None = None  # not known: what stands there may be an earlier connection's
         self._wake = asyncio.Event()
         self._code_wanted = asyncio.Event()
 
@@ -100,14 +100,15 @@ class PairingDesk:
         self._code_requests = pairing.code_requested
 
     def _show(self, offer: _Offer) -> None:
-        self._offer = offer
-        self._wake.set()
+        if offer != self._offer:
+            self._offer = offer
+            self._wake.set()
 
     async def _write(self, offer: _Offer) -> None:
         writes: list[Write] = []
-        if offer.qr != self._shown.qr:
+        if self._shown is None or offer.qr != self._shown.qr:
             writes.append(accounts.offer_qr(self._account, self._slot, offer.qr))
-        if offer.code != self._shown.code:
+        if self._shown is None or offer.code != self._shown.code:
             writes.append(accounts.answer_code(self._account, self._slot, offer.code))
         if not writes:
             return
