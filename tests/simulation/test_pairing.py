@@ -196,3 +196,24 @@ def test_a_request_for_a_pairing_code_from_before_a_restart_is_not_answered() ->
         await world.stop()
 
     run_virtual(story())
+
+
+def test_a_device_that_waits_for_minutes_to_be_linked_goes_on_running() -> None:
+    """Nothing has been saved of it: there is no version of its session and nothing to tidy."""
+
+    async def story() -> None:
+        world = CodeWorld(Random(7))
+        await world.start()
+        world.devices["a"].folder.disk.linked = False
+        world.whatsapp.on_connect = world.on_connect
+        world.whatsapp.on_code = world.on_code
+        world.boot()
+        await world.until_code("code 1")
+        await asyncio.sleep(300)
+        assert world.rounds == 1
+        await world.ask_for_code()
+        await world.until_pairing_code(CODE)
+        assert world.outside.errors == []
+        await world.stop()
+
+    run_virtual(story())

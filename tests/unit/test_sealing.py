@@ -142,6 +142,10 @@ def test_where_the_session_changed_hands_the_chain_stays_occupied() -> None:
     assert [link.sequence for link in removable(links, end=8, epoch=FENCES_KEPT + 2)] == [1, 2, 3, 4, 5, 6]
 
 
+def test_where_nothing_has_been_compacted_yet_nothing_is_removed() -> None:
+    assert removable([], end=0, epoch=1) == []
+
+
 def test_a_broken_version_is_not_kept() -> None:
     versions = (saved(1, 10), saved(2, 20), saved(3, 30))
     assert [known.version for known in with_version(versions, saved(4, 40), broken={3})] == [1, 2, 4]
