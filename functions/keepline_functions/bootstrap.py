@@ -12,6 +12,7 @@ from flask import Flask
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import LocalKeyFile
 from keepline.adapters.system_clock import SystemClock
+from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
@@ -20,6 +21,7 @@ from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.monitoring import MinuteRound
+from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.proxy_sealing import ProxySealer
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Entropy, Sessions
@@ -65,6 +67,7 @@ def assemble(
     keys: KeyWrapper | None,
     *,
     private_proxies: bool,
+    limits: PoolLimits = DEFAULT_LIMITS,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
     sealer = ProxySealer(keys, entropy, private_allowed=private_proxies)
@@ -72,9 +75,10 @@ def assemble(
         loop=loop,
         store=store,
         access=Access(store, clock, verify_token),
-        sessions=Sessions(store, clock, entropy, sealer),
+        sessions=Sessions(store, clock, entropy, sealer, limits),
         session_settings=SessionSettings(store, sealer),
         linking=Linking(store, clock),
+        pairing_codes=PairingCodes(store, clock),
         messages=Messages(store, clock, entropy),
         message_lists=MessageLists(store, clock),
         store_health=StoreHealth(loop, store, clock),
@@ -100,6 +104,7 @@ def _start() -> Process:
         secrets.token_bytes,
         _wrapping_keys(settings),
         private_proxies=settings.private_proxies,
+        limits=settings.limits,
     )
 
 

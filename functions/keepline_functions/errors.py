@@ -1,4 +1,7 @@
-"""Errors on the wire: one shape for all, `{"error": {"code", "message", "hint"}}`, without traces and without secrets."""
+"""Errors on the wire: one shape for all, `{"error": {"code", "message", "hint"}}`, without traces and without secrets.
+
+An error about a limit has two more: `limit` and `used`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from keepline.domain.errors import (
     Forbidden,
     InvalidInput,
     KeeplineError,
+    LimitReached,
     NotFound,
     StateConflict,
     TooLarge,
@@ -65,10 +69,15 @@ def register(app: Flask) -> None:
 
 
 def error_response(
-    status: int, code: str, message: str, hint: str, headers: Mapping[str, str] | None = None
+    status: int,
+    code: str,
+    message: str,
+    hint: str,
+    headers: Mapping[str, str] | None = None,
+    counts: Mapping[str, int] | None = None,
 ) -> Response:
     """An error as the caller gets it."""
-    error = {"code": code, "message": message, "hint": hint}
+    error = {"code": code, "message": message, "hint": hint, **(counts or {})}
     body = json.dumps({"error": error}, ensure_ascii=False, separators=(",", ":"))
     response = Response(body + "\n", status, headers, mimetype="application/json")
     response.headers.update(_ALWAYS)
@@ -94,7 +103,8 @@ def _of_keepline(error: KeeplineError) -> Response:
         headers["Retry-After"] = str(retry_after_s)
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="keepline"'
-    return error_response(status, error.code, error.message, error.hint, headers)
+    counts = {"limit": error.limit, "used": error.used} if isinstance(error, LimitReached) else None
+    return error_response(status, error.code, error.message, error.hint, headers, counts)
 
 
 def _of_store(error: Exception) -> Response:

@@ -16,8 +16,10 @@ from keepline.domain.link_settings import Presence
 from keepline.domain.message import OnDoubt
 from keepline.domain.pacing import NORMAL
 from keepline.domain.send_options import Priority, SendOptions
+from keepline.domain.standby import StandbySetting
 from keepline.usecases.message_lists import PAGE_MESSAGES_MAX
 from keepline.usecases.session_settings import Changes, ProxyChoice
+from keepline.usecases.sessions import SessionChoices
 
 BODY_BYTES_MAX = 1024 * 1024
 PAGE_MESSAGES_DEFAULT = 50
@@ -62,6 +64,18 @@ class CreateSession(_Body):
     pacing: Pace | None = None
     presence: Literal["available", "unavailable"] | None = None
     proxy: str | None = Field(None, repr=False)
+    standby: Literal["offer", "off"] | None = None
+
+    def choices(self) -> SessionChoices:
+        """What the owner chooses, with the defaults for the rest."""
+        usual = SessionChoices()
+        return SessionChoices(
+            on_doubt=OnDoubt(self.on_doubt) if self.on_doubt else usual.on_doubt,
+            standby=StandbySetting(self.standby) if self.standby else usual.standby,
+            presence=Presence(self.presence) if self.presence else usual.presence,
+            proxy=self.proxy,
+            pacing=self.pacing or usual.pacing,
+        )
 
 
 class ChangeSession(_Body):
@@ -71,6 +85,7 @@ class ChangeSession(_Body):
     presence: Literal["available", "unavailable"] | None = None
     proxy: str | None = Field(None, repr=False)
     pacing: Pace | None = None
+    standby: Literal["offer", "off"] | None = None
 
     def changes(self) -> Changes:
         """What the caller wants to be different."""
@@ -80,7 +95,15 @@ class ChangeSession(_Body):
             presence=Presence(self.presence or Presence.UNAVAILABLE) if "presence" in named else None,
             proxy=ProxyChoice(self.proxy) if "proxy" in named else None,
             pacing=(self.pacing or NORMAL.name) if "pacing" in named else None,
+            standby=StandbySetting(self.standby or StandbySetting.OFFER) if "standby" in named else None,
         )
+
+
+class AskForCode(_Body):
+    """Body of `POST /api/sessions/{id}/pairing-code`. `slot` is the device that is to be linked; b is the standby."""
+
+    phone: str
+    slot: Literal["a", "b"] = "a"
 
 
 class SendMessage(_Body):

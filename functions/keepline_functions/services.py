@@ -13,6 +13,7 @@ from keepline.usecases.access import Access
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
+from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Sessions
 from keepline_functions.loop import BackgroundLoop
@@ -35,6 +36,7 @@ class Services:
     sessions: Sessions
     session_settings: SessionSettings
     linking: Linking
+    pairing_codes: PairingCodes
     messages: Messages
     message_lists: MessageLists
     store_health: StoreHealth

@@ -5,9 +5,6 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from keepline.domain.link_settings import Presence
-from keepline.domain.message import OnDoubt
-from keepline.domain.pacing import NORMAL
 from keepline.records.api_keys import ADMIN, READ
 from keepline_functions.auth import caller, needs
 from keepline_functions.schemas import ChangeSession, CreateSession, read_body
@@ -21,10 +18,7 @@ routes = Blueprint("sessions", __name__)
 @needs(ADMIN)
 def create() -> ResponseReturnValue:
     body = read_body(CreateSession, request, may_be_empty=True)
-    on_doubt = OnDoubt(body.on_doubt) if body.on_doubt else OnDoubt.RESEND
-    presence = Presence(body.presence) if body.presence else Presence.UNAVAILABLE
-    pacing = body.pacing or NORMAL.name
-    creating = services().sessions.create(caller().tenant, body.session_id, on_doubt, presence, body.proxy, pacing)
+    creating = services().sessions.create(caller().tenant, body.session_id, body.choices())
     return jsonify(session_json(services().run(creating))), 201
 
 

@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from keepline.domain.pool_limits import DEFAULT_LIMITS, SESSIONS_MAX, SESSIONS_OF_USER_MAX, PoolLimits
+from keepline.records.accounts import ACCOUNTS_LISTED_MAX, ACCOUNTS_MAX
+
+# Above these the lists of sessions and of devices would be cut short.
+_OF_USER_MAX = ACCOUNTS_LISTED_MAX
+_OF_ALL_MAX = ACCOUNTS_MAX
 # Google's alphabet for project ids, with the domain-scoped form of old ones; its least length is left to Google.
 _PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 
@@ -23,7 +29,7 @@ class Settings:
     """`project` is the Google Cloud project. `in_cloud` is true on Cloud Run, where logs are read as JSON lines.
 
     What seals a proxy's address: the Cloud KMS key `kms_key` or the `key_file`, or nothing, and then no proxy can be set.
-    `private_proxies`: sessions may name proxies that have private addresses.
+    `private_proxies`: sessions may name proxies that have private addresses. `limits`: how many sessions there may be.
     """
 
     project: str
@@ -31,6 +37,7 @@ class Settings:
     kms_key: str | None = None
     key_file: Path | None = None
     private_proxies: bool = False
+    limits: PoolLimits = DEFAULT_LIMITS
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -48,11 +55,15 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(
             "FIREBASE_AUTH_EMULATOR_HOST is set in the cloud: remove it, sign-in tokens would go unchecked."
         )
+    limits = PoolLimits(
+        of_user=_count(environment, "KEEPLINE_SESSIONS_PER_USER_MAX", SESSIONS_OF_USER_MAX, _OF_USER_MAX),
+        of_all=_count(environment, "KEEPLINE_SESSIONS_MAX", SESSIONS_MAX, _OF_ALL_MAX),
+    )
     kms_key, key_file = _wrapping_key(environment)
     private = environment.get("KEEPLINE_PRIVATE_PROXIES", "").strip() or "refuse"
     if private not in ("allow", "refuse"):
         raise SettingsError("KEEPLINE_PRIVATE_PROXIES must be allow or refuse.")
-    return Settings(project, in_cloud, kms_key, key_file, private == "allow")
+    return Settings(project, in_cloud, kms_key, key_file, private == "allow", limits)
 
 
 def _wrapping_key(environment: Mapping[str, str]) -> tuple[str | None, Path | None]:
@@ -63,3 +74,10 @@ def _wrapping_key(environment: Mapping[str, str]) -> tuple[str | None, Path | No
     if kms_key and not _KMS_KEY.fullmatch(kms_key):
         raise SettingsError("KEEPLINE_KMS_KEY must look like projects/P/locations/L/keyRings/R/cryptoKeys/K.")
     return kms_key or None, Path(key_file) if key_file else None
+
+
+def _count(environment: Mapping[str, str], name: str, usual: int, most: int) -> int:
+    text = environment.get(name) or str(usual)
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text) or int(text) > most:
+        raise SettingsError(f"{name} is {text[:20]!r}: give a number from 1 to {most}.")
+    return int(text)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from keepline.domain.session import Reason
+from keepline.domain.standby import StandbyView
 from keepline.domain.views import Proof, message_error
 from keepline.records.accounts import LinkLife
 from keepline.records.link_settings import SealedProxy
@@ -46,7 +47,7 @@ def session_json(view: SessionView) -> dict[str, Any]:
         "reason": _reason_json(view.status.reason),
         "evidence": _proof_json(view.proof),
         "devices": [_device_json(device) for device in view.devices],
-        "standby": view.standby.value,
+        "standby": _standby_json(view.standby),
         "on_doubt": account.on_doubt.value,
         "pacing": account.settings.pacing,
         "presence": account.settings.presence.value,
@@ -99,6 +100,16 @@ def _device_json(device: DeviceView) -> dict[str, Any]:
         "reconnect_attempts": device.life.reconnect_attempts,
         "breaker": device.life.breaker.value,
         "last_activity": _activity_json(device.life),
+    }
+
+
+def _standby_json(standby: StandbyView) -> dict[str, Any]:
+    return {
+        "state": standby.state.value,
+        "setting": standby.setting.value,
+        "offered_at": rfc3339(standby.offered_at) if standby.offered_at else None,
+        "sentence": standby.sentence,
+        "next_step": standby.next_step,
     }
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 
-from keepline_local.stack import Stack
+from keepline_local.stack import ROOMY, Stack
 from tests.chaos.aftermath import Aftermath
 from tests.chaos.catalogue import FAULTS
 from tests.chaos.checker import Verdict, broken, check
@@ -58,7 +58,7 @@ class Result:
 def run(options: Options, say: Say) -> Result:
     """The run's folder is kept, and told, when a promise was broken or the run failed."""
     folder = Path(tempfile.mkdtemp(prefix=f"keepline-faults-{options.phase}-"))
-    stack = Stack("demo", state_dir=folder, ports="free", env={"KEEPLINE_PROFILE": "extreme"})
+    stack = Stack("demo", state_dir=folder, ports="free", env={"KEEPLINE_PROFILE": "extreme", **ROOMY})
     say(f"logs are in {folder}")
     try:
         with stack:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from keepline_local.stack import Stack
+from keepline_local.stack import ROOMY, Stack
 from simulator.client import SimulatorClient
 from tests.chaos.aftermath import Aftermath, Progress
 from tests.chaos.checker import Verdict, broken, check
@@ -45,7 +45,7 @@ class Outcome:
 def run(options: Options, progress: Progress) -> Outcome:
     """One phase. The run's folder is kept, and told, when a promise was broken or anything went wrong."""
     folder = Path(tempfile.mkdtemp(prefix=f"keepline-chaos-{options.phase}-"))
-    stack = Stack("demo", state_dir=folder, ports="free")
+    stack = Stack("demo", state_dir=folder, ports="free", env=ROOMY)
     try:
         with stack:
             outcome = _Storm(options, stack, progress).run()

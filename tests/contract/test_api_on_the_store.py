@@ -10,19 +10,22 @@ from datetime import timedelta
 import pytest
 
 from keepline.adapters.system_clock import SystemClock
-from keepline.domain.errors import StateConflict
+from keepline.domain.errors import LimitReached, StateConflict
 from keepline.domain.message import MessageState, OnDoubt
+from keepline.domain.pool_limits import PoolLimits
 from keepline.domain.send_options import Priority, SendOptions
 from keepline.domain.session import SessionState, SessionStatus
-from keepline.domain.views import Standby
-from keepline.ports.documents import DocumentStore, StoreConflict, Update
+from keepline.domain.standby import Standby
+from keepline.ports.documents import Delete, DocumentStore, StoreConflict, Update
 from keepline.records import accounts, outbox
 from keepline.records.outbox import Authority
+from keepline.usecases import pool
+from keepline.usecases.deleting import clear_device
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.proxy_sealing import ProxySealer
-from keepline.usecases.sessions import Sessions
+from keepline.usecases.sessions import Sessions, SessionView
 from keepline.usecases.withdrawing import expire
 
 CLOCK = SystemClock()
@@ -150,10 +153,40 @@ async def test_only_overdue_rows_are_found_and_expired(api: Api) -> None:
     assert await api.store.query(outbox.overdue_rows(now + timedelta(minutes=2), 10)) == []
 
 
+async def test_of_creations_in_a_race_only_as_many_succeed_as_the_limit_allows(api: Api) -> None:
+    """Also where a place's name has to be quoted for Firestore, and where its account's has dots."""
+    instances = [Sessions(api.store, CLOCK, os.urandom, PoolLimits(of_user=2, of_all=4)) for _ in range(3)]
+    tenants = ("x.y", "a:b", "7up")  # and "demo", which has one
+    asked = [one.create(tenant, f"s{number}") for number, one in enumerate(instances) for tenant in tenants]
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    refused = {error.code for error in outcomes if isinstance(error, LimitReached)}
+    created = [view.account for view in outcomes if isinstance(view, SessionView)]
+    assert (len(created), len(outcomes)) == (3, 9)
+    assert refused <= {"installation_full", "session_limit_reached"}
+    assert "installation_full" in refused
+    assert (await pool.places(api.store)).tenants == {ACCOUNT: "demo"} | {one.id: one.tenant for one in created}
+
+
+async def test_a_place_is_given_back_with_its_account_and_once(api: Api) -> None:
+    await api.sessions.create("x.y", "shop")
+    await api.sessions.delete("x.y", "shop")
+    await asyncio.gather(*(clear_device(api.store, "x.y_shop", "a") for _ in range(2)), return_exceptions=True)
+    assert await api.store.get(accounts.account_path("x.y_shop")) is None
+    assert (await pool.places(api.store)).tenants == {ACCOUNT: "demo"}
+
+
+async def test_places_that_drifted_are_healed(api: Api) -> None:
+    await pool.heal(api.store, CLOCK)
+    assert (await pool.places(api.store)).tenants == {ACCOUNT: "demo"}
+    await api.store.commit([Delete(accounts.account_path(ACCOUNT))])
+    await pool.heal(api.store, CLOCK)
+    assert (await pool.places(api.store)).tenants == {}
+
+
 async def test_a_standby_is_made_once_and_goes_with_its_session(api: Api) -> None:
     await asyncio.gather(*(api.linking.add_standby("demo", "shop") for _ in range(4)))
     view = await api.sessions.look("demo", "shop")
-    assert (view.standby, [device.slot for device in view.devices]) == (Standby.LINKING, ["a", "b"])
+    assert (view.standby.state, [device.slot for device in view.devices]) == (Standby.LINKING, ["a", "b"])
     await api.sessions.delete("demo", "shop")
     devices = await api.store.query(accounts.devices_of_account(ACCOUNT))
     assert [device.fields["wanted"] for device in devices] == [False, False]

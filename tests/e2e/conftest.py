@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 
 import pytest
 
-from keepline_local.stack import Stack
+from keepline_local.stack import ROOMY, Stack
 
 from .keepline import Api, Phones, Session
 
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    with Stack("demo", ports="free") as running:
+    with Stack("demo", ports="free", env=ROOMY) as running:
         yield running
 
 

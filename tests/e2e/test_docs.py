@@ -41,8 +41,9 @@ def codes_in_calls() -> Iterator[str]:
             at = {"error_response": 1}.get(name, 0 if name in kinds else -1)
             if at >= 0 and len(node.args) > at and isinstance(code := node.args[at], ast.Constant):
                 yield str(code.value)
-    # The two that a class or a table names instead of a call.
-    yield "qr_not_ready"
+            if name == "check_linkable" and isinstance(code := node.args[1], ast.Constant):
+                yield str(code.value)
+    # Those that a table names instead of a call.
     table = (ROOT / "functions" / "keepline_functions" / "errors.py").read_text()
     yield from re.findall(r'\d{3}: \(\s*"(\w+)"', table)
 

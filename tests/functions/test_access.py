@@ -20,6 +20,7 @@ PRIVATE = [
     ("DELETE", "/api/sessions/shop"),
     ("POST", "/api/sessions/shop/standby"),
     ("DELETE", "/api/sessions/shop/standby"),
+    ("POST", "/api/sessions/shop/pairing-code"),
     ("GET", "/api/qr/anna/shop"),
     ("POST", "/api/messages/send"),
     ("GET", "/api/messages"),
@@ -99,6 +100,7 @@ OF_SCOPE = {
         ("POST", "/api/sessions/shop/standby"),
         ("DELETE", "/api/sessions/shop/standby"),
         ("PATCH", "/api/sessions/shop"),
+        ("POST", "/api/sessions/shop/pairing-code"),
         ("DELETE", "/api/sessions/shop"),
     },
 }

@@ -255,7 +255,7 @@ def test_a_standby_that_nobody_holds_is_cleared_and_its_session_stays(world: Wor
     minute(function)
     assert world.document(accounts.device_path(account, "b")) is None
     assert world.document(accounts.pairing_path(account, "b")) is None
-    assert world.get("/api/sessions/shop/status").get_json()["standby"] == "none"
+    assert world.get("/api/sessions/shop/status").get_json()["standby"]["state"] == "none"
     assert world.post("/api/sessions/shop/standby").status_code == 202
 
 

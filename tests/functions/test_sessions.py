@@ -61,7 +61,13 @@ def test_a_new_session_waits_for_a_connector(world: World) -> None:
                 "last_activity": None,
             }
         ],
-        "standby": "none",
+        "standby": {
+            "state": "none",
+            "setting": "offer",
+            "offered_at": None,
+            "sentence": "The session works with one device and has no standby.",
+            "next_step": "Nothing to do: one is offered when the first device has been connected for 30 s.",
+        },
         "on_doubt": "resend",
         "pacing": "normal",
         "queue": {"queued": 0, "oldest_s": None, "held": None},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from keepline.domain.pool_limits import PoolLimits
 from keepline_functions.settings import Settings, SettingsError, read_settings
 
 KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
@@ -32,6 +33,10 @@ KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
             {"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_PRIVATE_PROXIES": "refuse"},
             Settings("demo-keepline", False, kms_key=KMS_KEY),
         ),
+        (
+            {"KEEPLINE_PROJECT": "p1", "KEEPLINE_SESSIONS_PER_USER_MAX": "200", "KEEPLINE_SESSIONS_MAX": "1000"},
+            Settings("p1", False, limits=PoolLimits(200, 1000)),
+        ),
     ],
 )
 def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
@@ -51,6 +56,11 @@ def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
         (
             {"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"},
             "FIREBASE_AUTH_EMULATOR_HOST",
+        ),
+        *(
+            ({"KEEPLINE_PROJECT": "p1", name: value}, name)
+            for name, most in (("KEEPLINE_SESSIONS_PER_USER_MAX", 200), ("KEEPLINE_SESSIONS_MAX", 1_000))
+            for value in ("0", "-1", "many", "5.0", " 5", "٥", str(most + 1))
         ),
     ],
 )

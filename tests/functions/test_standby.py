@@ -39,12 +39,12 @@ def qr(world: World, query: str = "slot=b") -> Any:
 
 
 def test_a_standby_is_a_second_device_that_waits_for_a_connector(linked: World) -> None:
-    assert status(linked)["standby"] == "none"
+    assert status(linked)["standby"]["state"] == "none"
     answer = add(linked)
     assert answer.status_code == 202
     session = answer.get_json()
     assert session == status(linked)
-    assert session["standby"] == "linking"
+    assert session["standby"]["state"] == "linking"
     [first, second] = session["devices"]
     assert (first["slot"], first["state"]) == ("a", "connected")
     assert (second["slot"], second["state"], second["reason"]["code"]) == ("b", "starting", "waiting_for_connector")
@@ -134,7 +134,7 @@ def test_a_removed_standby_is_gone_for_its_owner_and_its_connector_is_told(linke
     assert linked.fields(DEVICE_B)["wanted"] is False
     assert linked.fields(accounts.device_path("anna_shop", "a"))["wanted"] is True
     session = status(linked)
-    assert (session["standby"], [device["slot"] for device in session["devices"]]) == ("none", ["a"])
+    assert (session["standby"]["state"], [device["slot"] for device in session["devices"]]) == ("none", ["a"])
     assert remove(linked).status_code == 204  # Its connector is still at it.
     answer = add(linked)
     assert (answer.status_code, error_code(answer)) == (409, "standby_being_removed")
@@ -146,7 +146,8 @@ def test_a_removed_standby_is_gone_for_its_owner_and_its_connector_is_told(linke
     assert add(linked).status_code == 202
 
 
-def test_a_session_without_a_standby_has_none_to_remove(linked: World) -> None:
+def test_a_session_without_a_standby_or_the_offer_of_one_has_none_to_remove(linked: World) -> None:
+    linked.commit(accounts.decline_standby("anna_shop"))
     answer = remove(linked)
     assert (answer.status_code, error_code(answer)) == (404, "standby_not_found")
 
@@ -158,6 +159,8 @@ def test_removing_a_standby_that_its_connector_clears_at_that_moment(linked: Wor
         return await linked.store.others_commit(Delete(DEVICE_B))
 
     linked.store.meanwhile = [clear]
+    assert remove(linked).status_code == 204
+    assert status(linked)["standby"]["setting"] == "off"
     assert error_code(remove(linked)) == "standby_not_found"
 
 
@@ -187,7 +190,7 @@ def test_how_the_standby_is(
     linked.add_standby("anna_shop", state, code, linked=was_linked)
     linked.beat("anna_shop", connector="c2", slot="b", evidence_age_ms=evidence_age_ms)
     session = status(linked)
-    assert session["standby"] == standby
+    assert session["standby"]["state"] == standby
     assert session["devices"][1]["state"] == shown
     assert session["devices"][1]["reason"]["sentence"]
     assert (session["state"], session["devices"][0]["state"]) == ("connected", "connected")
@@ -199,7 +202,7 @@ def test_a_standby_of_a_silent_connector_is_away(linked: World) -> None:
     linked.clock.advance(7)
     linked.beat("anna_shop", n=2)
     session = status(linked)
-    assert (session["state"], session["standby"]) == ("connected", "away")
+    assert (session["state"], session["standby"]["state"]) == ("connected", "away")
     assert session["devices"][1]["reason"]["code"] == "connector_silent"
 
 

@@ -18,7 +18,7 @@ from keepline_connector import frames
 from keepline_connector.cell.folder_lock import FolderLock
 from keepline_connector.cell.journal import WINDOW_MAX, Journal
 from keepline_connector.cell.life_signs import LifeSigns
-from keepline_connector.cell.outcomes import is_answer, is_rate_signal, outcome_of
+from keepline_connector.cell.outcomes import code_error_of, is_answer, is_rate_signal, outcome_of
 from keepline_connector.cell.store import DeviceStore, OwnNumber
 from keepline_connector.settings import BadSetting, read_settings
 
@@ -156,6 +156,25 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.M
 def test_the_librarys_words_for_a_failed_send(words: str, result: str, code: str | None) -> None:
     outcome = outcome_of(words)
     assert (outcome.result, outcome.error_code) == (result, code)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("info query returned status 429: rate-overlimit", "rate_limited"),
+        ("info query returned status 419: resource-limit", "rate_limited"),
+        ("info query returned status 404: item-not-found", "number_refused"),
+        ("info query returned status 400: bad-request", "number_refused"),
+        ("phone number too short", "number_refused"),
+        ("international phone number required (must not start with 0)", "number_refused"),
+        ("info query returned status 503: service-unavailable", "unreachable"),
+        ("info query timed out", "unreachable"),
+        ("websocket not connected", "unreachable"),
+        ("", "unreachable"),
+    ],
+)
+def test_the_librarys_words_for_a_pairing_code_that_is_not_given(words: str, code: str) -> None:
+    assert code_error_of(words) == code
 
 
 GOOD = {

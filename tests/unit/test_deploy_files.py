@@ -242,6 +242,7 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
         ("outbox", "body_hash"),
         ("messages", "text"),
         ("send_authority", "claims"),
+        ("pool", "places"),
         ("witness", "asked"),
         ("witness", "seen"),
     }

@@ -142,7 +142,7 @@ def test_where_the_session_changed_hands_the_chain_stays_occupied() -> None:
     assert [link.sequence for link in removable(links, end=8, epoch=FENCES_KEPT + 2)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_where_nothing_is_left_there_is_nothing_to_remove() -> None:
+def test_where_nothing_has_been_compacted_yet_nothing_is_removed() -> None:
     assert removable([], end=0, epoch=1) == []
 
 

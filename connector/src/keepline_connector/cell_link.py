@@ -12,6 +12,7 @@ from typing import Any
 
 from keepline.domain.link_events import CellLost, LinkEvent, SendOutcome, Tried
 from keepline.domain.link_settings import LinkSettings, Proxy
+from keepline.domain.pairing import UNREACHABLE, CodeAnswer
 from keepline_connector import frames
 from keepline_connector.cells import Cell, CellDied, CellPool
 
@@ -104,6 +105,14 @@ class CellLink:
                 return bool((await cell.call(self._device, "probe"))["answered"])
         except (CellDied, RuntimeError, TimeoutError):
             return False
+
+    async def pair_code(self, phone: str) -> CodeAnswer:
+        try:
+            cell = await self._open_cell()
+            return CodeAnswer(**await cell.call(self._device, "pair_code", phone=phone))
+        except (CellDied, RuntimeError) as error:
+            log.warning("no cell could ask for a pairing code for %s: %s", self._device, error)
+            return CodeAnswer(error_code=UNREACHABLE)
 
     async def acknowledge(self, seqs: Sequence[int]) -> None:
         if seqs and self._cell is not None and self._is_open:

@@ -22,6 +22,9 @@ READY_LIMIT_S = 90.0
 STOP_LIMIT_S = 30.0
 POLL_S = 0.05
 
+# For runs with more sessions than the pool's usual limits: all that may be set.
+ROOMY = {"KEEPLINE_SESSIONS_PER_USER_MAX": "200", "KEEPLINE_SESSIONS_MAX": "1000"}
+
 _PORT_VARIABLES = ("KEEPLINE_PORT", "KEEPLINE_CONSOLE_PORT", "KEEPLINE_SIMULATOR_PORT")
 
 

@@ -29,6 +29,7 @@ from keepline.domain.link_events import (
 )
 from keepline.domain.link_quality import PathSample
 from keepline.domain.link_settings import Presence
+from keepline.domain.pairing import LINKED, CodeAnswer
 from keepline_connector import frames
 from keepline_connector.cell.egress import Egress
 from keepline_connector.cell.folder_lock import FolderLock
@@ -64,6 +65,7 @@ class CellDevice:
             self._held.release()  # The next try may come to another cell.
             raise
         self._client: LibraryClient | None = None
+        self._presence = Presence.UNAVAILABLE
         self._lock = threading.Lock()
 
     def replay(self) -> None:
@@ -73,20 +75,28 @@ class CellDevice:
     def connect(self, upstream: str | None, presence: Presence, *, public_only: bool) -> None:
         """Begin a new life of the client, after ending the one before as gently as `close` does.
 
-        It goes through the proxy `upstream`, if one is given, which must have a public address if `public_only`.
+        It goes through the proxy `upstream`, if one is given, which must have a public address if `public_only`. One whose
+        pairing code somebody may be typing in is left alone: it is connected, and the code would die with it.
         """
         with self._lock:
-            if self._client is not None:
-                self._egress.cut(self._device)
-                self._client.wait_until_quiet()
-            self._stop_client()
+            self._presence = presence
             self._egress.route(self._device, upstream, public_only=public_only)
-            self._egress.unbar(self._device)
-            self._client = LibraryClient(self._device, self._store, self._proxy, presence, self._hear)
-            self._client.start()
+            if self._client is None or not self._client.shows_code:
+                self._begin_life()
+
+    def _begin_life(self) -> LibraryClient:
+        if self._client is not None:
+            self._egress.cut(self._device)
+            self._client.wait_until_quiet()
+        self._stop_client()
+        self._egress.unbar(self._device)
+        self._client = LibraryClient(self._device, self._store, self._proxy, self._presence, self._hear)
+        self._client.start()
+        return self._client
 
     def present(self, presence: Presence) -> None:
         """Be seen like this from now on."""
+        self._presence = presence
         client = self._client
         if client is not None:
             client.present(presence)
@@ -120,6 +130,16 @@ class CellDevice:
         if answered:
             self._signs.answered()
         return answered
+
+    def pair_code(self, phone: str) -> CodeAnswer:
+        """A code to type into the phone. It gets nearly the whole time of a round: an old one is followed by another at once."""
+        if self._store.own_number() is not None:
+            return CodeAnswer(error_code=LINKED)
+        with self._lock:
+            client = self._client
+            if client is None or not client.has_new_round:
+                client = self._begin_life()
+        return client.pair_code(phone)
 
     def find_tried(self, tags: Iterable[bytes]) -> dict[bytes, Tried]:
         wanted = list(tags)

@@ -33,7 +33,7 @@ from typing import Any
 
 from neonize._binder import ProxySettings
 from neonize.client import NewClient
-from neonize.exc import GetBlocklistError, SendMessageError, SendPresenceError
+from neonize.exc import GetBlocklistError, PairPhoneError, SendMessageError, SendPresenceError
 from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message, MessageContextInfo
 from neonize.utils import enum as neonize_enums
@@ -42,8 +42,9 @@ from neonize.utils.jid import build_jid
 from keepline.domain import link_events
 from keepline.domain.link_events import LinkEvent, SendOutcome
 from keepline.domain.link_settings import Presence
+from keepline.domain.pairing import ROUND_S, UNREACHABLE, CodeAnswer
 from keepline_connector.cell import translate
-from keepline_connector.cell.outcomes import RATE_LIMITED, is_answer, is_rate_signal, outcome_of
+from keepline_connector.cell.outcomes import WA_RATE_LIMITED, code_error_of, is_answer, is_rate_signal, outcome_of
 from keepline_connector.cell.store import DeviceStore
 
 # How long a start may hold back the next one: until its first sign of life, at most this long (the map writes are over in
@@ -57,6 +58,11 @@ _QUIET_TIMEOUT_S = 2.0
 # WhatsApp answers a login within a second or it is a matter of the network.
 _REMOVAL_LOOK_S = 0.25
 _REMOVAL_WATCH_S = 60.0
+# The first QR code of a round is good for 60 s and the last for 20 (whatsmeow, qrchan.go): a round this old is new enough to be
+# kept for a pairing code, and the QR code that somebody may be looking at stays good.
+_NEW_ROUND_S = 30.0
+# Until the first QR code, from which on a pairing code may be asked for (whatsmeow, pair-code.go). It takes about a second.
+_OFFERING_TIMEOUT_S = 10.0
 
 # So many sent messages the library keeps in memory, to send again what a recipient could not read (whatsmeow, retry.go).
 _REMEMBERED_BY_LIBRARY = 256
@@ -104,6 +110,9 @@ class LibraryClient:
         self._client: _Client | None = None
         self._thread: threading.Thread | None = None
         self._stopped = False
+        self.shows_code = False  # a pairing code that this connection has brought and that nobody has used yet
+        self._offering = threading.Event()  # WhatsApp offers QR codes, so it is connected and not linked
+        self._offering_since_s = 0.0  # monotonic
         self._told_at_s = 0.0  # monotonic; when the library last told something
         self._sent_lately: deque[str] = deque(maxlen=_REMEMBERED_BY_LIBRARY)
 
@@ -167,7 +176,7 @@ class LibraryClient:
             response = client.send_message(_jid(chat), message)
         except SendMessageError as error:
             outcome = outcome_of(str(error))
-            if outcome.error_code == RATE_LIMITED:
+            if outcome.error_code == WA_RATE_LIMITED:
                 self._tell(link_events.RateSignal())
             return outcome
         self._sent_lately.append(response.ID)
@@ -211,6 +220,27 @@ class LibraryClient:
             else:
                 if wanted is self._presence:
                     return
+
+    @property
+    def has_new_round(self) -> bool:
+        """Whether a round of QR codes has begun a moment ago: a code that is asked for now has nearly all of its time."""
+        return self._offering.is_set() and time.monotonic() - self._offering_since_s < _NEW_ROUND_S
+
+    def pair_code(self, phone: str) -> CodeAnswer:
+        """A code that links the phone of this number, good until the round ends. Call it on a device that is not linked."""
+        client = self._client
+        if client is None or self._stopped or not self._offering.wait(_OFFERING_TIMEOUT_S):
+            return CodeAnswer(error_code=UNREACHABLE)
+        good_for_s = self._offering_since_s + ROUND_S - time.monotonic()
+        try:
+            # The server takes the names of common browsers only; what the phone lists afterwards is the name in `props`.
+            code = client.PairPhone(phone, True, neonize_enums.ClientName.LINUX, neonize_enums.ClientType.CHROME)
+        except PairPhoneError as error:
+            refusal = code_error_of(str(error))
+            log.warning("%s gets no pairing code: %s", self._device, refusal)
+            return CodeAnswer(error_code=refusal)
+        self.shows_code = self._offering.is_set()
+        return CodeAnswer(code, good_for_s)
 
     def log_out(self) -> bool:
         """Unlink the device at WhatsApp. False when that could not be done now."""
@@ -258,6 +288,12 @@ class LibraryClient:
                 self._begin_to_present()  # WhatsApp forgets it with each connection.
             case link_events.Disconnected():
                 self._logged_in = False
+            case link_events.PairingCode() if not self._offering.is_set():
+                self._offering_since_s = self._told_at_s
+                self._offering.set()
+        if isinstance(event, link_events.StateEvent) and not isinstance(event, link_events.PairingCode):
+            self._offering.clear()
+            self.shows_code = False
         # What was heard has been confirmed to WhatsApp, whichever life heard it; only the state of an earlier life is old news.
         if not self._stopped or isinstance(event, (link_events.MessageHeard, link_events.ReceiptHeard)):
             self._emit(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from keepline.domain.link_events import SendOutcome
+from keepline.domain.pairing import NUMBER_REFUSED, RATE_LIMITED, UNREACHABLE
 
 _SERVER_ERROR = re.compile(r"server returned error (\d+)")
 # Before the socket is touched; the library says so in these words (whatsmeow, errors.go).
@@ -18,7 +19,7 @@ _REFUSALS = {
 
 # IQs fail in these words when WhatsApp has answered them (whatsmeow, request.go and errors.go).
 _ANSWERED = ("info query returned", "missing")
-RATE_LIMITED = "wa_429"
+WA_RATE_LIMITED = "wa_429"
 _RATE_LIMITED_QUERY = "status 429"
 
 
@@ -30,6 +31,21 @@ def is_answer(error: str) -> bool:
 def is_rate_signal(error: str) -> bool:
     """Whether WhatsApp refused a question because it is too much."""
     return _RATE_LIMITED_QUERY in error
+
+
+# An error of an IQ stanza (whatsmeow, errors.go), and what whatsmeow itself finds wrong with a number.
+_IQ_ERROR = re.compile(r"status (\d+)")
+_BAD_NUMBERS = ("phone number too short", "international phone number required")
+
+
+def code_error_of(error: str) -> str:
+    """The error code of a request for a pairing code that failed in these words (keepline.domain.pairing)."""
+    status = int(found[1]) if (found := _IQ_ERROR.search(error)) else 0
+    if status in (419, 429):
+        return RATE_LIMITED
+    if 400 <= status < 500 or any(words in error for words in _BAD_NUMBERS):
+        return NUMBER_REFUSED
+    return UNREACHABLE
 
 
 def outcome_of(error: str) -> SendOutcome:

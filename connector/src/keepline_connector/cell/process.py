@@ -59,6 +59,7 @@ class Cell:
             "send_text": self._send_text,
             "revoke": self._revoke,
             "probe": self._probe,
+            "pair_code": self._pair_code,
             "find_tried": self._find_tried,
             "cut": self._cut,
             "acknowledge": self._acknowledge,
@@ -178,6 +179,9 @@ class Cell:
 
     def _probe(self, command: dict[str, Any]) -> dict[str, Any]:
         return {"answered": self._device(command).probe()}
+
+    def _pair_code(self, command: dict[str, Any]) -> dict[str, Any]:
+        return vars(self._device(command).pair_code(command["phone"]))
 
     def _find_tried(self, command: dict[str, Any]) -> dict[str, Any]:
         found = self._device(command).find_tried([b64decode(tag) for tag in command["tags"]])

@@ -45,6 +45,13 @@ def parse_chat(text: str) -> str:
     raise _bad_number(text)
 
 
+def parse_phone(text: str) -> str:
+    """The digits of a phone number, written with its country code, with or without `+`. Raises InvalidInput (`bad_number`)."""
+    if len(text) > _ADDRESS_LENGTH_MAX:
+        raise _bad_number(text)
+    return _phone_digits(text.strip())
+
+
 def phone_of(chat: str) -> str | None:
     """The phone number of a chat as digits, or None when only its LID is known."""
     name, _, server = chat.partition("@")

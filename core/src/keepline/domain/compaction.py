@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from itertools import zip_longest
 
 # A restore reads at most about this much beside the snapshot: two seconds or so.
 SEGMENTS_MAX = 500
@@ -89,10 +90,9 @@ def removable(links: Sequence[Link], end: int, epoch: int) -> list[Link]:
     def fences(link: Link) -> bool:
         return link.takes and link.epoch > epoch - FENCES_KEPT
 
-    successors: list[Link | None] = [*links, None][1:]
     return [
         link
-        for link, successor in zip(links, successors, strict=True)
+        for link, successor in zip_longest(links, links[1:])
         if link.sequence < end and not fences(link) and not (successor is not None and fences(successor))
     ]
 

@@ -40,6 +40,23 @@ class StateConflict(KeeplineError):
     """The thing exists and its present state forbids the request."""
 
 
+class NotReady(StateConflict):
+    """It is being made. The same request may succeed after `retry_after_s` seconds."""
+
+    def __init__(self, code: str, message: str, hint: str, retry_after_s: int) -> None:
+        super().__init__(code, message, hint)
+        self.retry_after_s = retry_after_s
+
+
+class LimitReached(StateConflict):
+    """There is room for `limit` of these, and `used` of them are taken."""
+
+    def __init__(self, code: str, message: str, hint: str, *, limit: int, used: int) -> None:
+        super().__init__(code, message, hint)
+        self.limit = limit
+        self.used = used
+
+
 class Unavailable(KeeplineError):
     """A part we depend on did not answer. The same request may succeed later."""
 

@@ -64,6 +64,11 @@ def inbound_message_id(account: str, chat: str, wa_message_id: str) -> str:
     return "i_" + _digest("inbound", account, chat, wa_message_id)
 
 
+def place_id(account: str) -> str:
+    """The name of an account's place in the pool: an account id may have dots, which the name of a field may not."""
+    return "p_" + _digest("place", account)
+
+
 def _digest(*parts: str) -> str:
     # Length-prefixed, so that no two lists of parts run together into one text.
     joined = "".join(f"{len(part)}:{part}" for part in parts)

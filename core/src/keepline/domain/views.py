@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from keepline.domain.message import MessageState
-from keepline.domain.session import Reason, SessionState, SessionStatus, shown_status
+from keepline.domain.session import Reason, SessionStatus, shown_status
 
 # A connector whose lease should have run out this long ago is called silent, also while no other connector is there to say so.
 SILENT_AFTER_TTL_MS = 3_000
@@ -78,24 +77,6 @@ def told_status(status: SessionStatus, seen: Outlook) -> SessionStatus:
         connector_silent=seen.silent,
         evidence_age_ms_max=EVIDENCE_AGE_MS_MAX,
     )
-
-
-class Standby(StrEnum):
-    """How a session's second device is."""
-
-    NONE = "none"  # There is none, or it is being removed.
-    LINKING = "linking"  # No phone has linked it yet: its QR code waits, or will.
-    READY = "ready"  # Connected, with fresh evidence.
-    AWAY = "away"  # Linked, but not connected now. Its reason says why.
-
-
-def standby(told: SessionStatus | None, *, linked: bool) -> Standby:
-    """The standby by what may be told of its device; None when there is no such device."""
-    if told is None:
-        return Standby.NONE
-    if not linked:
-        return Standby.LINKING
-    return Standby.READY if told.state is SessionState.CONNECTED else Standby.AWAY
 
 
 # A standby is mended without touching the session.

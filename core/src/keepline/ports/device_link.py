@@ -7,6 +7,7 @@ from typing import Protocol
 
 from keepline.domain.link_events import LinkEvent, SendOutcome, Tried
 from keepline.domain.link_settings import LinkSettings
+from keepline.domain.pairing import CodeAnswer
 
 
 class DeviceLink(Protocol):
@@ -42,6 +43,13 @@ class DeviceLink(Protocol):
 
     async def probe(self) -> bool:
         """Ask WhatsApp something that it has to answer, over the device's socket. False when no answer comes in time."""
+        ...
+
+    async def pair_code(self, phone: str) -> CodeAnswer:
+        """Ask WhatsApp for a code with which the phone of this number (digits) can link the device. Never raises.
+
+        Begins a new round of QR codes where the present one is no longer new, for a code lives as long as its round.
+        """
         ...
 
     async def acknowledge(self, seqs: Sequence[int]) -> None:

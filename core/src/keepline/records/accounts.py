@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from keepline.domain.message import OnDoubt
+from keepline.domain.pairing import CodeAnswer
 from keepline.domain.reconnect import Breaker
 from keepline.domain.session import SessionState, SessionStatus
+from keepline.domain.standby import StandbySetting
 from keepline.ports.documents import SERVER_TIME, Create, Delete, Document, Query, Update, Version, Where, Write
 from keepline.records.link_settings import StoredSettings
 
@@ -25,11 +27,12 @@ DEFAULT_SETTINGS = StoredSettings()
 DEVICES_PER_CONNECTOR_MAX = 200
 # Ten claims at a time are settled by another device; what is dropped here would be a message that has to be asked for again.
 SUSPECT_CHATS_MAX = 200
-# More of an installation are not spread; the pool's limits stop well below it.
+# More of an installation are not spread, and its sessions have up to two each: a limit of the pool cannot be set above these.
 DEVICES_MAX = 2_000
+ACCOUNTS_MAX = DEVICES_MAX // 2
 # One per device, at most four devices an account, and a query for 30 accounts.
 PAIRINGS_MAX = 120
-# More sessions of one tenant than this are not listed; the pool's limits stop well below it.
+# More sessions of one tenant than this are not listed; the pool's limit for a tenant cannot be set above it.
 ACCOUNTS_LISTED_MAX = 200
 
 
@@ -50,6 +53,8 @@ class Account:
     """One account as it was read. `tag_key` makes the tags of its messages and is shown to nobody.
 
     `on_doubt` is what holds for a message that does not say it itself, `settings` what holds for all of its devices.
+    `standby_offered_at` is None until a standby was offered, `standby_refused_at` unless a phone with another number linked the
+    standby and no other standby was made since.
     """
 
     id: str
@@ -61,9 +66,17 @@ class Account:
     tag_key: bytes
     on_doubt: OnDoubt
     settings: StoredSettings
+    standby: StandbySetting
+    standby_offered_at: datetime | None
+    standby_refused_at: datetime | None
     wanted: bool
     created_at: datetime
     version: Version
+
+    @property
+    def has_offer(self) -> bool:
+        """Whether a standby may be made by asking for its code."""
+        return self.standby is StandbySetting.OFFER and self.standby_offered_at is not None
 
     @classmethod
     def read(cls, document: Document) -> Account:
@@ -78,6 +91,9 @@ class Account:
             tag_key=fields["tag_key"],
             on_doubt=OnDoubt(fields["on_doubt"]),
             settings=StoredSettings.read(fields["settings"]),
+            standby=StandbySetting(fields.get("standby", StandbySetting.OFFER)),
+            standby_offered_at=fields.get("standby_offered_at"),
+            standby_refused_at=fields.get("standby_refused_at"),
             wanted=fields["wanted"],
             created_at=fields["created_at"],
             version=document.version,
@@ -181,6 +197,7 @@ def new_account(
     status: SessionStatus,
     on_doubt: OnDoubt = OnDoubt.RESEND,
     settings: StoredSettings = DEFAULT_SETTINGS,
+    standby: StandbySetting = StandbySetting.OFFER,
 ) -> list[Write]:
     """A session with one device that waits for a connector."""
     fields = {
@@ -191,6 +208,9 @@ def new_account(
         "tag_key": tag_key,
         "on_doubt": on_doubt.value,
         "settings": settings.fields(),
+        "standby": standby.value,
+        "standby_offered_at": None,
+        "standby_refused_at": None,
         "wanted": True,
         "created_at": SERVER_TIME,
         **status_fields(status),
@@ -198,18 +218,36 @@ def new_account(
     return [Create(account_path(account), fields), _new_device(account, FIRST_SLOT, status, settings)]
 
 
+def offer_standby(account: Account) -> Update:
+    """A standby is on offer from now on, unless the account was changed meanwhile."""
+    return Update(account_path(account.id), {"standby_offered_at": SERVER_TIME}, account.version)
+
+
+def decline_standby(account: str) -> Update:
+    """Nobody wants a standby that did not ask for one."""
+    return Update(account_path(account), {"standby": StandbySetting.OFF.value})
+
+
 def new_standby(account: Account, status: SessionStatus) -> list[Write]:
     """A second device that waits for a connector, unless the account was changed meanwhile (deleted, or its settings)."""
-    touch = Update(account_path(account.id), {"changed_at": SERVER_TIME}, account.version)
+    touch = Update(account_path(account.id), {"changed_at": SERVER_TIME, "standby_refused_at": None}, account.version)
     return [_new_device(account.id, SECOND_SLOT, status, account.settings), touch]
 
 
 def changed_settings(
-    account: Account, devices: Collection[Device], on_doubt: OnDoubt, settings: StoredSettings
+    account: Account,
+    devices: Collection[Device],
+    on_doubt: OnDoubt,
+    standby: StandbySetting,
+    settings: StoredSettings,
 ) -> list[Write]:
     """A session's choices, in its account and in every device of it, unless the account was changed meanwhile."""
     return [
-        Update(account_path(account.id), {"on_doubt": on_doubt.value, "settings": settings.fields()}, account.version),
+        Update(
+            account_path(account.id),
+            {"on_doubt": on_doubt.value, "standby": standby.value, "settings": settings.fields()},
+            account.version,
+        ),
         *(Update(device_path(device.account, device.slot), {"settings": settings.fields()}) for device in devices),
     ]
 
@@ -245,6 +283,11 @@ def unwanted(account: Account, devices: list[Device]) -> list[Write]:
 def unwanted_device(device: Device) -> Update:
     """One device is to go and the session stays; the device's connector logs it out and clears its documents."""
     return Update(device_path(device.account, device.slot), {"wanted": False}, device.version)
+
+
+def refuse_standby(device: Device) -> list[Write]:
+    """A phone with another number has linked this standby: it is to go, and its owner is to know why."""
+    return [unwanted_device(device), Update(account_path(device.account), {"standby_refused_at": SERVER_TIME})]
 
 
 def assign(device: Device, connector: str, region: str) -> Update:
@@ -295,6 +338,11 @@ def accounts_of_tenant(tenant: str) -> Query:
     return Query(ACCOUNTS, where, limit=ACCOUNTS_LISTED_MAX)
 
 
+def all_accounts() -> Query:
+    """Every account of the installation, those that are being deleted included."""
+    return Query(ACCOUNTS, limit=ACCOUNTS_MAX)
+
+
 def devices_of_account(account: str) -> Query:
     return Query(f"{ACCOUNTS}/{account}/{DEVICES}", limit=4)
 
@@ -324,15 +372,37 @@ def remove_account(account: str, version: Version) -> list[Write]:
 
 
 @dataclass(frozen=True)
+class AnsweredCode:
+    """The answer to request number `request`. `at` is None until the store has it."""
+
+    request: int
+    answer: CodeAnswer
+    at: datetime | None = None
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> AnsweredCode:
+        answer = CodeAnswer(fields["code"], fields["good_for_s"], fields["error_code"])
+        return cls(fields["request"], answer, fields["at"])
+
+
+@dataclass(frozen=True)
 class Pairing:
-    """The QR code on offer for a device. `requested` rises when somebody asks for a code and none is on offer."""
+    """The codes on offer for a device. `requested` rises when somebody asks for a QR code and none is on offer.
+
+    `code_requested` rises when somebody asks for a code to type into the phone of the number `code_phone`; `code` has what came
+    of the newest request that was answered.
+    """
 
     account: str
     slot: str
-    qr: str | None
+    qr: str | None = field(repr=False)
     offered_at: datetime | None
     requested: int
     requested_at: datetime | None
+    code_requested: int
+    code_requested_at: datetime | None
+    code_phone: str | None
+    code: AnsweredCode | None
     version: Version
 
     @classmethod
@@ -345,12 +415,17 @@ class Pairing:
             offered_at=fields.get("offered_at"),
             requested=fields.get("requested", 0),
             requested_at=fields.get("requested_at"),
+            code_requested=fields.get("code_requested", 0),
+            code_requested_at=fields.get("code_requested_at"),
+            code_phone=fields.get("code_phone"),
+            code=AnsweredCode.read(fields["code"]) if fields.get("code") else None,
             version=document.version,
         )
 
 
 def new_pairing(account: str, slot: str, tenant: str) -> Create:
     fields = {"account": account, "slot": slot, "tenant": tenant, "qr": None, "offered_at": None, "requested": 0}
+    fields |= {"code": None, "code_requested": 0, "code_phone": None}
     return Create(pairing_path(account, slot), fields)
 
 
@@ -362,6 +437,18 @@ def offer_qr(account: str, slot: str, qr: str | None) -> Update:
 def request_qr(pairing: Pairing) -> Update:
     path = pairing_path(pairing.account, pairing.slot)
     return Update(path, {"requested": pairing.requested + 1, "requested_at": SERVER_TIME}, pairing.version)
+
+
+def answer_code(account: str, slot: str, code: AnsweredCode | None) -> Update:
+    """What became of a request for a code; None when it is good no more."""
+    answered = code and {"request": code.request, **asdict(code.answer), "at": SERVER_TIME}
+    return Update(pairing_path(account, slot), {"code": answered, "changed_at": SERVER_TIME})
+
+
+def request_code(pairing: Pairing, phone: str) -> Update:
+    """Somebody wants a code for the phone of this number (digits)."""
+    asked = {"code_requested": pairing.code_requested + 1, "code_requested_at": SERVER_TIME, "code_phone": phone}
+    return Update(pairing_path(pairing.account, pairing.slot), asked, pairing.version)
 
 
 def pairings_of(accounts: tuple[str, ...]) -> Query:

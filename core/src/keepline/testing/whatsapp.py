@@ -33,6 +33,7 @@ from keepline.domain.link_events import (
     Tried,
 )
 from keepline.domain.link_settings import LinkSettings
+from keepline.domain.pairing import LINKED, CodeAnswer
 from keepline.ports.clock import Clock
 from keepline.testing.session_file import FakeSessionDisk
 from keepline.testing.severed import Life
@@ -200,6 +201,8 @@ class FakeWhatsApp:
     faults: Counter[str] = field(default_factory=Counter)  # what went wrong by the chances below
     # What WhatsApp does with a device that connects: by default it is linked already and let in.
     on_connect: Callable[[FakeLink], None] = field(default=lambda link: link.log_in())
+    # What it answers to a request for a pairing code; by default the device is linked already.
+    on_code: Callable[[FakeLink, str], CodeAnswer] = field(default=lambda _, __: CodeAnswer(error_code=LINKED))
     # Chances, 0 to 1, of what goes wrong with one send: its answer is lost, or late; its recipient cannot decrypt it and asks
     # again; WhatsApp refuses it for now. And with one delivery to a device: it comes twice.
     lose_answer: float = 0.0
@@ -453,6 +456,10 @@ class FakeLink:
             await self._wait_in_vain(self._socket, PROBE_LIMIT_S)
             return False
         return self._up
+
+    async def pair_code(self, phone: str) -> CodeAnswer:
+        await self._pause()
+        return self._whatsapp.on_code(self, phone)
 
     async def acknowledge(self, seqs: Sequence[int]) -> None:
         await self._pause()

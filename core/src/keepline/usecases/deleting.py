@@ -6,6 +6,7 @@ from keepline.domain.message import MessageState
 from keepline.ports.documents import SERVER_TIME, Delete, DocumentStore, Update, Write
 from keepline.records import accounts, history, outbox, witness
 from keepline.records.accounts import Account
+from keepline.usecases import pool
 from keepline.usecases.session_store import delete_session
 
 _BATCH_MAX = 400
@@ -50,5 +51,6 @@ async def _clear_session(store: DocumentStore, account: Account) -> None:
         removals: list[Write] = [Delete(message.path) for message in messages]
         await store.commit(removals)
     questions = [witness.remove_questions(account.id, slot) for slot in accounts.SLOTS]
+    place = await pool.give_back(store, account.id)
     # At the version that was read: two may clear at once, and the slower must not clear a session made anew in between.
-    await store.commit([*questions, *accounts.remove_account(account.id, account.version)])
+    await store.commit([*questions, *place, *accounts.remove_account(account.id, account.version)])

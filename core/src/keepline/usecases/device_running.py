@@ -26,11 +26,12 @@ from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
-from keepline.records.accounts import Account, Device
+from keepline.records.accounts import FIRST_SLOT, Account, Device, Pairing
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.usecases.device_opening import DeviceOpening
+from keepline.usecases.offering import NumberCheck, StandbyOffer
 from keepline.usecases.pairing import PairingDesk
 from keepline.usecases.poor_connections import PoorConnections
 from keepline.usecases.proving_life import ProofOfLife
@@ -103,7 +104,9 @@ class DeviceRunner:
         self._reconnector = Reconnector(
             name, clock, random, device_link, pace, self._may_connect, self._attempt_timed_out, self._show_tries
         )
-        self._desk = PairingDesk(store, account.id, device.slot, account.tenant)
+        self._offer = StandbyOffer(store, account.id)
+        self._number = NumberCheck(store, account, device.slot)
+        self._desk = PairingDesk(store, device_link, account.id, device.slot, account.tenant)
         self._recorder = Recorder(store, session, device_link, account)
         self._witness = Witness(store, device_link)
         self._settings = SettingsFollower(keys, device_link, device, self._move)
@@ -140,9 +143,10 @@ class DeviceRunner:
         self._settings.seen(device)
         self._speaker.pace(device.settings.pacing)
 
-    def pairing_requested(self, requested: int) -> None:
-        """How often somebody has asked for a QR code and found none."""
-        if self._desk.wants_round(requested):
+    def pairing_requested(self, pairing: Pairing) -> None:
+        """The device's pairing document as it is now: somebody may ask for a code."""
+        self._desk.look_for_code_request(pairing)
+        if self._desk.wants_round(pairing):
             self._show(STARTING)
             self._reconnector.asked()
 
@@ -176,6 +180,10 @@ class DeviceRunner:
                 tasks.create_task(self._settings.run())
                 tasks.create_task(self._session.run())
                 tasks.create_task(self._desk.keep_shown())
+                tasks.create_task(self._desk.give_codes())
+                if self._device.slot == FIRST_SLOT:
+                    tasks.create_task(self._offer.run())
+                tasks.create_task(self._number.run())
                 tasks.create_task(self._recorder.run())
                 tasks.create_task(self._witness.run())
                 tasks.create_task(self._hear())
@@ -242,6 +250,8 @@ class DeviceRunner:
 
     async def _hear(self) -> None:
         async for event in self._link.events():
+            if not self._number.passes(event):
+                continue
             if not isinstance(event, link.Evidence | link.RateSignal):
                 self._session.poke()
             match event:
@@ -268,6 +278,7 @@ class DeviceRunner:
         self._tell_reconnector(event)
         self._tell_roles(event)
         self._keeper.show(self._status)
+        self._offer.follow(self._status)
 
     def _mute(self) -> None:
         """WhatsApp did not answer a question."""
@@ -378,6 +389,8 @@ class DeviceRunner:
 
     def _follow(self, event: link.StateEvent) -> None:
         """One change of the connection's state."""
+        if isinstance(event, (link.CellLost, link.LinkFailed)):
+            self._desk.withdraw_code()
         self._status = next_status(self._status, event)
         if not isinstance(event, link.CaughtUp):
             self._poor_connections.judged(is_poor=False)

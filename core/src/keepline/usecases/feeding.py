@@ -55,7 +55,7 @@ class Feeds:
             async for documents in watch:
                 for pairing in map(Pairing.read, documents):
                     if runner := self._runners.get((pairing.account, pairing.slot)):
-                        runner.pairing_requested(pairing.requested)
+                        runner.pairing_requested(pairing)
 
     async def _feed_questions(self, group: tuple[str, ...]) -> None:
         async with self._store.watch(witness.questions_to(group)) as watch:

@@ -7,20 +7,23 @@ import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from keepline.domain.errors import NotFound, StateConflict
+from keepline.domain.errors import NotFound, NotReady, StateConflict
+from keepline.domain.pairing import already_linked
 from keepline.domain.session import WAITING_FOR_CONNECTOR, Reason, SessionState, SessionStatus
+from keepline.domain.standby import StandbySetting
 from keepline.domain.views import standby_reason, told_status
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict
 from keepline.records import accounts
-from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Device, Pairing
+from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device, Pairing
 from keepline.usecases.sessions import TRIES_MAX, beats_of, busy, outlook_of, own_account, session_not_found
 
 # WhatsApp replaces a code after about 20 s and takes the first of a round for 60 s: nothing older is worth a scan.
 QR_AGE_S_MAX = 60.0
 QR_GOOD_FOR_S = 20.0
-# A round that was asked for begins within a moment; asking again meanwhile would only disturb it.
-ROUND_ASKED_EVERY_S = 10.0
+_LINKABLE = (SessionState.STARTING, SessionState.PAIRING, SessionState.RECONNECTING)
+# What was asked for begins within a moment; asking again meanwhile would only disturb it.
+ASKED_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,6 @@ class PairingOffer:
     qr: str
     offered_at: datetime
     expires_in_s: float
-
-
-class QrNotReady(StateConflict):
-    """No code is on offer at this moment, but one is coming."""
-
-    def __init__(self, message: str, hint: str, retry_after_s: int) -> None:
-        super().__init__("qr_not_ready", message, hint)
-        self.retry_after_s = retry_after_s
 
 
 class Linking:
@@ -69,53 +64,49 @@ class Linking:
     async def remove_standby(self, tenant: str, session_id: str) -> None:
         """From now on the second device is gone for its owner; its connector logs it out and clears its documents.
 
+        Where there is none yet, its offer is declined. Either way none is offered any more.
+
         Raises NotFound (`session_not_found`, `standby_not_found`).
         """
         for _ in range(TRIES_MAX):
             account = await own_account(self._store, tenant, session_id)
             document = await self._store.get(accounts.device_path(account.id, SECOND_SLOT))
-            if document is None:
+            device = Device.read(document) if document is not None else None
+            if device is None and account.standby is StandbySetting.OFF:
                 raise _no_standby()
-            device = Device.read(document)
-            if not device.wanted:
+            if device is not None and not device.wanted:
                 return
+            removal = [accounts.unwanted_device(device)] if device is not None else []
             with contextlib.suppress(StoreConflict):  # Its connector wrote a state in between.
-                await self._store.commit([accounts.unwanted_device(device)])
+                await self._store.commit([*removal, accounts.decline_standby(account.id)])
                 return
         raise busy()
 
     async def pairing_offer(self, tenant: str, session_id: str, slot: str = FIRST_SLOT) -> PairingOffer:
         """The code to scan now for one of the devices, judged by the state of that device alone.
 
-        Raises QrNotReady, NotFound (`standby_not_found`) and StateConflict (`already_linked`, `qr_not_available`).
+        Raises NotReady (`qr_not_ready`), NotFound (`standby_not_found`) and StateConflict (`already_linked`, `qr_not_available`).
         """
         account = await own_account(self._store, tenant, session_id)
-        documents = await asyncio.gather(
-            self._store.get(accounts.device_path(account.id, slot)),
-            self._store.get(accounts.pairing_path(account.id, slot)),
-        )
-        device = Device.read(documents[0]) if documents[0] is not None else None
-        if device is None or not device.wanted:
-            raise _no_standby() if slot == SECOND_SLOT else session_not_found()
-        pairing = Pairing.read(documents[1]) if documents[1] is not None else None
-        written = device.status
-        if written.state in (SessionState.CONNECTED, SessionState.DEGRADED) or written.code == "logging_in":
-            raise _already_linked()
-        if written.code == "pairing_timed_out":
+        if await accept_offer(self._store, account, slot):
+            raise NotReady("qr_not_ready", "The standby is being made.", "Ask again in a second.", 1)
+        device, pairing = await device_and_pairing(self._store, account, slot)
+        check_linkable(device, "qr_not_available")
+        if device.status.code == "pairing_timed_out":
             await self._ask_for_round(pairing)
-            raise QrNotReady(
-                "The QR codes had run out; a new round of them has been asked for.", "Ask again in 2 seconds.", 2
+            raise NotReady(
+                "qr_not_ready",
+                "The QR codes had run out; a new round of them has been asked for.",
+                "Ask again in 2 seconds.",
+                2,
             )
-        if written.state not in (SessionState.STARTING, SessionState.PAIRING, SessionState.RECONNECTING):
-            reason = device_reason(slot, written)
-            raise StateConflict("qr_not_available", reason.sentence, reason.next_step)
         seen = outlook_of(device, await beats_of(self._store, {device.connector}), self._clock.now())
         if pairing is not None and not seen.silent and (offer := self._offer(pairing)):
             return offer
         if device.linked:
-            raise _already_linked()
-        told = told_status(written, seen).reason
-        raise QrNotReady(f"No QR code is on offer yet: {told.sentence}", "Ask again in a second.", 1)
+            raise already_linked()
+        told = told_status(device.status, seen).reason
+        raise NotReady("qr_not_ready", f"No QR code is on offer yet: {told.sentence}", "Ask again in a second.", 1)
 
     def _offer(self, pairing: Pairing) -> PairingOffer | None:
         if not pairing.qr or pairing.offered_at is None:
@@ -129,7 +120,7 @@ class Linking:
         if pairing is None:
             return  # It is being written; whoever asks again finds it.
         asked_at = pairing.requested_at
-        if asked_at is not None and self._clock.now() - asked_at < timedelta(seconds=ROUND_ASKED_EVERY_S):
+        if asked_at is not None and self._clock.now() - asked_at < timedelta(seconds=ASKED_EVERY_S):
             return
         try:
             await self._store.commit([accounts.request_qr(pairing)])
@@ -137,15 +128,43 @@ class Linking:
             return  # Somebody else asked, or a code has just come.
 
 
+async def accept_offer(store: DocumentStore, account: Account, slot: str) -> bool:
+    """Somebody asks for the standby's code: if it is on offer and not there yet, it is made. Whether it was."""
+    if slot != SECOND_SLOT or not account.has_offer:
+        return False
+    if await store.get(accounts.device_path(account.id, slot)) is not None:
+        return False
+    with contextlib.suppress(
+        StoreConflict
+    ):  # Somebody else asked, or the offer was declined: whoever asks again sees it.
+        await store.commit(accounts.new_standby(account, WAITING_FOR_CONNECTOR))
+    return True
+
+
+async def device_and_pairing(store: DocumentStore, account: Account, slot: str) -> tuple[Device, Pairing | None]:
+    """A device that is wanted, with its pairing document if it has one yet. Raises NotFound."""
+    documents = await asyncio.gather(
+        store.get(accounts.device_path(account.id, slot)), store.get(accounts.pairing_path(account.id, slot))
+    )
+    device = Device.read(documents[0]) if documents[0] is not None else None
+    if device is None or not device.wanted:
+        raise _no_standby() if slot == SECOND_SLOT else session_not_found()
+    return device, Pairing.read(documents[1]) if documents[1] is not None else None
+
+
+def check_linkable(device: Device, not_available: str) -> None:
+    """Raises StateConflict: `already_linked`, or this code where no code can come in the device's state."""
+    written = device.status
+    if written.state in (SessionState.CONNECTED, SessionState.DEGRADED) or written.code == "logging_in":
+        raise already_linked()
+    if written.state not in _LINKABLE and written.code != "pairing_timed_out":
+        reason = device_reason(device.slot, written)
+        raise StateConflict(not_available, reason.sentence, reason.next_step)
+
+
 def device_reason(slot: str, status: SessionStatus) -> Reason:
     """Why a device is in its state, and the step that mends it."""
     return standby_reason(status) if slot == SECOND_SLOT else status.reason
-
-
-def _already_linked() -> StateConflict:
-    return StateConflict(
-        "already_linked", "A phone has linked this device already.", "Nothing to scan: look at the session's status."
-    )
 
 
 def _not_linked_yet() -> StateConflict:

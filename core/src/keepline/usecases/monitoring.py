@@ -16,6 +16,7 @@ from keepline.records import accounts, connectors, monitoring, outbox
 from keepline.records.accounts import Device
 from keepline.records.connectors import ConnectorBeat
 from keepline.records.monitoring import Silence, StateChange
+from keepline.usecases import pool
 from keepline.usecases.deleting import clear_device
 from keepline.usecases.withdrawing import expire
 
@@ -53,6 +54,7 @@ class MinuteRound:
         await self._clear_deleted()
         await self._cancel_stranded()
         await self._expire_overdue()
+        await pool.heal(self._store, self._clock)
 
     async def _watch_connectors(self) -> None:
         documents = await self._store.query(connectors.all_connectors())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from keepline.domain.link_settings import Presence
 from keepline.domain.message import OnDoubt
+from keepline.domain.standby import StandbySetting
 from keepline.ports.documents import DocumentStore, StoreConflict
 from keepline.records import accounts
 from keepline.records.accounts import Device
@@ -30,6 +31,7 @@ class Changes:
     presence: Presence | None = None
     proxy: ProxyChoice | None = None
     pacing: str | None = None
+    standby: StandbySetting | None = None
 
 
 class SessionSettings:
@@ -58,11 +60,12 @@ class SessionSettings:
                 pacing=changes.pacing or before.pacing,
             )
             on_doubt = changes.on_doubt or account.on_doubt
-            if (on_doubt, after) == (account.on_doubt, before):
+            standby = changes.standby or account.standby
+            if (on_doubt, standby, after) == (account.on_doubt, account.standby, before):
                 return
             # Its connector may have written a state in between, or somebody else a setting.
             with contextlib.suppress(StoreConflict):
                 devices = [Device.read(document) for document in documents]
-                await self._store.commit(accounts.changed_settings(account, devices, on_doubt, after))
+                await self._store.commit(accounts.changed_settings(account, devices, on_doubt, standby, after))
                 return
         raise busy()

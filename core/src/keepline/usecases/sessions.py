@@ -5,32 +5,51 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavailable
+from keepline.domain.errors import InvalidInput, LimitReached, NotFound, StateConflict, Unavailable
 from keepline.domain.ids import account_id, new_session_id
 from keepline.domain.link_settings import Presence
 from keepline.domain.message import OnDoubt
 from keepline.domain.pacing import NORMAL
+from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits, refusal
 from keepline.domain.queue_cap import QUEUED_MAX
 from keepline.domain.session import WAITING_FOR_CONNECTOR, Reason, SessionState, SessionStatus
+from keepline.domain.standby import StandbySetting, StandbyView, standby_view
 from keepline.domain.tag import TAG_BYTES
-from keepline.domain.views import UNHELD, Outlook, Proof, Standby, best, held_reason, outlook, standby, told_status
+from keepline.domain.views import UNHELD, Outlook, Proof, best, held_reason, outlook, told_status
 from keepline.ports.clock import Clock
-from keepline.ports.documents import Document, DocumentStore, StoreConflict
+from keepline.ports.documents import Document, DocumentStore, StoreConflict, Write
 from keepline.records import accounts, connectors, outbox
+from keepline.records import pool as pool_records
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device, LinkLife
 from keepline.records.connectors import ConnectorBeat
 from keepline.records.link_settings import StoredSettings
+from keepline.usecases import pool
 from keepline.usecases.proxy_sealing import ProxySealer
 
 # Sessions of a list that are looked up at the same time.
 LOOK_UPS_MAX = 20
 TRIES_MAX = 5
 SESSION_ID_ENTROPY_BYTES = 8
+# All creations of an installation meet in one document. Of those at one moment one succeeds; the others come again, each after
+# a pause of its own, so that a dozen at once are through within a second.
+CREATE_TRIES_MAX = 15
+CREATE_PAUSE_S_MAX = 0.2
 
 Entropy = Callable[[int], bytes]
+
+
+@dataclass(frozen=True)
+class SessionChoices:
+    """What the owner of a session chooses. `on_doubt` holds for messages that do not say it themselves."""
+
+    on_doubt: OnDoubt = OnDoubt.RESEND
+    standby: StandbySetting = StandbySetting.OFFER
+    presence: Presence = Presence.UNAVAILABLE
+    proxy: str | None = field(default=None, repr=False)
+    pacing: str = NORMAL.name
 
 
 @dataclass(frozen=True)
@@ -63,7 +82,7 @@ class SessionView:
     status: SessionStatus
     proof: Proof | None
     devices: tuple[DeviceView, ...]
-    standby: Standby
+    standby: StandbyView
     queued: int
     oldest_queued_s: float | None
     held: Held | None
@@ -72,51 +91,66 @@ class SessionView:
 class Sessions:
     """The sessions of all tenants. `entropy(n)` gives n random bytes."""
 
-    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy, sealer: ProxySealer) -> None:
+    def __init__(
+        self,
+        store: DocumentStore,
+        clock: Clock,
+        entropy: Entropy,
+        sealer: ProxySealer,
+        limits: PoolLimits = DEFAULT_LIMITS,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
         self._sealer = sealer
+        self._limits = limits
 
-    async def create(
-        self,
-        tenant: str,
-        session_id: str | None,
-        on_doubt: OnDoubt = OnDoubt.RESEND,
-        presence: Presence = Presence.UNAVAILABLE,
-        proxy: str | None = None,
-        pacing: str = NORMAL.name,
-    ) -> SessionView:
-        """A new session that waits for a connector. `on_doubt` is the choice for messages that do not make one.
+    async def create(self, tenant: str, session_id: str | None, choices: SessionChoices | None = None) -> SessionView:
+        """A new session that waits for a connector.
 
-        Raises StateConflict (`session_exists`, `session_being_deleted`), and for a `proxy` what `ProxySealer.seal` does.
+        Raises StateConflict (`session_exists`, `session_being_deleted`), LimitReached (`session_limit_reached`,
+        `installation_full`), and for a proxy what `ProxySealer.seal` does.
         """
+        choices = choices or SessionChoices()
         chosen = session_id if session_id is not None else new_session_id(self._entropy(SESSION_ID_ENTROPY_BYTES))
         account = account_id(tenant, chosen)
         tag_key = self._entropy(TAG_BYTES)
+        sealed = await self._sealer.seal(account, choices.proxy) if choices.proxy is not None else None
         writes = accounts.new_account(
             account=account,
             tenant=tenant,
             session_id=chosen,
             tag_key=tag_key,
             status=WAITING_FOR_CONNECTOR,
-            on_doubt=on_doubt,
-            settings=StoredSettings(
-                presence, await self._sealer.seal(account, proxy) if proxy is not None else None, pacing
-            ),
+            on_doubt=choices.on_doubt,
+            standby=choices.standby,
+            settings=StoredSettings(choices.presence, sealed, choices.pacing),
         )
-        for _ in range(TRIES_MAX):
-            with contextlib.suppress(StoreConflict):
-                await self._store.commit(writes)
+        for _ in range(CREATE_TRIES_MAX):
+            refused = await self._try_to_create(account, tenant, writes)
             # Read in either case: a conflict may be with our own commit, whose first answer was lost on its way.
             document = await self._store.get(accounts.account_path(account))
             if document is None:
-                continue  # The one before it was cleared a moment ago.
+                if refused is not None:
+                    raise refused
+                # Others took or gave back a place, or the session before this one was cleared a moment ago.
+                await asyncio.sleep(CREATE_PAUSE_S_MAX * self._entropy(1)[0] / 256)
+                continue
             found = Account.read(document)
             if found.tag_key != tag_key:
                 raise _taken(found)
             return _fresh(found)
         raise busy()
+
+    async def _try_to_create(self, account: str, tenant: str, writes: Sequence[Write]) -> LimitReached | None:
+        """Commit these with a place for the account; the limit that is in the way, if one is."""
+        with contextlib.suppress(StoreConflict):
+            taken = await pool.places(self._store)
+            others = [owner for other, owner in taken.tenants.items() if other != account]
+            if refused := refusal(others, tenant, self._limits):
+                return refused
+            await self._store.commit([*writes, pool_records.take(taken, account, tenant)])
+        return None
 
     async def look(self, tenant: str, session_id: str) -> SessionView:
         """Raises NotFound (`session_not_found`)."""
@@ -227,7 +261,7 @@ def _view(account: Account, parts: _Parts, beats: Mapping[str, ConnectorBeat], n
         status=working or told_status(account.status, overall),
         proof=overall.proof,
         devices=tuple(_device_view(device, told[device.slot], seen[device.slot].proof) for device in parts.devices),
-        standby=standby(told.get(SECOND_SLOT), linked=linked.get(SECOND_SLOT, False)),
+        standby=_standby(account, told.get(SECOND_SLOT), linked=linked.get(SECOND_SLOT, False)),
         queued=parts.queued,
         oldest_queued_s=_waited_s(parts.first, now) if parts.first is not None else None,
         held=_held(parts.devices, beats, now),
@@ -247,6 +281,16 @@ def _held(devices: Sequence[Device], beats: Mapping[str, ConnectorBeat], now: da
     return None
 
 
+def _standby(account: Account, told: SessionStatus | None, *, linked: bool) -> StandbyView:
+    return standby_view(
+        told,
+        linked=linked,
+        setting=account.standby,
+        offered_at=account.standby_offered_at,
+        was_refused=account.standby_refused_at is not None,
+    )
+
+
 def _waited_s(first: Document, now: datetime) -> float | None:
     """How long the first row of a queue has waited; None when it is for later, and so are all others."""
     waited_s: float = (now - first.fields["due_at"]).total_seconds()
@@ -264,7 +308,7 @@ def _device_view(device: Device, told: SessionStatus, proof: Proof | None) -> De
 
 def _fresh(account: Account) -> SessionView:
     device = DeviceView(FIRST_SLOT, account.status, None, None, LinkLife())
-    return SessionView(account, account.status, None, (device,), Standby.NONE, 0, None, None)
+    return SessionView(account, account.status, None, (device,), _standby(account, None, linked=False), 0, None, None)
 
 
 def _taken(account: Account) -> StateConflict:
