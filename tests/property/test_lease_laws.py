@@ -62,7 +62,7 @@ class World:
     now: float = 0.0
 
     def __post_init__(self) -> None:
-        self.holder, self.watch = HeldLease(), LeaseWatch(self.profile.ttl_s)
+        self.holder, self.watch = HeldLease(self.profile), LeaseWatch(self.profile.ttl_s)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._news_until = 0.0
@@ -94,29 +94,22 @@ class World:
         """The holder sends a renewal. It commits some time later and is answered some time after that; or neither."""
         if acquiring or self.holder.holds(self.holder_s()):
             sent_at_s = self.holder_s()
-            ttl_s = self.holder.sending(sent_at_s, self.random.choice([1, 1, 1, 2, 5]) * self.profile.ttl_s)
 
             def commit() -> None:
                 self.version += 1
                 # News comes in order: what is stuck holds up what is behind it.
                 self._news_until = max(self._news_until, self.now + self.delay(self.weather.observer))
                 beat = self.version
-                self.at(self._news_until, lambda: self.see(beat, ttl_s))
+                self.at(self._news_until, lambda: self.watch.seen(beat, self.observer_s()))
                 self.at(self.now + self.delay(self.weather.holder), answered)
 
             def answered() -> None:
-                (self.holder.acquired if acquiring else self.holder.renewed)(sent_at_s, self.holder_s(), ttl_s)
+                (self.holder.acquired if acquiring else self.holder.renewed)(sent_at_s, self.holder_s())
 
             arrives = self.now + self.delay(self.weather.holder)
             start, length = (part * self.profile.ttl_s for part in self.weather.partition)
             self.at(start + length if start < arrives < start + length else arrives, commit)
         self.at(self.now + self.profile.heartbeat_s + self.delay(self.weather.holder) / 10, self.renew)
-
-    def see(self, beat: int, ttl_s: float) -> None:
-        """Each renewal says for how long it is."""
-        if self.watch.ttl_s != ttl_s:
-            self.watch = LeaseWatch(ttl_s)
-        self.watch.seen(beat, self.observer_s())
 
     def look(self) -> None:
         """The observer looks at what it has heard so far. It may be paused for a while before it gets to act on it."""
@@ -150,9 +143,9 @@ def test_what_the_clocks_leave_of_the_margin_is_there_when_others_may_act(
     looks_per_ttl: int,
 ) -> None:
     """The tightest case: the renewal is seen the moment it is sent, and never another."""
-    holder, watch = HeldLease(), LeaseWatch(profile.ttl_s)
+    holder, watch = HeldLease(profile), LeaseWatch(profile.ttl_s)
     start, (rate, offset) = 50.0, holder_clock
-    holder.acquired(start * rate + offset, start * rate + offset, profile.ttl_s)
+    holder.acquired(start * rate + offset, start * rate + offset)
     assert holder.deadline_s is not None
     silent_at = (holder.deadline_s - offset) / rate
     now = start + seen_after_ttl * 0.01 * profile.ttl_s

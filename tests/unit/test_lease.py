@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keepline.domain.lease import EXTREME, NORMAL, PROFILES, HeldLease, LeaseProfile, LeaseWatch, SignsOfLife, Slowness
+from keepline.domain.lease import EXTREME, NORMAL, PROFILES, HeldLease, LeaseProfile, LeaseWatch, SignsOfLife
 
 
 def test_the_profiles_are_those_of_the_design() -> None:
@@ -14,52 +14,49 @@ def test_the_profiles_are_those_of_the_design() -> None:
     }
 
 
-TTL_S = EXTREME.ttl_s
-
-
 def held(sent_at_s: float = 100.0) -> HeldLease:
-    lease = HeldLease()
-    assert lease.acquired(sent_at_s, sent_at_s + 0.2, TTL_S)
+    lease = HeldLease(EXTREME)
+    assert lease.acquired(sent_at_s, sent_at_s + 0.2)
     return lease
 
 
 def test_a_lease_counts_from_before_its_renewal_was_sent() -> None:
     lease = held(100.0)
     assert lease.deadline_s == pytest.approx(102.7)
-    assert lease.renewed(101.0, now_s=102.5, ttl_s=TTL_S)
+    assert lease.renewed(101.0, now_s=102.5)
     assert lease.deadline_s == pytest.approx(103.7)
     assert lease.holds(103.6)
     assert not lease.holds(103.7)
 
 
 def test_a_lease_that_was_never_acquired_is_not_held_and_cannot_be_renewed() -> None:
-    lease = HeldLease()
+    lease = HeldLease(EXTREME)
     assert not lease.holds(0.0)
-    assert not lease.renewed(0.0, 0.1, ttl_s=TTL_S)
+    assert not lease.renewed(0.0, 0.1)
     assert not lease.holds(0.2)
 
 
 def test_a_lease_that_ran_out_stays_so_until_it_is_acquired_anew() -> None:
     lease = held(100.0)
-    assert not lease.renewed(102.6, now_s=103.0, ttl_s=TTL_S)
+    assert not lease.renewed(102.6, now_s=103.0)
     assert not lease.holds(103.0)
     assert not lease.holds(101.0)  # not even for a line of code that read its clock earlier
-    assert lease.acquired(103.1, 103.2, ttl_s=TTL_S)
+    assert lease.acquired(103.1, 103.2)
     assert lease.holds(103.3)
     assert lease.incarnation == 2
 
 
 def test_an_acquisition_that_took_too_long_is_none() -> None:
-    lease = HeldLease()
-    assert not lease.acquired(100.0, now_s=102.7, ttl_s=TTL_S)
+    lease = HeldLease(EXTREME)
+    assert not lease.acquired(100.0, now_s=102.7)
     assert not lease.holds(102.7)
     assert lease.incarnation == 0
 
 
 def test_a_late_answer_to_an_older_renewal_takes_nothing_away() -> None:
     lease = held(100.0)
-    assert lease.renewed(101.5, 101.6, ttl_s=TTL_S)
-    assert lease.renewed(101.0, 101.7, ttl_s=TTL_S)
+    assert lease.renewed(101.5, 101.6)
+    assert lease.renewed(101.0, 101.7)
     assert lease.deadline_s == pytest.approx(104.2)
 
 
@@ -122,7 +119,7 @@ def test_an_observer_that_news_reach_late_is_wrong_and_can_know_it_by_the_counte
     watch = LeaseWatch(EXTREME.ttl_s)
     for second in range(4):
         watch.seen(7, second + 0.0)  # what was read long ago
-        stands += holder.renewed(second + 0.1, second + 0.2, TTL_S)
+        stands += holder.renewed(second + 0.1, second + 0.2)
     assert watch.expired(3.1)
     assert holder.holds(3.1)
     assert watch.beat != stands
@@ -142,32 +139,3 @@ def test_a_lease_is_renewed_only_for_what_shows_that_it_works(profile: LeaseProf
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
 def test_a_sign_of_life_may_be_missed_many_times_before_it_counts(profile: LeaseProfile) -> None:
     assert profile.sign_of_life_max_s >= 10 * profile.sign_of_life_s
-
-
-def test_a_lease_is_for_longer_while_renewals_are_slow_and_for_its_usual_time_again_when_they_are_not() -> None:
-    slowness = Slowness(EXTREME)
-    assert slowness.ttl_s == EXTREME.ttl_s
-    slowness.took(0.7)
-    assert slowness.ttl_s == EXTREME.ttl_s
-    slowness.took(2.0)
-    assert slowness.ttl_s == pytest.approx(8.0)
-    slowness.took(0.1)
-    assert 7.0 < slowness.ttl_s < 8.0
-    for _ in range(10):
-        slowness.took(0.1)
-    assert slowness.ttl_s == EXTREME.ttl_s
-
-
-@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
-def test_no_lease_is_for_longer_than_the_longest(profile: LeaseProfile) -> None:
-    slowness = Slowness(profile)
-    slowness.took(60.0)
-    assert slowness.ttl_s == NORMAL.ttl_s
-
-
-def test_no_renewal_is_so_short_that_it_ends_before_the_one_before_it() -> None:
-    lease = held(100.0)
-    assert lease.sending(101.0, TTL_S) == TTL_S
-    assert lease.renewed(101.0, 101.1, ttl_s=10.0)
-    assert lease.sending(102.0, TTL_S) == pytest.approx((110.0 - 102.0) / 0.9)
-    assert lease.sending(107.9, TTL_S) == TTL_S

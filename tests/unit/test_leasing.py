@@ -116,21 +116,6 @@ def test_a_slow_firestore_does_not_make_the_heartbeat_slower() -> None:
     story(tell)
 
 
-def test_a_lease_outlives_a_firestore_that_becomes_slow() -> None:
-    async def tell(kept: Kept) -> None:
-        await kept.live(5)
-        for tenths in range(5, 25):
-            kept.slow_s = tenths / 10
-            await kept.live(5)
-        assert kept.deadline_s > kept.clock.monotonic_s()
-        assert (await kept.beat()).ttl_s > 2 * EXTREME.ttl_s
-        kept.slow_s = 0.0
-        await kept.live(30)
-        assert (await kept.beat()).ttl_s == EXTREME.ttl_s
-
-    story(tell)
-
-
 def test_what_is_told_of_a_device_does_not_look_newer_than_it_is() -> None:
     async def tell(kept: Kept) -> None:
         kept.keeper.alive({"a": DEVICE})

@@ -19,7 +19,6 @@ does the work (`SignsOfLife`), and lets the lease run out without one: a connect
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 # 10 % of the TTL. 2 % are eaten by the clocks (one 1 % slow, the other 1 % fast); the rest, 0.24 s for `extreme`, is for what
@@ -30,14 +29,6 @@ CLOCK_DRIFT_MAX = 0.01
 # a machine that has other things to do hold it up for seconds, and a lease lost then makes a hundred more. What is later than
 # twice the time after which a dead connector is replaced is not busy: it hangs, and others act after a third TTL.
 SIGN_OF_LIFE_TTLS = 2
-# Each renewal says how long it holds, so one may hold longer than the one before: while Firestore takes its time, the TTL is
-# this many times what the slowest renewal lately took. A renewal must be answered before the one before it runs out, and is sent
-# at the earliest when that one was answered: twice its time, and as much again for one that takes longer than any before.
-SLOW_RENEWALS_PER_TTL = 4
-# Of the slowest renewal so much is remembered with each one that follows: half of it after seven.
-_SLOWNESS_KEPT = 0.9
-# Longer than this nobody need wait for a dead connector because of it: the TTL of `normal`.
-TTL_MAX_S = 15.0
 # An observer that has not looked for this part of a TTL may be the one that slept, and begins anew.
 LOOK_GAP_MAX = 0.5
 
@@ -53,6 +44,11 @@ class LeaseProfile:
     heartbeat_s: float
     ttl_s: float
     keep_alive_s: float
+
+    @property
+    def held_s(self) -> float:
+        """How long the holder acts on a renewal, from before it was sent."""
+        return self.ttl_s * (1 - SAFETY_MARGIN)
 
     @property
     def sign_of_life_max_s(self) -> float:
@@ -73,34 +69,12 @@ NORMAL = LeaseProfile("normal", heartbeat_s=5.0, ttl_s=15.0, keep_alive_s=10.0)
 PROFILES = {profile.name: profile for profile in (EXTREME, NORMAL)}
 
 
-def held_s(ttl_s: float) -> float:
-    """How long the holder acts on a renewal, from before it was sent."""
-    return ttl_s * (1 - SAFETY_MARGIN)
-
-
-class Slowness:
-    """For how long the next renewal is to hold: for the profile's TTL, or longer while renewals are slow."""
-
-    def __init__(self, profile: LeaseProfile) -> None:
-        self._profile = profile
-        self._slowest_s = 0.0
-
-    @property
-    def ttl_s(self) -> float:
-        needed_s = min(self._slowest_s * SLOW_RENEWALS_PER_TTL, TTL_MAX_S)
-        return max(self._profile.ttl_s, needed_s)
-
-    def took(self, seconds: float) -> None:
-        """A renewal was answered, or given up, after so long."""
-        self._slowest_s = max(seconds, self._slowest_s * _SLOWNESS_KEPT)
-
-
 class HeldLease:
     """The holder's own view. Times are seconds of a monotonic clock that goes on while the machine is suspended."""
 
-    def __init__(self) -> None:
+    def __init__(self, profile: LeaseProfile) -> None:
+        self._profile = profile
         self._deadline_s: float | None = None
-        self._newest_sent_at_s = -math.inf
         self.incarnation = 0  # how often it has been acquired; 0: never
 
     @property
@@ -108,35 +82,23 @@ class HeldLease:
         """Until when the holder may act; None when it holds nothing. It may lie in the past."""
         return self._deadline_s
 
-    def acquired(self, sent_at_s: float, now_s: float, ttl_s: float) -> bool:
+    def acquired(self, sent_at_s: float, now_s: float) -> bool:
         """The write that begins a new incarnation was sent at `sent_at_s` and is durable. False: it took too long, again."""
         self._deadline_s = None
-        deadline_s = sent_at_s + held_s(ttl_s)
+        deadline_s = sent_at_s + self._profile.held_s
         if now_s >= deadline_s:
             return False
         self.incarnation += 1
         self._deadline_s = deadline_s
         return True
 
-    def renewed(self, sent_at_s: float, now_s: float, ttl_s: float) -> bool:
+    def renewed(self, sent_at_s: float, now_s: float) -> bool:
         """A renewal that was sent at `sent_at_s` is durable. False: it came too late, and the lease is lost."""
         if not self.holds(now_s):
             return False
         assert self._deadline_s is not None
-        if sent_at_s >= self._newest_sent_at_s:
-            self._deadline_s = max(self._deadline_s, sent_at_s + held_s(ttl_s))
+        self._deadline_s = max(self._deadline_s, sent_at_s + self._profile.held_s)
         return True
-
-    def sending(self, sent_at_s: float, wanted_s: float) -> float:
-        """A renewal is about to be sent. Returns for how long it is to be: never so short that it ends before the one before it.
-
-        An observer goes by the newest that it has seen, and the holder may not believe in more than that. So an answer to one
-        that is not the newest does not count any more either.
-        """
-        self._newest_sent_at_s = sent_at_s
-        if self._deadline_s is None:
-            return wanted_s
-        return max(wanted_s, (self._deadline_s - sent_at_s) / (1 - SAFETY_MARGIN))
 
     def lost(self) -> None:
         """It is given back, or somebody else says that it is over."""

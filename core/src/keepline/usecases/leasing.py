@@ -10,10 +10,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Protocol
 
-from keepline.domain.lease import HeldLease, LeaseProfile, SignsOfLife, Slowness
+from keepline.domain.lease import HeldLease, LeaseProfile, SignsOfLife
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Version
 from keepline.records import connectors
@@ -91,8 +90,7 @@ class LeaseKeeper:
         self._beater = beater
         self._profile = profile
         self._renewed = renewed
-        self._held = HeldLease()
-        self._slowness = Slowness(profile)
+        self._held = HeldLease(profile)
         self._signs = SignsOfLife(profile)
         self._known: tuple[Mapping[str, DeviceBeat], float] = ({}, 0.0)  # of the devices, and since when
         self._version: Version | None = None
@@ -102,7 +100,6 @@ class LeaseKeeper:
         self._sent_at_s = 0.0  # when the newest beat was sent that Firestore took
         self._acquired_at_s: float | None = None
         self._short_lives = 0  # in a row
-        self._is_longer = False  # than the profile says
         self._silenced = False  # Firestore has not taken the last beat
         self.hangs = False  # the connector shows no sign of life, as of the last look
         self.last_beat_s: float | None = None
@@ -119,12 +116,13 @@ class LeaseKeeper:
     async def acquire(self) -> None:
         await self._pause_after_short_life()
         while True:
+            sent_at_s = self._clock.monotonic_s()
             try:
                 if self._may_beat():
                     found = await self._read()
                     self._version = found.version if found is not None else None
-                    sent_at_s, ttl_s = await self._beat_once()
-                    if self._held.acquired(sent_at_s, self._clock.monotonic_s(), ttl_s):
+                    await self._write(stopping=False)
+                    if self._held.acquired(sent_at_s, self._clock.monotonic_s()):
                         break
             except (StoreConflict, StoreUnavailable) as error:
                 self._note_failure(error)
@@ -144,7 +142,7 @@ class LeaseKeeper:
         with suppress(StoreUnavailable, LeaseLost, NameTaken):
             for _ in range(_GIVE_BACK_TRIES_MAX):
                 try:
-                    await self._write(self._profile.ttl_s, stopping=True)
+                    await self._write(stopping=True)
                     break
                 except StoreConflict:
                     await self._look_at_conflict()
@@ -181,15 +179,16 @@ class LeaseKeeper:
                 await asyncio.sleep(_RETRY_S)
 
     async def _renew(self) -> bool:
+        sent_at_s = self._clock.monotonic_s()
         try:
-            sent_at_s, ttl_s = await self._beat_once()
+            await self._write(stopping=False)
         except StoreConflict:
             await self._look_at_conflict()
             return False
         except StoreUnavailable as error:
             self._note_failure(error)
             return False
-        if not self._held.renewed(sent_at_s, self._clock.monotonic_s(), ttl_s):
+        if not self._held.renewed(sent_at_s, self._clock.monotonic_s()):
             raise LeaseLost
         self._sent_at_s = sent_at_s
         self._note_success()
@@ -224,26 +223,12 @@ class LeaseKeeper:
             log.info("%s works again", self._beater.connector)
         return not self.hangs
 
-    async def _beat_once(self) -> tuple[float, float]:
-        """When it was sent, and for how long it is to hold."""
-        sent_at_s = self._clock.monotonic_s()
-        ttl_s = self._held.sending(sent_at_s, self._slowness.ttl_s)
-        try:
-            await self._write(ttl_s, stopping=False)
-        finally:
-            self._slowness.took(self._clock.monotonic_s() - sent_at_s)
-        if (is_longer := ttl_s > self._profile.ttl_s) != self._is_longer:
-            log.warning("the lease of %s is for %.1f s now, by how Firestore answers", self._beater.connector, ttl_s)
-        self._is_longer = is_longer
-        return sent_at_s, ttl_s
-
-    async def _write(self, ttl_s: float, *, stopping: bool) -> None:
+    async def _write(self, *, stopping: bool) -> None:
         self._beat += 1
         known, since_s = self._known
         age_ms = max(0, round((self._clock.monotonic_s() - since_s) * 1000))
         devices = {name: device.aged(age_ms) for name, device in known.items()}
-        beater = replace(self._beater, ttl_s=ttl_s)
-        write = beater.write_beat(self._beat, devices, stopping=stopping, version=self._version)
+        write = self._beater.write_beat(self._beat, devices, stopping=stopping, version=self._version)
         [self._version] = await self._store.commit([write])
 
     async def _read(self) -> ConnectorBeat | None:
