@@ -36,6 +36,8 @@ class Machine:
     """What outlives a process: by slot, the folders on its disk."""
 
     name: str
+    region: str = "here"
+    capacity: int = 10
     folders: dict[str, FakeFolder] = field(default_factory=dict)
 
     def folder(self, slot: str) -> FakeFolder:
@@ -71,18 +73,19 @@ class Process:
     def start_connector(self) -> None:
         """With its heartbeat, its adoptions and its feeds."""
         outside = self.outside
-        connector = Connector(
+        self.connector = Connector(
             self.store,
             outside.clock,
             outside.random,
             self.open_link,
             self.keep_session,
             self.name,
-            "here",
+            self.machine.region,
+            self.machine.capacity,
             EXTREME,
             self._renewed,
         )
-        self._start(connector.run())
+        self._start(self.connector.run())
 
     def start_runners(self, slots: Sequence[str]) -> Runners:
         """Only with what the devices in `slots` need: an hour without traffic costs next to nothing."""

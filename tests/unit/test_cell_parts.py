@@ -167,6 +167,9 @@ def test_settings_are_read() -> None:
     assert settings.data_dir.is_absolute()
     assert settings.upstream_proxy == "http://127.0.0.1:3128"
     assert read_settings(GOOD).upstream_proxy is None
+    assert (read_settings(GOOD).devices_max, read_settings(GOOD).devices_per_cell_max) == (200, 25)
+    few = read_settings({**GOOD, "KEEPLINE_DEVICES_MAX": "40", "KEEPLINE_DEVICES_PER_CELL_MAX": " 10"})
+    assert (few.devices_max, few.devices_per_cell_max) == (40, 10)
     assert read_settings(GOOD).restore_policy is RestorePolicy.REFUSE
     assert read_settings({**GOOD, "KEEPLINE_RESTORE_POLICY": "fallback"}).restore_policy is RestorePolicy.FALLBACK
 
@@ -194,6 +197,11 @@ def test_sessions_are_wrapped_by_cloud_kms_or_by_a_file_that_is_there(tmp_path: 
         ("KEEPLINE_HEALTH_PORT", "70000"),
         ("KEEPLINE_KMS_KEY", "sessions"),
         ("KEEPLINE_RESTORE_POLICY", "hope"),
+        ("KEEPLINE_DEVICES_MAX", "0"),
+        ("KEEPLINE_DEVICES_MAX", "501"),
+        ("KEEPLINE_DEVICES_MAX", "many"),
+        ("KEEPLINE_DEVICES_PER_CELL_MAX", "101"),
+        ("KEEPLINE_DEVICES_PER_CELL_MAX", "-1"),
         ("KEEPLINE_UPSTREAM_PROXY", "socks5://x:1"),
         ("KEEPLINE_UPSTREAM_PROXY", "http://user:secret@host:1"),
     ],

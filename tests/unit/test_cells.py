@@ -38,7 +38,7 @@ def make_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeLink:
 
     def make(behaviour: str) -> tuple[CellPool, CellLink]:
         (tmp_path / "standin_cell.py").write_text(CELL.replace("BEHAVIOUR", behaviour))
-        pool = CellPool("standin_cell", CellProcess("standin_cell"))
+        pool = CellPool("standin_cell", CellProcess("standin_cell"), 25)
         return pool, CellLink(pool, "account_a", tmp_path / "account_a", None)
 
     return make

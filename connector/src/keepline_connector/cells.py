@@ -12,8 +12,6 @@ from typing import Any
 from keepline_connector import frames
 from keepline_connector.cell_process import CellProcess
 
-# One process, one fate: few devices share one. 67 MB for a bare process and 0.6 MB a device set the other bound (facts).
-DEVICES_PER_CELL_MAX = 25
 _STOP_TIMEOUT_S = 3.0
 _EXIT_LOOK_S = 0.02
 
@@ -29,8 +27,9 @@ class CellDied(Exception):
 class Cell:
     """One process. Commands are answered once; events go to the device they name."""
 
-    def __init__(self, name: str, process: CellProcess) -> None:
+    def __init__(self, name: str, process: CellProcess, devices_max: int) -> None:
         self.name = name
+        self._devices_max = devices_max
         self.devices: dict[str, OnEvent] = {}
         self.ended = asyncio.Event()
         self._ids = itertools.count(1)
@@ -43,7 +42,7 @@ class Cell:
         """One process must not take both devices of an account with it (`<account>_<slot>`)."""
         account = device.rpartition("_")[0]
         with_sibling = any(other != device and other.rpartition("_")[0] == account for other in self.devices)
-        return len(self.devices) < DEVICES_PER_CELL_MAX and not with_sibling
+        return len(self.devices) < self._devices_max and not with_sibling
 
     async def start(self) -> None:
         """Listen to the process, and talk to it from now on."""
@@ -118,10 +117,14 @@ class Cell:
 
 
 class CellPool:
-    """Cells as needed. `module` is the Python module that a cell runs; `first` runs it already, and waits for its devices."""
+    """Cells as needed. `module` is the Python module that a cell runs; `first` runs it already, and waits for its devices.
 
-    def __init__(self, module: str, first: CellProcess) -> None:
+    A cell takes up to `devices_per_cell_max` devices.
+    """
+
+    def __init__(self, module: str, first: CellProcess, devices_per_cell_max: int) -> None:
         self._module = module
+        self._devices_per_cell_max = devices_per_cell_max
         self._first: CellProcess | None = first
         self._cells: list[Cell] = []
         self._names = itertools.count(1)
@@ -163,7 +166,7 @@ class CellPool:
             process, self._first = self._first or CellProcess(self._module), None
         except OSError as error:
             raise CellDied(name) from error
-        cell = Cell(name, process)
+        cell = Cell(name, process, self._devices_per_cell_max)
         await cell.start()
         cell.renew(self._deadline_s)
         self._cells.append(cell)

@@ -43,7 +43,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = FirestoreDocuments(settings.project)
     clock = SystemClock()
-    pool = CellPool(cell_module, first_cell)
+    pool = CellPool(cell_module, first_cell, settings.devices_per_cell_max)
     keys = _wrapping_keys(settings)
 
     def open_link(account: str, slot: str) -> CellLink:
@@ -72,6 +72,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
         keep_session,
         settings.connector,
         settings.region,
+        settings.devices_max,
         settings.profile,
         pool.renew,
     )
@@ -81,6 +82,8 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
             "connector": settings.connector,
             "region": settings.region,
             "devices": connector.devices,
+            "devices_max": settings.devices_max,
+            "draining": connector.draining,
             "sessions_opened": connector.sessions_opened,
             "cells": pool.processes,
             "store": {"commits": store.commits, "documents": store.documents},

@@ -17,6 +17,7 @@ from keepline.ports.keys import KeyUnavailable
 from keepline.records import accounts
 from keepline.records.accounts import Account, Device
 from keepline.records.connectors import Beater, DeviceBeat
+from keepline.usecases.adopting import Adopter
 from keepline.usecases.balancing import Balancer
 from keepline.usecases.deleting import clear_device
 from keepline.usecases.device_running import DeviceRunner
@@ -28,12 +29,6 @@ from keepline.usecases.session_openings import Openings
 
 __all__ = ["Connector", "NameTaken"]
 
-# A connector with devices lets emptier ones go first: this much later per device it holds.
-_ADOPT_DELAY_PER_DEVICE_S = 0.05
-_ADOPT_DELAY_MAX_S = 2.0
-# The sibling of a device that we hold ourselves is left to others for this long: one connector must not take both with it, and
-# one that is being redeployed is back sooner.
-_SIBLING_DELAY_S = 20.0
 _STORE_RETRY_S = 1.0
 _ACCOUNTS_READ_AT_ONCE = 16
 
@@ -46,7 +41,8 @@ log = logging.getLogger(__name__)
 class Connector:
     """One connector. `open_link(account, slot)` gives the way to a device's cell, `keep_session(account, slot)` its session.
 
-    `renewed` hears the lease's deadline (seconds of the clock's monotonic time) each time it moves: nothing may leave after it.
+    `capacity` is how many devices it may hold. `renewed` hears the lease's deadline (seconds of the clock's monotonic time) each
+    time it moves: nothing may leave after it.
     """
 
     def __init__(
@@ -58,6 +54,7 @@ class Connector:
         keep_session: KeepSession,
         connector: str,
         region: str,
+        capacity: int,
         profile: LeaseProfile,
         renewed: Callable[[float], None],
     ) -> None:
@@ -68,24 +65,30 @@ class Connector:
         self._keep_session = keep_session
         self.connector = connector
         self.region = region
+        self.capacity = capacity
         self._runners: dict[tuple[str, str], DeviceRunner] = {}  # by account and slot
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._waiting_to_take: set[asyncio.Task[None]] = set()
         self._openings = Openings(clock)
         self._feeds = Feeds(store, self._runners)
         self._reading = asyncio.Semaphore(_ACCOUNTS_READ_AT_ONCE)
-        self._orphans = asyncio.Event()
         self._neighbours = Neighbours(store, clock, connector, self._neighbours_changed)
-        self._balancer = Balancer(store, connector, self._neighbours.places, self._give_away, self._speaks)
+        self._adopter = Adopter(store, clock, self._neighbours, connector, region)
+        self._balancer = Balancer(store, connector, self._neighbours, self._give_away, self._speaks)
+        self._assigned = 0
         self._going: set[tuple[str, str]] = set()  # being given to another connector
         process = random.randbytes(8).hex()
-        beater = Beater(connector, region, process, profile.ttl_s, clock.now())
+        beater = Beater(connector, region, process, profile.ttl_s, capacity, clock.now())
         self._lease = LeaseKeeper(store, clock, beater, profile, self._beats, renewed)
 
     @property
     def devices(self) -> int:
         """How many devices it runs."""
         return len(self._runners)
+
+    @property
+    def draining(self) -> bool:
+        """Whether a person wants it to give its devices away."""
+        return self._neighbours.draining()
 
     @property
     def sessions_opened(self) -> dict[str, int]:
@@ -106,8 +109,7 @@ class Connector:
                     async with asyncio.TaskGroup() as tasks:
                         tasks.create_task(self._lease.keep())
                         tasks.create_task(self._neighbours.run())
-                        tasks.create_task(self._adopt())
-                        tasks.create_task(self._adopt_orphans())
+                        tasks.create_task(self._adopter.run())
                         tasks.create_task(self._hold())
                         tasks.create_task(self._feeds.run())
                         tasks.create_task(self._balancer.run())
@@ -115,9 +117,6 @@ class Connector:
                     log.error(
                         "the lease of %s is lost: its devices fall silent until it is acquired anew", self.connector
                     )
-                finally:
-                    for task in self._waiting_to_take:
-                        task.cancel()
                 await self._fall_silent()
         except asyncio.CancelledError:
             await self._stop_runners(list(self._tasks))
@@ -149,7 +148,7 @@ class Connector:
     def _neighbours_changed(self) -> None:
         for runner in self._runners.values():
             runner.look_again()
-        self._orphans.set()
+        self._adopter.look()
         self._balancer.connectors_changed()
 
     def _speaks(self, account: str, slot: str) -> bool:
@@ -172,51 +171,6 @@ class Connector:
         finally:
             self._going.discard(name)
 
-    async def _adopt(self) -> None:
-        """Take devices that nobody holds."""
-        async with self._store.watch(accounts.devices_of_connector("")) as watch:
-            async for documents in watch:
-                await self._take(documents)
-
-    async def _adopt_orphans(self) -> None:
-        """Take the devices of connectors that have fallen silent."""
-        while True:
-            await self._orphans.wait()
-            self._orphans.clear()
-            for name in self._neighbours.silent():
-                try:
-                    await self._take(await self._store.query(accounts.devices_of_connector(name)))
-                except StoreUnavailable as error:
-                    log.warning("the devices of %s could not be read, trying again: %s", name, error)
-                    self._orphans.set()
-                    await asyncio.sleep(_STORE_RETRY_S)
-
-    async def _take(self, documents: Sequence[Document]) -> None:
-        if not documents or self.devices >= accounts.DEVICES_PER_CONNECTOR_MAX:
-            return
-        await asyncio.sleep(min(_ADOPT_DELAY_PER_DEVICE_S * self.devices, _ADOPT_DELAY_MAX_S))
-        for device in map(Device.read, documents):
-            if any(account == device.account for account, _ in self._runners):
-                task = asyncio.create_task(self._take_later(device))
-                self._waiting_to_take.add(task)
-                task.add_done_callback(self._waiting_to_take.discard)
-            else:
-                await self._try_to_take(device)
-
-    async def _take_later(self, device: Device) -> None:
-        await asyncio.sleep(_SIBLING_DELAY_S)
-        await self._try_to_take(device)
-
-    async def _try_to_take(self, device: Device) -> None:
-        if device.connector and not self._neighbours.is_silent(device.connector):
-            return  # It is back.
-        try:
-            await self._store.commit([accounts.assign(device, self.connector, self.region)])
-        except StoreConflict:
-            return  # Another connector was first.
-        except StoreUnavailable as error:
-            log.warning("a device of %s could not be taken: %s", device.account, error)
-
     async def _hold(self) -> None:
         """Run exactly the devices that are assigned to us."""
         async with self._store.watch(accounts.devices_of_connector(self.connector)) as watch:
@@ -224,7 +178,10 @@ class Connector:
                 await self._follow_assignment(documents)
 
     async def _follow_assignment(self, documents: Sequence[Document]) -> None:
-        devices = {(device.account, device.slot): device for device in map(Device.read, documents)}
+        devices = await self._within_capacity([Device.read(document) for document in documents])
+        if len(devices) < self._assigned:
+            self._adopter.look()  # There is room for what waits.
+        self._assigned = len(devices)
         await self._stop_runners([name for name in self._tasks if name not in devices])
         # Together: at a start of many one after the other would be seconds. And before any is unlinked, which can take its time.
         async with asyncio.TaskGroup() as starting:
@@ -236,6 +193,25 @@ class Connector:
         for device in devices.values():
             if not device.wanted:
                 await self._remove(device)
+
+    async def _within_capacity(self, devices: Sequence[Device]) -> dict[tuple[str, str], Device]:
+        """Our devices by name. What others gave us beyond our capacity goes back, unstarted: the last that came."""
+        ours = sorted(devices, key=lambda device: (device.wanted, device.name not in self._tasks, device.slot))
+        for device in ours[self.capacity :]:
+            log.warning("device %s of %s is one too many for %s", device.slot, device.account, self.connector)
+            await self._release(device)
+        return {device.name: device for device in ours[: self.capacity]}
+
+    async def _release(self, device: Device) -> None:
+        while True:
+            try:
+                with suppress(StoreConflict):  # The listener brings what it is now.
+                    await self._store.commit([accounts.assign(device, "", "")])
+            except StoreUnavailable as error:
+                log.warning("a device of %s could not be released, trying again: %s", device.account, error)
+                await asyncio.sleep(_STORE_RETRY_S)
+            else:
+                return
 
     async def _start(self, device: Device) -> None:
         document = await self._read_account(device.account)
