@@ -54,11 +54,13 @@ class FleetProcess(Process):
         super().__init__(fleet.outside, machine)
         self.fleet = fleet
         self.store = CutDocuments(fleet.documents, fleet.random, self.life)
+        self._links_by_name: dict[tuple[str, str], FakeLink] = {}
 
     def open_link(self, account: str, slot: str) -> FakeLink:
         device = self.fleet.devices[account, slot]
         link = FakeLink(self.fleet.whatsapp[account], device, self._folder(account, slot), self.life)
         self.links.append(link)
+        self._links_by_name[account, slot] = link
         return link
 
     def keep_session(self, account: Account, slot: str) -> SessionKeeper:
@@ -75,6 +77,10 @@ class FleetProcess(Process):
             holder=self.name,
             policy=RestorePolicy.REFUSE,
         )
+
+    def link_of(self, account: str, slot: str) -> FakeLink:
+        """The newest link of a device."""
+        return self._links_by_name[account, slot]
 
     def _folder(self, account: str, slot: str) -> FakeFolder:
         """A device is linked on the machine that has it first."""

@@ -220,3 +220,22 @@ def test_a_lost_region_moves_within_the_capacity_of_the_others_and_comes_back_gr
         await fleet.stop()
 
     run_virtual(story())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_devices_that_change_their_cells_under_load_lose_and_double_nothing(seed: int) -> None:
+    async def story() -> None:
+        fleet = await fleet_of(machines(), pairs=2, singles=2, seed=seed)
+        async with talking(fleet):
+            for _ in range(5):
+                for name, process in fleet.processes.items():
+                    for account, slot in [one.name for one in fleet.all_devices() if one.connector == name]:
+                        await process.connector.step_aside(account, slot)
+                        process.link_of(account, slot).leave_cell()
+                        await asyncio.sleep(fleet.random.uniform(0, 5))
+        assert fleet.connected() == 6
+        # The other device takes over, or this one is back soon: nobody waits for a person or a failed message.
+        assert max(fleet.gaps_s()) < SEND_S + MOVE_S
+        await fleet.stop()
+
+    run_virtual(story())

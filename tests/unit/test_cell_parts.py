@@ -11,6 +11,7 @@ import pytest
 
 from keepline.adapters.key_file import create_key_file
 from keepline.domain import link_events
+from keepline.domain.cell_recycling import RecycleLimits
 from keepline.domain.compaction import RestorePolicy
 from keepline.domain.link_events import LinkEvent
 from keepline_connector import frames
@@ -168,6 +169,7 @@ def test_settings_are_read() -> None:
     assert settings.upstream_proxy == "http://127.0.0.1:3128"
     assert read_settings(GOOD).upstream_proxy is None
     assert (read_settings(GOOD).devices_max, read_settings(GOOD).devices_per_cell_max) == (200, 25)
+    assert read_settings(GOOD).recycle == RecycleLimits(device_mb_max=12, age_max_s=86_400)
     few = read_settings({**GOOD, "KEEPLINE_DEVICES_MAX": "40", "KEEPLINE_DEVICES_PER_CELL_MAX": " 10"})
     assert (few.devices_max, few.devices_per_cell_max) == (40, 10)
     assert read_settings(GOOD).restore_policy is RestorePolicy.REFUSE
@@ -202,6 +204,8 @@ def test_sessions_are_wrapped_by_cloud_kms_or_by_a_file_that_is_there(tmp_path: 
         ("KEEPLINE_DEVICES_MAX", "many"),
         ("KEEPLINE_DEVICES_PER_CELL_MAX", "101"),
         ("KEEPLINE_DEVICES_PER_CELL_MAX", "-1"),
+        ("KEEPLINE_CELL_DEVICE_MB_MAX", "0"),
+        ("KEEPLINE_CELL_AGE_S_MAX", "9"),
         ("KEEPLINE_UPSTREAM_PROXY", "socks5://x:1"),
         ("KEEPLINE_UPSTREAM_PROXY", "http://user:secret@host:1"),
     ],

@@ -7,6 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class CellProcess:
@@ -31,6 +34,14 @@ class CellProcess:
     def exit_code(self) -> int | None:
         """None while it runs; negative for the signal that ended it."""
         return self._process.poll()
+
+    def rss_mb(self) -> float:
+        """Its resident memory in MB (proc(5), statm: the second field, in pages); 0 when it is gone."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        except OSError:
+            return 0.0
+        return pages * _PAGE_BYTES / 1e6
 
     def kill(self) -> None:
         self._process.kill()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from keepline.domain.cell_recycling import RecycleLimits
 from keepline.domain.compaction import RestorePolicy
 from keepline.domain.lease import NORMAL, PROFILES, LeaseProfile
 from keepline.records.accounts import DEVICES_PER_CONNECTOR_MAX
@@ -18,6 +19,11 @@ _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys
 DEVICES_DEFAULT = 200
 DEVICES_PER_CELL_DEFAULT = 25
 _DEVICES_PER_CELL_MAX = 100
+CELL_DEVICE_MB_DEFAULT = 12
+_CELL_DEVICE_MB_MAX = 1_000
+CELL_AGE_S_DEFAULT = 86_400
+_CELL_AGE_S_LEAST = 10
+_CELL_AGE_S_MAX = 30 * 86_400
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -39,6 +45,7 @@ class Settings:
     restore_policy: RestorePolicy  # KEEPLINE_RESTORE_POLICY: what to do about a stored session that is not whole
     devices_max: int  # KEEPLINE_DEVICES_MAX: how many linked devices it may hold
     devices_per_cell_max: int  # KEEPLINE_DEVICES_PER_CELL_MAX: how many of them share a process
+    recycle: RecycleLimits  # KEEPLINE_CELL_DEVICE_MB_MAX and KEEPLINE_CELL_AGE_S_MAX: when a process is replaced
     profile: LeaseProfile  # KEEPLINE_PROFILE: the pace of its lease, `normal` or `extreme`
     upstream_proxy: str | None  # KEEPLINE_UPSTREAM_PROXY: an HTTP proxy to reach WhatsApp through, if any
 
@@ -58,6 +65,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         devices_max=_number(environment, "KEEPLINE_DEVICES_MAX", DEVICES_DEFAULT, 1, DEVICES_PER_CONNECTOR_MAX),
         devices_per_cell_max=_number(
             environment, "KEEPLINE_DEVICES_PER_CELL_MAX", DEVICES_PER_CELL_DEFAULT, 1, _DEVICES_PER_CELL_MAX
+        ),
+        recycle=RecycleLimits(
+            _number(environment, "KEEPLINE_CELL_DEVICE_MB_MAX", CELL_DEVICE_MB_DEFAULT, 1, _CELL_DEVICE_MB_MAX),
+            _number(environment, "KEEPLINE_CELL_AGE_S_MAX", CELL_AGE_S_DEFAULT, _CELL_AGE_S_LEAST, _CELL_AGE_S_MAX),
         ),
         profile=_profile(environment, "KEEPLINE_PROFILE"),
         upstream_proxy=_proxy(environment, "KEEPLINE_UPSTREAM_PROXY"),

@@ -45,6 +45,7 @@ class Cell:
         self._outgoing: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._workers = ThreadPoolExecutor(_WORKERS_MAX, thread_name_prefix="command")
         self._commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "greet": lambda command: {},
             "open": self._open,
             "connect": self._connect,
             "send_text": self._send_text,

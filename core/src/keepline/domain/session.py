@@ -157,6 +157,8 @@ def next_status(status: SessionStatus, event: link.StateEvent) -> SessionStatus:
             if status.code == "logging_in":
                 return status
             return SessionStatus(SessionState.RECONNECTING, "socket_closed")
+        case link.Moved():
+            return status  # Back within a second, or what comes next says otherwise.
 
 
 def shown_status(

@@ -155,6 +155,12 @@ class Connector:
         runner = self._runners.get((account, slot))
         return runner is not None and runner.speaks
 
+    async def step_aside(self, account: str, slot: str) -> None:
+        """A device's connection is about to be made anew, on purpose: it is not to be in the middle of anything."""
+        runner = self._runners.get((account, slot))
+        if runner is not None:
+            await runner.step_aside()
+
     async def _give_away(self, device: Device, to: Place) -> None:
         """Hand a device of ours to another connector. Raises StoreConflict and StoreUnavailable: then it stays."""
         name = (device.account, device.slot)

@@ -161,6 +161,10 @@ class DeviceRunner:
         """Whether this device sends for its account at present."""
         return self._speaker.speaks
 
+    async def step_aside(self) -> None:
+        """The connection is about to be made anew, on purpose: see `Speaker.step_aside`."""
+        await self._speaker.step_aside()
+
     def fence(self) -> None:
         """The connector's lease is lost: when `run` is cancelled, cut the socket and say nothing more, to nobody."""
         self._speaker.fence()
@@ -312,6 +316,8 @@ class DeviceRunner:
                 # it is another program, and we do not fight.
                 self._replaced = True
                 self._failures += 1
+                self._try_again.set()
+            case link.Moved() if self._status.state not in TERMINAL_STATES:
                 self._try_again.set()
             case link.LinkFailed() | link.CellLost() if self._status.state not in TERMINAL_STATES:
                 self._failures += 1

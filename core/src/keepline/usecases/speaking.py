@@ -29,6 +29,8 @@ _LOOK_S = 1.0
 _STORE_RETRY_S = 0.5
 # What is on its way is waited for this long when the connector stops: WhatsApp answers within some hundred milliseconds.
 DRAIN_LIMIT_S = 6.0
+# With the commits that come after it.
+STEP_ASIDE_LIMIT_S = 8.0
 
 # Both devices hear every receipt. The one that does not send keeps them for as long as it may take to find out that the other is
 # gone; but no more of them, because they take room from what else is heard (the journal's window).
@@ -75,6 +77,9 @@ class Speaker:
         self._authority: Authority | None = None  # as it was last seen
         self._logged_in = self._caught_up = self._stalled = False
         self._fenced = False
+        self._stepping_aside = False
+        self._silent = asyncio.Event()  # while there is no sender
+        self._silent.set()
         self._held: deque[tuple[float, ReceiptHeard]] = deque()
         self._changed = asyncio.Event()
 
@@ -187,6 +192,17 @@ class Speaker:
         if authority.slot == self._slot and not authority.yielded and await self._another_could():
             await self._store.commit([authority.given_up().write()])
 
+    async def step_aside(self) -> None:
+        """The connection is about to be made anew, on purpose: let another device send, if one can, and else pause.
+
+        Returns when what was on its way is settled (or has had its time). This device does not send before its next connection.
+        """
+        self._stepping_aside = self._sender is not None
+        self._changed.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STEP_ASIDE_LIMIT_S):
+                await self._silent.wait()
+
     async def run(self) -> None:
         """Until cancelled: send whenever the right is this device's. When cancelled, settle what is in flight and give it up."""
         try:
@@ -254,6 +270,8 @@ class Speaker:
         if self._caught_up:
             sender.caught_up()
         self._sender = sender
+        self._silent.clear()
+        self._stepping_aside = False
         while self._held:
             sender.heard(self._held.popleft()[1])
 
@@ -269,6 +287,10 @@ class Speaker:
                 await asyncio.wait([sending, changed], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
                 self._changed.clear()
+                if self._stepping_aside and not sending.done():
+                    await _cancelled(sending)
+                    await self._pause(sender)
+                    return
                 if not self._is_ready and not sending.done() and await self._another_could():
                     await _cancelled(sending)
                     log.warning("device %s of %s has no link: another one is to send", self._slot, self._account.id)
@@ -278,6 +300,15 @@ class Speaker:
             sending.result()
         finally:
             await _cancelled(sending)
+
+    async def _pause(self, sender: Sender) -> None:
+        await sender.drain(DRAIN_LIMIT_S)
+        if await self._another_could():
+            log.info("device %s of %s lets another one send", self._slot, self._account.id)
+            await self._give_up(sender)
+        else:
+            self._drop()
+            self._logged_in = self._caught_up = False  # It takes the right anew when it is connected again.
 
     async def _give_up(self, sender: Sender) -> None:
         # Before anybody else speaks, nothing of ours can leave any more.
@@ -289,6 +320,7 @@ class Speaker:
 
     def _drop(self) -> None:
         sender, self._sender = self._sender, None
+        self._silent.set()
         if sender is not None:
             sender.stop()
             now_s = self._clock.monotonic_s()
