@@ -16,7 +16,7 @@ from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Document, Query, Update, Watch, Where
 from keepline.records import accounts, connectors, outbox
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device
-from keepline.records.outbox import NewMessage
+from keepline.records.outbox import Authority, NewMessage
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
@@ -160,6 +160,13 @@ class Fleet:
     async def drain(self, name: str, wanted: bool = True) -> None:
         await self.documents.commit([connectors.drain(name, wanted)])
 
+    async def delete(self, account: str) -> None:
+        """What the API does when a session is deleted."""
+        document = await self.documents.get(accounts.account_path(account))
+        assert document is not None
+        devices = [device for device in self.all_devices() if device.account == account]
+        await self.documents.commit(accounts.unwanted(Account.read(document), devices))
+
     async def accept(self, account: str, text: str) -> None:
         message_id = new_message_id(self.random.randbytes(16))
         row = NewMessage(message_id, "demo", account, account, CHAT, text, "")
@@ -175,6 +182,11 @@ class Fleet:
 
     def holder(self, account: str, slot: str = FIRST_SLOT) -> str:
         return next(device.connector for device in self.all_devices() if device.name == (account, slot))
+
+    def sends(self, account: str) -> str:
+        """The slot of the device that sends for an account, or is to."""
+        [authority] = map(Authority.read, self.documents.run_query(outbox.authorities_of((account,))))
+        return authority.slot
 
     def connected(self) -> int:
         """How many devices are logged in."""

@@ -14,7 +14,7 @@ from keepline.domain.placement import BETTER_MOVES_MAX
 from keepline.domain.session import SessionState
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT
 from keepline.testing.virtual_time import run_virtual
-from keepline.usecases.balancing import ROUND_S
+from keepline.usecases.balancing import ROUND_S, SETTLE_S
 from tests.simulation.fleet import Fleet
 from tests.simulation.processes import Machine
 
@@ -89,18 +89,23 @@ def test_a_drained_connector_gives_all_its_devices_away_and_nothing_is_lost_or_d
     run_virtual(story())
 
 
-def test_while_a_connector_is_drained_one_device_of_an_account_is_connected_at_any_time() -> None:
+@pytest.mark.parametrize("both_at", [(WEST, EAST), (WEST, WEST)], ids=["apart", "together"])
+def test_while_a_connector_is_drained_one_device_of_an_account_is_connected_at_any_time(
+    both_at: tuple[str, str],
+) -> None:
     async def story() -> None:
-        # To where the account's other device is already: there is no third.
-        fleet = await fleet_of(machines(), pairs=4, singles=0, seed=1)
+        fleet = Fleet(Random(1), machines())
+        await fleet.add("pair", *both_at)
+        for name in set(both_at):
+            fleet.boot(name)
+        await asyncio.sleep(START_S)
         await fleet.drain(WEST)
-        while fleet.held()[WEST]:
-            for account in fleet.whatsapp:
-                assert any(fleet.devices[account, slot].link for slot in (FIRST_SLOT, SECOND_SLOT))
-            away = sum(device.link is None for device in fleet.devices.values())
-            assert away <= 2  # The one that moves, and one that has handed over and begins a new connection.
-            await asyncio.sleep(0.05)
-        assert fleet.held() == {EAST: 8}
+        if EAST not in both_at:
+            fleet.boot(EAST)
+        while fleet.held()[WEST] or fleet.connected() < 2:
+            assert fleet.connected() > 0
+            await asyncio.sleep(0.01)
+        assert fleet.held() == {EAST: 2}
         await fleet.stop()
 
     run_virtual(story())
@@ -133,7 +138,23 @@ def test_a_drained_connector_keeps_and_runs_what_nobody_has_room_for() -> None:
     run_virtual(story())
 
 
-@pytest.mark.parametrize("seed", range(5))
+def test_a_drained_connector_takes_nothing_even_if_nobody_else_is_there() -> None:
+    async def story() -> None:
+        fleet = Fleet(Random(1), machines(east=0))
+        fleet.boot(WEST)
+        await asyncio.sleep(1)
+        await fleet.drain(WEST)
+        await fleet.add("single", "")
+        await asyncio.sleep(LONG_S)
+        assert fleet.holder("single") == ""
+        await fleet.drain(WEST, wanted=False)
+        await fleet.until(lambda: fleet.connected() == 1, MOVE_S)
+        await fleet.stop()
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize("seed", range(3))
 def test_two_connectors_that_are_drained_into_a_third_at_the_same_time_do_not_overfill_it(seed: int) -> None:
     async def story() -> None:
         fleet = Fleet(Random(seed), machines(north=5))
@@ -159,7 +180,8 @@ def test_a_device_that_was_given_beyond_the_capacity_is_not_started_and_goes_bac
             await fleet.add(account, EAST)  # As if two others had given it one each at the same moment.
         fleet.boot(WEST)
         fleet.boot(EAST)
-        await fleet.until(lambda: fleet.held() == {WEST: 2, EAST: 1})
+        # At once, long before any balancing.
+        await fleet.until(lambda: fleet.held() == {WEST: 2, EAST: 1}, SETTLE_S / 2)
         await fleet.until(lambda: fleet.connected() == 3)
         assert fleet.most_held == {WEST: 2, EAST: 1}
         await fleet.stop()
@@ -183,6 +205,23 @@ def test_new_devices_are_spread_by_capacity_and_what_finds_no_room_waits_and_is_
         fleet.machines[NORTH] = Machine(NORTH, "north", 9)
         fleet.boot(NORTH)
         await fleet.until(lambda: fleet.connected() == 8)
+        await fleet.stop()
+
+    run_virtual(story())
+
+
+def test_what_waits_is_taken_when_another_session_is_deleted() -> None:
+    async def story() -> None:
+        fleet = Fleet(Random(1), machines(west=2, east=0))
+        fleet.boot(WEST)
+        await asyncio.sleep(1)
+        for number in range(3):
+            await fleet.add(f"single{number}", "")
+            await asyncio.sleep(START_S)
+        assert fleet.holder("single2") == ""
+        await fleet.delete("single0")
+        await fleet.until(lambda: fleet.holder("single2") == WEST)
+        assert fleet.most_held[WEST] == 2
         await fleet.stop()
 
     run_virtual(story())
@@ -217,6 +256,19 @@ def test_a_lost_region_moves_within_the_capacity_of_the_others_and_comes_back_gr
             await fleet.until(lambda: fleet.connected() == 10)
             for number in range(4):
                 assert {fleet.holder(f"pair{number}", slot) for slot in (FIRST_SLOT, SECOND_SLOT)} == {WEST, EAST}
+        await fleet.stop()
+
+    run_virtual(story())
+
+
+def test_a_device_that_steps_aside_lets_the_other_one_of_its_account_send() -> None:
+    async def story() -> None:
+        fleet = await fleet_of(machines(), pairs=1, singles=0, seed=1)
+        assert fleet.sends("pair0") == FIRST_SLOT
+        await fleet.processes[WEST].connector.step_aside("pair0", FIRST_SLOT)
+        fleet.processes[WEST].link_of("pair0", FIRST_SLOT).leave_cell()
+        await fleet.until(lambda: fleet.sends("pair0") == SECOND_SLOT, MOVE_S)
+        await fleet.until(lambda: fleet.connected() == 2, MOVE_S)
         await fleet.stop()
 
     run_virtual(story())
