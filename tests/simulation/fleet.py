@@ -33,7 +33,9 @@ _UNSETTLED = Query("outbox", (Where("state", "in", ["queued", "in_doubt"]),), li
 
 
 class CutDocuments(SeveredDocuments):
-    """While it is `away`, listeners hear nothing either."""
+    """While it is `away`, listeners hear nothing either. While it is `deaf`, they alone hear nothing."""
+
+    deaf = False
 
     @asynccontextmanager
     async def watch(self, query: Query) -> AsyncIterator[Watch]:
@@ -42,7 +44,7 @@ class CutDocuments(SeveredDocuments):
 
     async def _while_there(self, watch: Watch) -> AsyncIterator[Sequence[Document]]:
         async for documents in watch:
-            while self.away:  # noqa: ASYNC110 - virtual time, and nobody to tell us
+            while self.away or self.deaf:  # noqa: ASYNC110 - virtual time, and nobody to tell us
                 await asyncio.sleep(LOOK_S)
             yield documents
 

@@ -14,6 +14,7 @@ from keepline.domain.placement import BETTER_MOVES_MAX
 from keepline.domain.session import SessionState
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT
 from keepline.testing.virtual_time import run_virtual
+from keepline.usecases.adopting import OTHERS_TURN_S
 from keepline.usecases.balancing import ROUND_S, SETTLE_S
 from tests.simulation.fleet import Fleet
 from tests.simulation.processes import Machine
@@ -205,6 +206,19 @@ def test_new_devices_are_spread_by_capacity_and_what_finds_no_room_waits_and_is_
         fleet.machines[NORTH] = Machine(NORTH, "north", 9)
         fleet.boot(NORTH)
         await fleet.until(lambda: fleet.connected() == 8)
+        await fleet.stop()
+
+    run_virtual(story())
+
+
+def test_what_the_planned_connector_leaves_another_one_takes_after_a_while() -> None:
+    async def story() -> None:
+        fleet = await fleet_of(machines(), pairs=0, singles=3, seed=1)
+        await fleet.until(lambda: fleet.held() == {WEST: 2, EAST: 1})
+        fleet.processes[EAST].store.deaf = True  # It renews its lease and hears of nothing.
+        await fleet.add("new", "")
+        took_s = await fleet.until(lambda: fleet.holder("new") == WEST)
+        assert OTHERS_TURN_S <= took_s < OTHERS_TURN_S + 1
         await fleet.stop()
 
     run_virtual(story())
