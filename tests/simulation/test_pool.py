@@ -14,6 +14,7 @@ from keepline.domain.placement import BETTER_MOVES_MAX
 from keepline.domain.session import SessionState
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT
 from keepline.testing.virtual_time import run_virtual
+from keepline.usecases import speaking
 from keepline.usecases.adopting import OTHERS_TURN_S
 from keepline.usecases.balancing import ROUND_S, SETTLE_S
 from tests.simulation.fleet import Fleet
@@ -288,20 +289,41 @@ def test_a_device_that_steps_aside_lets_the_other_one_of_its_account_send() -> N
     run_virtual(story())
 
 
+async def change_cells(fleet: Fleet) -> None:
+    """All devices, one after another, five times."""
+    for _ in range(5):
+        for name, process in fleet.processes.items():
+            for account, slot in [one.name for one in fleet.all_devices() if one.connector == name]:
+                await process.connector.step_aside(account, slot)
+                process.link_of(account, slot).leave_cell()
+                await asyncio.sleep(fleet.random.uniform(0, 5))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_devices_that_change_their_cells_under_load_lose_and_double_nothing(seed: int) -> None:
     async def story() -> None:
         fleet = await fleet_of(machines(), pairs=2, singles=2, seed=seed)
         async with talking(fleet):
-            for _ in range(5):
-                for name, process in fleet.processes.items():
-                    for account, slot in [one.name for one in fleet.all_devices() if one.connector == name]:
-                        await process.connector.step_aside(account, slot)
-                        process.link_of(account, slot).leave_cell()
-                        await asyncio.sleep(fleet.random.uniform(0, 5))
+            await change_cells(fleet)
         assert fleet.connected() == 6
         # The other device takes over, or this one is back soon: nobody waits for a person or a failed message.
         assert max(fleet.gaps_s()) < SEND_S + MOVE_S
+        await fleet.stop()
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize("limit_s", [0.01, 0.1, 0.5])
+def test_nor_when_stepping_aside_takes_longer_than_anybody_waits(
+    limit_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speaking, "STEP_ASIDE_LIMIT_S", limit_s)
+
+    async def story() -> None:
+        fleet = await fleet_of(machines(), pairs=2, singles=2, seed=1)
+        async with talking(fleet):
+            await change_cells(fleet)
+            await fleet.until(lambda: fleet.connected() == 6)
         await fleet.stop()
 
     run_virtual(story())

@@ -199,9 +199,11 @@ class Speaker:
         """
         self._stepping_aside = self._sender is not None
         self._changed.set()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(STEP_ASIDE_LIMIT_S):
                 await self._silent.wait()
+        except TimeoutError:
+            self._stepping_aside = False
 
     async def run(self) -> None:
         """Until cancelled: send whenever the right is this device's. When cancelled, settle what is in flight and give it up."""
@@ -302,13 +304,18 @@ class Speaker:
             await _cancelled(sending)
 
     async def _pause(self, sender: Sender) -> None:
+        # Until the next connection; should that come before this is over, it counts.
+        self._logged_in = self._caught_up = False
         await sender.drain(DRAIN_LIMIT_S)
-        if await self._another_could():
-            log.info("device %s of %s lets another one send", self._slot, self._account.id)
+        if not await self._another_could():
+            self._drop()  # It takes the right anew when it is connected again.
+            return
+        log.info("device %s of %s lets another one send", self._slot, self._account.id)
+        try:
             await self._give_up(sender)
-        else:
-            self._drop()
-            self._logged_in = self._caught_up = False  # It takes the right anew when it is connected again.
+        finally:
+            if not self._stepping_aside:
+                self._reconnect()  # Nobody waits any more: what was cut just now was the next connection.
 
     async def _give_up(self, sender: Sender) -> None:
         # Before anybody else speaks, nothing of ours can leave any more.
