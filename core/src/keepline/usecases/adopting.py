@@ -74,13 +74,14 @@ class Adopter:
 
     async def _round(self) -> float | None:
         """Take what is to be taken by now. Returns in how many seconds there may be more."""
+        here = next((place for place in self._neighbours.places() if place.id == self._connector), None)
+        if here is None or here.draining:
+            return None  # When that changes, it is called again.
         devices = [Device.read(document) for document in await self._store.query(accounts.all_devices())]
         homeless = [device for device in devices if self._is_homeless(device)]
         now_s = self._clock.monotonic_s()
         self._homeless_since = {device.name: self._homeless_since.get(device.name, now_s) for device in homeless}
-        places = {place.id: place for place in self._neighbours.places()}
-        here = places.get(self._connector)
-        if not homeless or here is None or here.draining:
+        if not homeless:
             return None
         mine = await self._planned_for_us(devices, homeless)
         room = here.capacity - sum(device.connector == self._connector for device in devices)
