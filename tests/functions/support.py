@@ -215,7 +215,7 @@ class World:
             else {}
         )
         document = self.document(connectors.connector_path(connector))
-        beater = connectors.Beater(connector, "r1", "process", EXTREME.ttl_s, self.clock.now())
+        beater = connectors.Beater(connector, "r1", "process", EXTREME.ttl_s, 200, self.clock.now())
         self.commit(beater.write_beat(n, beats, stopping=stopping, version=document.version if document else None))
 
     def offer_qr(self, account: str, qr: str | None, slot: str = "a") -> None:

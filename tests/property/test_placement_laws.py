@@ -193,3 +193,26 @@ def test_a_difference_that_a_move_would_only_turn_round_is_left(difference: int)
     standing = [Placed(f"account{n}", "a", "c0") for n in range(5 + difference)]
     standing += [Placed(f"other{n}", "a", "c1") for n in range(5)]
     assert plan_moves([Place("c0", "west", 20), Place("c1", "west", 20)], standing) == []
+
+
+@given(worlds)
+def test_nobody_gets_a_second_device_while_somebody_has_none(world: tuple[list[Place], list[Placed]]) -> None:
+    among, standing = world
+    alive = {place.id for place in among if place.alive}
+    moves = [move for move in plan_moves(among, standing) if move.reason == "homeless"]
+    had = {device.account for device in standing if device.holder in alive}
+    seconds = [move.device.account for move in moves if move.device.account in had]
+    placed = {move.device.account for move in moves} | had
+    assert {device.account for device in standing} == placed or not seconds
+
+
+def test_of_an_account_without_any_device_the_one_that_sends_finds_room_first() -> None:
+    start = [Placed(f"account{n}", slot, sends=slot == "b") for n in range(3) for slot in "ab"]
+    moves = plan_moves([Place("west0", "west", 3)], start)
+    assert {(move.device.account, move.device.slot) for move in moves} == {(f"account{n}", "b") for n in range(3)}
+
+
+def test_an_account_whose_other_device_lives_waits_behind_one_that_has_none() -> None:
+    start = [Placed("account0", "a"), Placed("account0", "b", "west0"), Placed("account1", "b")]
+    [move] = plan_moves([Place("west0", "west", 2)], start)
+    assert move.device.account == "account1"

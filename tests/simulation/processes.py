@@ -41,6 +41,8 @@ class Machine:
     """What outlives a process: by slot, the folders on its disk."""
 
     name: str
+    region: str = "here"
+    capacity: int = 10
     folders: dict[str, FakeFolder] = field(default_factory=dict)
 
     def folder(self, slot: str) -> FakeFolder:
@@ -76,20 +78,24 @@ class Process:
     def start_connector(self) -> None:
         """With its heartbeat, its adoptions and its feeds."""
         outside = self.outside
-        beater = Beater(self.name, "here", outside.random.randbytes(8).hex(), EXTREME.ttl_s, outside.clock.now())
-        connector = Connector(
+        region = self.machine.region
+        capacity = self.machine.capacity
+        process = outside.random.randbytes(8).hex()
+        beater = Beater(self.name, region, process, EXTREME.ttl_s, capacity, outside.clock.now())
+        self.connector = Connector(
             self.store,
             outside.clock,
             outside.random,
             self.open_link,
             self.keep_session,
             self.name,
-            "here",
+            region,
+            capacity,
             LeaseKeeper(self.store, outside.clock, beater, EXTREME, self._renewed),
             EXTREME,
             outside.keys,
         )
-        self._start(connector.run())
+        self._start(self.connector.run())
 
     def start_runners(self, slots: Sequence[str]) -> Runners:
         """Only with what the devices in `slots` need: an hour without traffic costs next to nothing."""

@@ -11,6 +11,7 @@ import pytest
 
 from keepline.adapters.key_file import create_key_file
 from keepline.domain import link_events
+from keepline.domain.cell_recycling import RecycleLimits
 from keepline.domain.compaction import RestorePolicy
 from keepline.domain.link_events import LinkEvent
 from keepline.domain.link_settings import Proxy
@@ -231,6 +232,10 @@ def test_settings_are_read() -> None:
     assert "secret" not in repr(read_settings({**GOOD, "KEEPLINE_UPSTREAM_PROXY": "socks5://user:secret@host"}))
     assert not read_settings(GOOD).private_proxies
     assert read_settings({**GOOD, "KEEPLINE_PRIVATE_PROXIES": "allow"}).private_proxies
+    assert (read_settings(GOOD).devices_max, read_settings(GOOD).devices_per_cell_max) == (200, 25)
+    assert read_settings(GOOD).recycle == RecycleLimits(device_mb_max=12, age_max_s=86_400)
+    few = read_settings({**GOOD, "KEEPLINE_DEVICES_MAX": "40", "KEEPLINE_DEVICES_PER_CELL_MAX": " 10"})
+    assert (few.devices_max, few.devices_per_cell_max) == (40, 10)
     assert read_settings(GOOD).restore_policy is RestorePolicy.REFUSE
     assert read_settings({**GOOD, "KEEPLINE_RESTORE_POLICY": "fallback"}).restore_policy is RestorePolicy.FALLBACK
 
@@ -261,6 +266,13 @@ def test_sessions_are_wrapped_by_cloud_kms_or_by_a_file_that_is_there(tmp_path: 
         ("KEEPLINE_PRIVATE_PROXIES", "yes"),
         ("KEEPLINE_UPSTREAM_PROXY", "socks4://x:1"),
         ("KEEPLINE_UPSTREAM_PROXY", "https://user:secret@host:1"),
+        ("KEEPLINE_DEVICES_MAX", "0"),
+        ("KEEPLINE_DEVICES_MAX", "501"),
+        ("KEEPLINE_DEVICES_MAX", "many"),
+        ("KEEPLINE_DEVICES_PER_CELL_MAX", "101"),
+        ("KEEPLINE_DEVICES_PER_CELL_MAX", "-1"),
+        ("KEEPLINE_CELL_DEVICE_MB_MAX", "0"),
+        ("KEEPLINE_CELL_AGE_S_MAX", "9"),
     ],
 )
 def test_a_wrong_setting_is_named_and_not_repeated(name: str, value: str) -> None:

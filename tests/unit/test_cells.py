@@ -10,14 +10,18 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from keepline.domain.cell_recycling import RecycleLimits
+from keepline.domain.link_events import Moved
 from keepline.domain.link_settings import LinkSettings, Presence, Proxy
 from keepline_connector.cell_link import CellLink
 from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellDied, CellPool
+from keepline_connector.recycling import Recycler
 
 LIMIT_S = 20.0
 # A cell: notes each command that wants an answer in a file, and answers as BEHAVIOUR says.
@@ -51,7 +55,7 @@ def make_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeLink:
 
     def make(behaviour: str) -> tuple[CellPool, CellLink]:
         (tmp_path / "standin_cell.py").write_text(CELL.replace("BEHAVIOUR", behaviour))
-        pool = CellPool("standin_cell", CellProcess("standin_cell"))
+        pool = CellPool("standin_cell", CellProcess("standin_cell"), 25, Random(1))
         return pool, CellLink(pool, "account_a", tmp_path / "account_a", OWN_WAY, private_proxies=False)
 
     return make
@@ -81,7 +85,7 @@ async def test_a_cell_that_dies_is_followed_by_another(make_link: MakeLink, tmp_
     async with asyncio.timeout(LIMIT_S):
         await link.open()
     assert told(tmp_path) == ["open", "open", "open", "find_tried"]
-    assert pool.processes == 1
+    assert len(pool.cells) == 1
     await pool.stop()
 
 
@@ -98,9 +102,9 @@ async def test_a_device_given_up_while_it_opens_is_closed_in_its_cell(make_link:
 
 
 async def test_nobody_waits_for_a_cell_that_talks_nonsense(make_link: MakeLink) -> None:
-    pool, _ = make_link("link.sendall(b'nonsense\\n')")
+    pool, link = make_link("link.sendall(b'nonsense\\n')")
     async with asyncio.timeout(LIMIT_S):
-        cell = await pool.place("account_a", lambda event: None)
+        cell = await pool.place("account_a", link)
         with pytest.raises(CellDied):
             await cell.call("account_a", "open")
         await pool.stop()
@@ -121,7 +125,7 @@ async def test_renewing_a_cell_that_is_gone_or_takes_nothing_does_not_wait(make_
     pool, link = make_link("answer |= {'found': {}}")
     async with asyncio.timeout(LIMIT_S):
         await link.open()
-        cell = await pool.place("account_a", lambda event: None)
+        cell = await pool.place("account_a", link)
         os.kill(cell.pid, signal.SIGSTOP)
         for deadline_s in range(10_000):
             pool.renew(float(deadline_s))
@@ -140,10 +144,10 @@ async def test_what_the_cells_say_of_their_egress_is_summed_up(make_link: MakeLi
         "failed_dials": {"unreachable": 3},
         "missing": ["TCP_INFO"],
     }
-    pool, _ = make_link(f"link.sendall((json.dumps({{'egress': {said}}}) + '\\n').encode())")
+    pool, link = make_link(f"link.sendall((json.dumps({{'egress': {said}}}) + '\\n').encode())")
     async with asyncio.timeout(LIMIT_S):
         for account in ("one_a", "one_b"):  # each in a process of its own
-            cell = await pool.place(account, lambda event: None)
+            cell = await pool.place(account, link)
             await cell.call(account, "connect")
     doubled = {name: 2 * value for name, value in said.items() if isinstance(value, int)}
     assert pool.egress.as_json() == {**doubled, "failed_dials": {"unreachable": 6}, "missing": ("TCP_INFO",)}
@@ -167,4 +171,94 @@ async def test_a_cell_is_told_the_way_and_the_presence_with_each_connection(
         assert command("present")["presence"] == "available"
         await link.connect()
     assert command("connect") == {"upstream": proxy.url, "public_only": True, "presence": "available"}
+    await pool.stop()
+
+
+# Says that it has caught up whenever it is told to connect.
+CATCHES_UP = """
+    if command["do"] == "connect":
+        told_event = {"device": command["device"], "event": {"type": "CaughtUp"}}
+        link.sendall(json.dumps(told_event).encode() + b"\\n")
+"""
+AT_ONCE = RecycleLimits(device_mb_max=1, age_max_s=0)
+
+
+async def run_device(link: CellLink) -> None:
+    """What a device's runner does."""
+    await link.open()
+    await link.connect()
+    async for event in link.events():
+        if isinstance(event, Moved):
+            await link.connect()
+
+
+async def test_a_new_cell_is_ready_before_a_device_leaves_the_old_one(make_link: MakeLink, tmp_path: Path) -> None:
+    pool, link = make_link(CATCHES_UP)
+    stepped_aside: list[str] = []
+
+    async def step_aside(device: str) -> None:
+        assert told(tmp_path)[-1] == "greet"
+        stepped_aside.append(device)
+
+    running = asyncio.create_task(run_device(link))
+    await until_told(tmp_path, "connect")
+    [old] = pool.cells
+    recycler = Recycler(pool, AT_ONCE, step_aside)
+    async with asyncio.timeout(LIMIT_S):
+        await recycler.look()
+    assert told(tmp_path) == ["open", "find_tried", "connect", "greet", "close", "open", "connect"]
+    assert stepped_aside == ["account_a"]
+    assert old.ended.is_set()
+    assert [cell["devices"] for cell in recycler.report()] == [1]
+    assert recycler.recycled == 1
+    running.cancel()
+    await pool.stop()
+
+
+async def test_a_device_stays_where_it_is_while_no_new_cell_can_be_started(make_link: MakeLink, tmp_path: Path) -> None:
+    pool, link = make_link(CATCHES_UP + "\n    if command['do'] == 'greet': sys.exit(1)")
+
+    async def step_aside(device: str) -> None:
+        raise AssertionError("nobody need step aside")
+
+    running = asyncio.create_task(run_device(link))
+    await until_told(tmp_path, "connect")
+    async with asyncio.timeout(LIMIT_S):
+        recycler = Recycler(pool, AT_ONCE, step_aside)
+        await recycler.look()
+    assert told(tmp_path) == ["open", "find_tried", "connect", "greet"]
+    assert recycler.recycled == 0
+    assert len(pool.cells) == 1
+    running.cancel()
+    await pool.stop()
+
+
+async def test_what_a_device_says_last_in_the_cell_that_it_leaves_is_no_trouble(
+    make_link: MakeLink, tmp_path: Path
+) -> None:
+    last_words = CATCHES_UP.replace('"connect"', '"close"').replace("CaughtUp", "Disconnected")
+    pool, link = make_link(last_words)
+    await link.open()
+    async with asyncio.timeout(LIMIT_S):
+        await link.leave(await pool.add_loaded())
+        assert await anext(link.events()) == Moved()
+        await link.open()
+    assert told(tmp_path) == ["open", "find_tried", "greet", "close", "open", "find_tried"]
+    await pool.stop()
+
+
+async def test_a_cell_that_retires_takes_no_more_devices(make_link: MakeLink, tmp_path: Path) -> None:
+    pool, link = make_link("pass")
+    first = await pool.place("account_a", link)
+    assert await pool.place("account2_a", link) is first
+    first.retiring = True
+    assert await pool.place("account3_a", link) is not first
+    await pool.stop()
+
+
+async def test_a_cell_takes_no_more_devices_than_it_may(make_link: MakeLink) -> None:
+    pool, link = make_link("pass")
+    placed = [await pool.place(f"account{number}_a", link) for number in range(26)]
+    assert len(set(placed)) == 2
+    assert max(map(placed.count, placed)) == 25
     await pool.stop()

@@ -215,7 +215,7 @@ def written() -> Iterator[tuple[str, Fields]]:
         outbox.Authority("t_s", 1, "c", "a", 1, {"1": ("m",)}, {"1": NOW}, pacing=PacingMemory((NOW,))).write().fields,
     )
     devices = {"d": connectors.DeviceBeat("tcp", 1, 1, NOW)}
-    beater = connectors.Beater("c", "r", "p", 3.0, NOW)
+    beater = connectors.Beater("c", "r", "p", 3.0, 200, NOW)
     yield "connectors", beater.write_beat(1, devices, stopping=False, version=None).fields
     yield "witness", witness.ask("t_s", "b", "1-1", {"m": b"tag"}).fields
     question = witness.Question("t_s", "b", "1-1", {}, None, {}, NOW)

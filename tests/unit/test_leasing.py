@@ -26,7 +26,7 @@ class Kept:
         self.clock = LoopClock()
         self.documents = MemoryDocuments(self.clock)
         self.deadline_s = 0.0
-        beater = Beater("connector-1", "here", "process-1", EXTREME.ttl_s, self.clock.now())
+        beater = Beater("connector-1", "here", "process-1", EXTREME.ttl_s, 200, self.clock.now())
         self.slow_s = 0.0
         commit = self.documents.commit
 
@@ -134,7 +134,7 @@ def test_a_lease_is_given_back_also_when_a_beat_of_its_own_came_between() -> Non
         # An earlier renewal that nobody waited for any more is applied late.
         found: Document | None = await kept.documents.get(connectors.connector_path("connector-1"))
         assert found is not None
-        beater = Beater("connector-1", "here", "process-1", EXTREME.ttl_s, kept.clock.now())
+        beater = Beater("connector-1", "here", "process-1", EXTREME.ttl_s, 200, kept.clock.now())
         await kept.documents.commit([beater.write_beat(99, {}, stopping=False, version=found.version)])
         await kept.keeper.give_back()
         assert (await kept.beat()).stopping
@@ -146,7 +146,7 @@ def test_a_lease_that_another_process_has_is_not_given_back_for_it() -> None:
     async def tell(kept: Kept) -> None:
         found = await kept.documents.get(connectors.connector_path("connector-1"))
         assert found is not None
-        other = Beater("connector-1", "here", "process-2", EXTREME.ttl_s, kept.clock.now())
+        other = Beater("connector-1", "here", "process-2", EXTREME.ttl_s, 200, kept.clock.now())
         await kept.documents.commit([other.write_beat(1, {}, stopping=False, version=found.version)])
         await kept.keeper.give_back()
         assert not (await kept.beat()).stopping

@@ -1,5 +1,15 @@
-"""`python -m keepline_connector`: a connector, set up by KEEPLINE_* environment variables (see settings.py)."""
+"""`python -m keepline_connector`: a connector, set up by KEEPLINE_* environment variables (see settings.py).
 
-from keepline_connector.app import main
+With a command it tells another connector something (see draining.py).
+"""
 
-main()
+import sys
+
+if len(sys.argv) > 1:
+    from keepline_connector import draining
+
+    draining.main(sys.argv[1:])
+else:
+    from keepline_connector import app
+
+    app.main()

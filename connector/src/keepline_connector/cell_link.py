@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from base64 import b64decode, b64encode
@@ -10,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from keepline.domain.link_events import CellLost, LinkEvent, SendOutcome, Tried
+from keepline.domain.link_events import CaughtUp, CellLost, LinkEvent, Moved, SendOutcome, Tried
 from keepline.domain.link_settings import LinkSettings, Proxy
 from keepline.domain.pairing import UNREACHABLE, CodeAnswer
 from keepline_connector import frames
@@ -22,6 +23,8 @@ _RETRY_MAX_S = 5.0
 _LOG_OUT_TRIES_MAX = 5
 # WhatsApp answers within a second on a link that works; the library itself would wait for 75.
 _PROBE_LIMIT_S = 5.0
+# A device that changes its cell is back within a second.
+_ARRIVAL_LIMIT_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +50,9 @@ class CellLink:
         self._private_proxies = private_proxies
         self._settings = LinkSettings()
         self._cell: Cell | None = None
+        self._rather: Cell | None = None
         self._is_open = False
+        self._caught_up = asyncio.Event()  # since it came to its present cell
         self._let_go_of = False
         self._watching: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
@@ -123,7 +128,7 @@ class CellLink:
                 log.info("an acknowledgement for %s was lost with its cell", self._device)
 
     async def cut(self) -> None:
-        if self._cell is not None:
+        if self._cell is not None and self._is_open:
             try:
                 await self._cell.call(self._device, "cut")
             except CellDied:
@@ -142,6 +147,38 @@ class CellLink:
             except CellDied:
                 log.info("the cell of %s was gone before its device was closed", self._device)
         await self._let_go()
+
+    def heard(self, event: dict[str, Any]) -> None:
+        told = frames.event_from_json(event)
+        if isinstance(told, CaughtUp):
+            self._caught_up.set()
+        self._events.put_nowait(told)
+
+    async def leave(self, to: Cell) -> None:
+        """Close the device in its present cell, and say so: whoever runs it connects it, and then it is in `to`.
+
+        What it heard and nobody has acknowledged is told again there. Returns when it has caught up, if it had before; at the
+        latest after `_ARRIVAL_LIMIT_S`.
+        """
+        async with self._opening:
+            cell, self._rather = self._cell, to
+            if cell is None or cell is to or cell.ended.is_set():
+                return
+            # From now on nothing that it says counts, and nothing is asked of it: its last words would be taken for troubles.
+            cell.devices.pop(self._device, None)
+            self._is_open = False
+            if self._watching is not None:
+                self._watching.cancel()
+            with contextlib.suppress(CellDied, RuntimeError):
+                await cell.call(self._device, "close")
+            self._cell = None
+            was_there = self._caught_up.is_set()
+            self._caught_up.clear()
+        self._events.put_nowait(Moved())
+        if was_there and not self._let_go_of:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ARRIVAL_LIMIT_S):
+                    await self._caught_up.wait()
 
     async def _call(self, do: str, tries_max: int | None = None, **arguments: Any) -> dict[str, Any]:
         """A command that may be repeated, on the next cell when this one dies under it, until it is carried out.
@@ -168,7 +205,7 @@ class CellLink:
                 raise LetGo(self._device)
             if self._cell is None or self._cell.ended.is_set():
                 # Known before it is asked: a device that is given up in the middle of its opening must be closed there.
-                self._cell, self._is_open = await self._pool.place(self._device, self._on_event), False
+                self._cell, self._is_open = await self._pool.place(self._device, self, self._rather), False
             cell = self._cell
             if not self._is_open:
                 await cell.call(self._device, "open", folder=str(self._folder))
@@ -179,9 +216,6 @@ class CellLink:
     async def _tell_when_lost(self, cell: Cell) -> None:
         await cell.ended.wait()
         self._events.put_nowait(CellLost())
-
-    def _on_event(self, event: dict[str, Any]) -> None:
-        self._events.put_nowait(frames.event_from_json(event))
 
     async def _let_go(self) -> None:
         self._let_go_of = True

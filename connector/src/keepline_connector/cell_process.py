@@ -9,8 +9,11 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 from keepline_connector import lease_wire
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class CellProcess:
@@ -53,6 +56,14 @@ class CellProcess:
         """It has ended, and is told nothing any more."""
         with self._renewing:
             self._lease_socket.close()
+
+    def rss_mb(self) -> float:
+        """Its resident memory in MB (proc(5), statm: the second field, in pages); 0 when it is gone."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        except OSError:
+            return 0.0
+        return pages * _PAGE_BYTES / 1e6
 
     def kill(self) -> None:
         self._process.kill()

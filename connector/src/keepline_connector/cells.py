@@ -6,19 +6,20 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable
-from typing import Any
+import time
+from random import Random
+from typing import Any, Protocol
 
+from keepline.domain.cell_recycling import CellFacts
 from keepline_connector import frames
 from keepline_connector.cell_process import CellProcess
 from keepline_connector.egress_status import EgressStatus, total
 
-# One process, one fate: few devices share one. 67 MB for a bare process and 0.6 MB a device set the other bound (facts).
-DEVICES_PER_CELL_MAX = 25
 _STOP_TIMEOUT_S = 3.0
 _EXIT_LOOK_S = 0.02
 
-OnEvent = Callable[[dict[str, Any]], None]
+# The library takes a second to load, several on a busy machine.
+_LOAD_LIMIT_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +28,31 @@ class CellDied(Exception):
     """The process ended before it answered, or could not be started."""
 
 
-class Cell:
-    """One process. Commands are answered once; events go to the device they name."""
+class Resident(Protocol):
+    """A device as its cell knows it."""
 
-    def __init__(self, name: str, process: CellProcess) -> None:
+    def heard(self, event: dict[str, Any]) -> None:
+        """What the cell tells of it."""
+        ...
+
+    async def leave(self, to: Cell) -> None:
+        """Let go of the present cell, and go on in `to`, if that has room. Returns when the device is connected again."""
+        ...
+
+
+class Cell:
+    """One process. Commands are answered once; events go to the device they name.
+
+    One that is `retiring` takes no more devices. `jitter` is in [0, 1), for what is not to happen to all cells at once.
+    """
+
+    def __init__(self, name: str, process: CellProcess, devices_max: int, jitter: float) -> None:
         self.name = name
-        self.devices: dict[str, OnEvent] = {}
+        self.retiring = False
+        self._jitter = jitter
+        self._started_at_s = time.monotonic()
+        self._devices_max = devices_max
+        self.devices: dict[str, Resident] = {}
         self.ended = asyncio.Event()
         self.egress = EgressStatus()  # as it was told last
         self._ids = itertools.count(1)
@@ -49,13 +69,25 @@ class Cell:
         """One process must not take both devices of an account with it (`<account>_<slot>`)."""
         account = device.rpartition("_")[0]
         with_sibling = any(other != device and other.rpartition("_")[0] == account for other in self.devices)
-        return len(self.devices) < DEVICES_PER_CELL_MAX and not with_sibling
+        return not self.retiring and len(self.devices) < self._devices_max and not with_sibling
+
+    def facts(self) -> CellFacts:
+        age_s = time.monotonic() - self._started_at_s
+        return CellFacts(self.name, age_s, self._jitter, self._process.rss_mb(), len(self.devices))
 
     async def start(self) -> None:
         """Listen to the process, and talk to it from now on."""
         reader, self._writer = await asyncio.open_connection(sock=self._process.socket, limit=frames.FRAME_BYTES_MAX)
         self._reading = asyncio.create_task(self._read(reader), name=f"cell {self.name}")
         log.info("cell %s is process %d", self.name, self.pid)
+
+    async def loaded(self) -> None:
+        """Wait until the process has loaded the library. Raises CellDied."""
+        try:
+            async with asyncio.timeout(_LOAD_LIMIT_S):
+                await self.call("", "greet")
+        except TimeoutError:
+            raise CellDied(self.name) from None
 
     async def call(self, device: str, do: str, **arguments: Any) -> dict[str, Any]:
         """Carry out one command. Raises CellDied, and RuntimeError when the cell could not do it."""
@@ -115,8 +147,8 @@ class Cell:
                 answer.set_result(frame)
         elif "egress" in frame:
             self.egress = EgressStatus.from_json(frame["egress"])
-        elif on_event := self.devices.get(frame["device"]):
-            on_event(frame["event"])
+        elif resident := self.devices.get(frame["device"]):
+            resident.heard(frame["event"])
 
     async def _exit(self) -> int:
         """Its exit code, once it has one. Not asyncio's own way: the process can be older than the event loop."""
@@ -126,10 +158,15 @@ class Cell:
 
 
 class CellPool:
-    """Cells as needed. `module` is the Python module that a cell runs; `first` runs it already, and waits for its devices."""
+    """Cells as needed. `module` is the Python module that a cell runs; `first` runs it already, and waits for its devices.
 
-    def __init__(self, module: str, first: CellProcess) -> None:
+    A cell takes up to `devices_per_cell_max` devices.
+    """
+
+    def __init__(self, module: str, first: CellProcess, devices_per_cell_max: int, random: Random) -> None:
         self._module = module
+        self._random = random
+        self._devices_per_cell_max = devices_per_cell_max
         self._first: CellProcess | None = first
         self._cells: list[Cell] = []
         self._names = itertools.count(1)
@@ -137,23 +174,39 @@ class CellPool:
         self._deadline_s = 0.0
 
     @property
-    def processes(self) -> int:
-        return len(self._cells)
+    def cells(self) -> list[Cell]:
+        """Those that run."""
+        return [cell for cell in self._cells if not cell.ended.is_set()]
 
     @property
     def egress(self) -> EgressStatus:
         """Of the present cells together, a few seconds old."""
         return total(cell.egress for cell in tuple(self._cells) if not cell.ended.is_set())
 
-    async def place(self, device: str, on_event: OnEvent) -> Cell:
-        """The cell that is to hold this device: one with room, else a new one. Raises CellDied when none can be started."""
+    async def place(self, device: str, resident: Resident, rather: Cell | None = None) -> Cell:
+        """The cell that is to hold this device: `rather` or another one with room, else a new one.
+
+        Raises CellDied when none can be started.
+        """
         async with self._starting:
-            self._cells = [cell for cell in self._cells if not cell.ended.is_set()]
-            cell = next((cell for cell in self._cells if cell.has_room_for(device)), None)
+            self._cells = self.cells
+            first = [rather] if rather in self._cells else []
+            cell = next((cell for cell in [*first, *self._cells] if cell and cell.has_room_for(device)), None)
             if cell is None:
                 cell = await self._add()
-            cell.devices[device] = on_event
+            cell.devices[device] = resident
             return cell
+
+    async def add_loaded(self) -> Cell:
+        """One more cell, which takes a device at once. Raises CellDied."""
+        async with self._starting:
+            cell = await self._add()
+        try:
+            await cell.loaded()
+        except CellDied:
+            await cell.stop()
+            raise
+        return cell
 
     async def start(self) -> None:
         """Take the first cell in before there is a device: if it cannot start, that shows at once."""
@@ -176,7 +229,7 @@ class CellPool:
             process, self._first = self._first or CellProcess(self._module), None
         except OSError as error:
             raise CellDied(name) from error
-        cell = Cell(name, process)
+        cell = Cell(name, process, self._devices_per_cell_max, self._random.random())
         await cell.start()
         # In this order: a deadline that moves meanwhile reaches it one way or the other, and the later one counts.
         self._cells.append(cell)

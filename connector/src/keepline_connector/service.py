@@ -25,6 +25,7 @@ from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellPool
 from keepline_connector.health import HealthServer, health_app
 from keepline_connector.lease_thread import LeaseThread
+from keepline_connector.recycling import Recycler
 from keepline_connector.session_file import SqliteSessionFile
 from keepline_connector.settings import Settings
 
@@ -48,7 +49,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = FirestoreDocuments(settings.project)
     clock = SystemClock()
-    pool = CellPool(cell_module, first_cell)
+    pool = CellPool(cell_module, first_cell, settings.devices_per_cell_max, SystemRandom())
     keys = _wrapping_keys(settings)
 
     def open_link(account: str, slot: str) -> CellLink:
@@ -74,7 +75,9 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
 
     def keep_lease(own_store: DocumentStore) -> LeaseKeeper:
         process = secrets.token_hex(8)
-        beater = Beater(settings.connector, settings.region, process, settings.profile.ttl_s, clock.now())
+        beater = Beater(
+            settings.connector, settings.region, process, settings.profile.ttl_s, settings.devices_max, clock.now()
+        )
         return LeaseKeeper(own_store, clock, beater, settings.profile, pool.renew)
 
     lease = LeaseThread(settings.project, keep_lease)
@@ -86,18 +89,28 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
         keep_session,
         settings.connector,
         settings.region,
+        settings.devices_max,
         lease,
         settings.profile,
         keys,
     )
+
+    async def step_aside(device: str) -> None:
+        account, _, slot = device.rpartition("_")
+        await connector.step_aside(account, slot)
+
+    recycler = Recycler(pool, settings.recycle, step_aside)
 
     def snapshot() -> dict[str, Any]:
         return {
             "connector": settings.connector,
             "region": settings.region,
             "devices": connector.devices,
+            "devices_max": settings.devices_max,
+            "draining": connector.draining,
             "sessions_opened": connector.sessions_opened,
-            "cells": pool.processes,
+            "cells": recycler.report(),
+            "cells_recycled": recycler.recycled,
             "egress": pool.egress.as_json(),
             "store": {"commits": store.commits, "documents": store.documents},
             "last_beat_s": connector.last_beat_s,
@@ -109,11 +122,13 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
     await pool.start()
     running = asyncio.create_task(connector.run())
     running.add_done_callback(lambda _: stopping.set())
+    recycling = asyncio.create_task(recycler.run(), name="recycler")
     log.info("connector %s is up, health on port %d", settings.connector, health.port)
     try:
         await stopping.wait()
     finally:
         log.info("connector %s stops", settings.connector)
+        recycling.cancel()
         running.cancel()
         try:
             with suppress(asyncio.CancelledError, TimeoutError):

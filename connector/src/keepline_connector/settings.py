@@ -8,12 +8,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from keepline.domain.cell_recycling import RecycleLimits
 from keepline.domain.compaction import RestorePolicy
 from keepline.domain.errors import InvalidInput
 from keepline.domain.lease import NORMAL, PROFILES, LeaseProfile
 from keepline.domain.link_settings import Proxy
+from keepline.records.accounts import DEVICES_PER_CONNECTOR_MAX
 
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
+# How many devices a connector and a cell take if nothing else is said. One process, one fate: few devices share a cell.
+DEVICES_DEFAULT = 200
+DEVICES_PER_CELL_DEFAULT = 25
+_DEVICES_PER_CELL_MAX = 100
+CELL_DEVICE_MB_DEFAULT = 12
+_CELL_DEVICE_MB_MAX = 1_000
+CELL_AGE_S_DEFAULT = 86_400
+_CELL_AGE_S_LEAST = 10
+_CELL_AGE_S_MAX = 30 * 86_400
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -33,6 +44,9 @@ class Settings:
     kms_key: str | None  # KEEPLINE_KMS_KEY: the Cloud KMS key that wraps the keys of the stored sessions, or …
     key_file: Path | None  # KEEPLINE_KEY_FILE: … the file with the wrapping keys; one of the two is set
     restore_policy: RestorePolicy  # KEEPLINE_RESTORE_POLICY: what to do about a stored session that is not whole
+    devices_max: int  # KEEPLINE_DEVICES_MAX: how many linked devices it may hold
+    devices_per_cell_max: int  # KEEPLINE_DEVICES_PER_CELL_MAX: how many of them share a process
+    recycle: RecycleLimits  # KEEPLINE_CELL_DEVICE_MB_MAX and KEEPLINE_CELL_AGE_S_MAX: when a process is replaced
     profile: LeaseProfile  # KEEPLINE_PROFILE: the pace of its lease, `normal` or `extreme`
     upstream_proxy: Proxy | None  # KEEPLINE_UPSTREAM_PROXY: a proxy to WhatsApp, for sessions without their own
     private_proxies: bool  # KEEPLINE_PRIVATE_PROXIES: whether sessions may name proxies that have private addresses
@@ -42,7 +56,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings. Raises BadSetting for the first one that is wrong."""
     kms_key, key_file = _wrapping_key(environment)
     return Settings(
-        project=_required(environment, "KEEPLINE_PROJECT"),
+        project=read_project(environment),
         connector=_name(environment, "KEEPLINE_CONNECTOR_ID"),
         region=_name(environment, "KEEPLINE_REGION"),
         data_dir=Path(_required(environment, "KEEPLINE_DATA_DIR")).resolve(),
@@ -50,10 +64,23 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         kms_key=kms_key,
         key_file=key_file,
         restore_policy=_policy(environment, "KEEPLINE_RESTORE_POLICY"),
+        devices_max=_number(environment, "KEEPLINE_DEVICES_MAX", DEVICES_DEFAULT, 1, DEVICES_PER_CONNECTOR_MAX),
+        devices_per_cell_max=_number(
+            environment, "KEEPLINE_DEVICES_PER_CELL_MAX", DEVICES_PER_CELL_DEFAULT, 1, _DEVICES_PER_CELL_MAX
+        ),
+        recycle=RecycleLimits(
+            _number(environment, "KEEPLINE_CELL_DEVICE_MB_MAX", CELL_DEVICE_MB_DEFAULT, 1, _CELL_DEVICE_MB_MAX),
+            _number(environment, "KEEPLINE_CELL_AGE_S_MAX", CELL_AGE_S_DEFAULT, _CELL_AGE_S_LEAST, _CELL_AGE_S_MAX),
+        ),
         profile=_profile(environment, "KEEPLINE_PROFILE"),
         upstream_proxy=_proxy(environment, "KEEPLINE_UPSTREAM_PROXY"),
         private_proxies=_allowed(environment, "KEEPLINE_PRIVATE_PROXIES"),
     )
+
+
+def read_project(environment: Mapping[str, str] = os.environ) -> str:
+    """The project alone, for commands that need nothing else. Raises BadSetting."""
+    return _required(environment, "KEEPLINE_PROJECT")
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:
@@ -74,6 +101,13 @@ def _port(environment: Mapping[str, str], name: str) -> int:
     value = environment.get(name, "8081")
     if not value.isdigit() or int(value) > 65535:
         raise BadSetting(f"{name} must be a port number from 0 to 65535.")
+    return int(value)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    value = environment.get(name, "").strip() or str(default)
+    if not (value.isascii() and value.isdigit()) or not least <= int(value) <= most:
+        raise BadSetting(f"{name} must be a whole number from {least} to {most}.")
     return int(value)
 
 

@@ -53,6 +53,7 @@ class Cell:
         self._waiting = ThreadPoolExecutor(_WORKERS_MAX, thread_name_prefix="question")
         self._workers = ThreadPoolExecutor(_WORKERS_MAX, thread_name_prefix="command")
         self._commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "greet": lambda command: {},
             "open": self._open,
             "connect": self._connect,
             "present": self._present,

@@ -167,6 +167,11 @@ class CellLost:
     """The process that held the device died; another is being started."""
 
 
+@dataclass(frozen=True)
+class Moved:
+    """The device was taken out of its process on purpose, and is offline until it is connected in another one, which is ready."""
+
+
 StateEvent = (
     PairingCode
     | PairingEnded
@@ -182,6 +187,7 @@ StateEvent = (
     | Stalled
     | Resumed
     | CellLost
+    | Moved
 )
 HeardEvent = MessageHeard | MessageUnreadable | ReceiptHeard
 LinkEvent = StateEvent | HeardEvent | QualityChanged | Evidence | RateSignal

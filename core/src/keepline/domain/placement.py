@@ -3,8 +3,8 @@
 - What is well placed stays. A device moves when its connector is dead or draining, to keep the devices of one account apart, or
   for balance; the last two a few at a time, and only if it gains something.
 - Apart: on different connectors, and in different regions where there are several with room.
-- Devices of dead connectors first, an account's sending device before its standby: where room is short everybody has one device
-  before anybody has two. A draining connector keeps a device until somebody else has room for it.
+- Devices of dead connectors first. Where room is short everybody has one device before anybody has two, and of an account that
+  has none the one that sends comes first. A draining connector keeps a device until somebody else has room for it.
 
 Every move for the better lowers the same cost: (accounts with devices on one connector, in one region, the sum of
 load² / capacity). What only ever falls cannot flap, and ends.
@@ -33,11 +33,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Placed:
-    """A device and its present holder, None if nobody has it."""
+    """A device and its present holder, None if nobody has it. `sends`: it is the one that sends for its account."""
 
     account: str
     slot: str
     holder: str | None = None
+    sends: bool = False
 
     @property
     def name(self) -> tuple[str, str]:
@@ -99,9 +100,15 @@ class _Board:
 
     def displaced(self) -> list[tuple[Placed, str]]:
         """The devices that must move: of dead connectors or nobody, then of draining ones."""
-        homeless = [(device, "homeless") for device in self._devices if device not in self._at]
+        homeless: list[tuple[int, Placed]] = []
+        for siblings in self._siblings.values():
+            without = sorted(
+                (one for one in siblings if one not in self._at), key=lambda one: (not one.sends, one.slot)
+            )
+            homeless += enumerate(without, start=len(siblings) - len(without))
+        homeless.sort(key=lambda ranked: (ranked[0], ranked[1].name))
         leaving = [(device, "draining") for device, at in self._at.items() if at.id not in self.open]
-        return homeless + leaving
+        return [(device, "homeless") for _, device in homeless] + leaving
 
     def put(self, device: Placed, place: Place) -> None:
         before = self._at.get(device)

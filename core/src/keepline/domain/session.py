@@ -197,6 +197,8 @@ def next_status(status: SessionStatus, event: link.StateEvent) -> SessionStatus:
             if status.code == "logging_in":
                 return status
             return SessionStatus(SessionState.RECONNECTING, cause if cause in REASONS else "socket_closed")
+        case link.Moved():
+            return status  # Back within a second, or what comes next says otherwise.
 
 
 def judged_status(status: SessionStatus, *, is_poor: bool) -> SessionStatus:

@@ -23,8 +23,8 @@ FIRST_SLOT = "a"
 SECOND_SLOT = "b"  # the standby's
 SLOTS = (FIRST_SLOT, SECOND_SLOT)
 DEFAULT_SETTINGS = StoredSettings()
-# A connector takes up to this many devices; the pool's limits proper come with the pool.
-DEVICES_PER_CONNECTOR_MAX = 200
+# The most that a connector's capacity can be set to: one listener brings all that it holds.
+DEVICES_PER_CONNECTOR_MAX = 500
 # Ten claims at a time are settled by another device; what is dropped here would be a message that has to be asked for again.
 SUSPECT_CHATS_MAX = 200
 # More of an installation are not spread, and its sessions have up to two each: a limit of the pool cannot be set above these.
@@ -151,6 +151,11 @@ class Device:
     life: LinkLife
     settings: StoredSettings
     version: Version
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Its account and slot."""
+        return (self.account, self.slot)
 
     @property
     def status(self) -> SessionStatus:

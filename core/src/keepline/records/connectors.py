@@ -46,7 +46,8 @@ class ConnectorBeat:
     `beat`.
 
     `process` names the process that runs under the connector's name, anew at each start. `expired_by`: another connector has
-    found that the lease ran out; whoever held it must acquire it anew.
+    found that the lease ran out; whoever held it must acquire it anew. `capacity`: how many devices it may hold. `drain`: a
+    person wants it to give its devices away. Heartbeats leave that field as it is, also those of the connector's next processes.
     """
 
     connector: str
@@ -57,6 +58,8 @@ class ConnectorBeat:
     process: str
     ttl_s: float
     expired_by: str | None
+    capacity: int
+    drain: bool
     devices: Mapping[str, DeviceBeat]  # by `<account>_<slot>`
     version: Version
 
@@ -77,6 +80,8 @@ class ConnectorBeat:
             process=fields["process"],
             ttl_s=fields["ttl_s"],
             expired_by=fields["expired_by"],
+            capacity=fields.get("capacity", 0),  # An earlier build's does not say: it is given nothing more.
+            drain=fields.get("drain") is True,  # A person may have typed it: only a true boolean counts.
             devices={name: DeviceBeat(**beat) for name, beat in fields["devices"].items()},
             version=document.version,
         )
@@ -90,6 +95,7 @@ class Beater:
     region: str
     process: str
     ttl_s: float
+    capacity: int
     started_at: datetime
 
     def write_beat(
@@ -103,6 +109,7 @@ class Beater:
             "stopping": stopping,
             "process": self.process,
             "ttl_s": self.ttl_s,
+            "capacity": self.capacity,
             "expired_by": None,
             "started_at": self.started_at,
             "devices": {name: vars(device) for name, device in devices.items()},
@@ -114,6 +121,11 @@ class Beater:
 def expire(beat: ConnectorBeat, by: str) -> Update:
     """Say that a lease has run out, unless it was renewed meanwhile: then this write is refused."""
     return Update(connector_path(beat.connector), {"expired_by": by, "expired_at": SERVER_TIME}, beat.version)
+
+
+def drain(connector: str, wanted: bool) -> Update:
+    """Ask a connector to give its devices away, or to take devices again. Refused if there is none of this name."""
+    return Update(connector_path(connector), {"drain": wanted})
 
 
 def all_connectors() -> Query:

@@ -25,6 +25,7 @@ from keepline.domain.link_events import (
     LinkFailed,
     MessageHeard,
     MessageUnreadable,
+    Moved,
     ReceiptHeard,
     Replaced,
     SendOutcome,
@@ -519,6 +520,10 @@ class FakeLink:
         """The cell dies, and another takes its place, which waits for an order."""
         if self._up:
             self.lose_socket(CellLost())
+
+    def leave_cell(self) -> None:
+        """The device is taken out of its cell on purpose; the next one waits for an order."""
+        self.lose_socket(Moved())
 
     def lose_socket(self, event: StateEvent) -> None:
         self._cut()

@@ -20,6 +20,7 @@ from keepline.ports.keys import KeyUnavailable, KeyWrapper
 from keepline.records import accounts
 from keepline.records.accounts import Account, Device
 from keepline.records.connectors import DeviceBeat
+from keepline.usecases.adopting import Adopter
 from keepline.usecases.balancing import Balancer
 from keepline.usecases.deleting import clear_device
 from keepline.usecases.device_running import DeviceRunner
@@ -33,12 +34,6 @@ from keepline.usecases.session_openings import Openings
 
 __all__ = ["Connector", "NameTaken"]
 
-# A connector with devices lets emptier ones go first: this much later per device it holds.
-_ADOPT_DELAY_PER_DEVICE_S = 0.05
-_ADOPT_DELAY_MAX_S = 2.0
-# The sibling of a device that we hold ourselves is left to others for this long: one connector must not take both with it, and
-# one that is being redeployed is back sooner.
-_SIBLING_DELAY_S = 20.0
 _STORE_RETRY_S = 1.0
 _ACCOUNTS_READ_AT_ONCE = 16
 
@@ -51,7 +46,8 @@ log = logging.getLogger(__name__)
 class Connector:
     """One connector. `open_link(account, slot)` gives the way to a device's cell, `keep_session(account, slot)` its session.
 
-    It tells its `lease` that it works, at the pace of the `profile`. `keys` open what is sealed of a session's settings.
+    `capacity` is how many devices it may hold. It tells its `lease` that it works, at the pace of the `profile`. `keys` open
+    what is sealed of a session's settings.
     """
 
     def __init__(
@@ -63,6 +59,7 @@ class Connector:
         keep_session: KeepSession,
         connector: str,
         region: str,
+        capacity: int,
         lease: Lease,
         profile: LeaseProfile,
         keys: KeyWrapper,
@@ -75,17 +72,18 @@ class Connector:
         self._keys = keys
         self.connector = connector
         self.region = region
+        self.capacity = capacity
         self._runners: dict[tuple[str, str], DeviceRunner] = {}  # by account and slot
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._waiting_to_take: set[asyncio.Task[None]] = set()
         self._openings = Openings(clock)
         self._pace = Pace(clock, random)
         self._keep_alive_s = profile.keep_alive_s
         self._feeds = Feeds(store, self._runners)
         self._reading = asyncio.Semaphore(_ACCOUNTS_READ_AT_ONCE)
-        self._orphans = asyncio.Event()
         self._neighbours = Neighbours(store, clock, connector, self._neighbours_changed)
-        self._balancer = Balancer(store, connector, self._neighbours.places, self._give_away, self._speaks)
+        self._adopter = Adopter(store, clock, self._neighbours, connector, region)
+        self._balancer = Balancer(store, connector, self._neighbours, self._give_away, self._speaks)
+        self._assigned = 0
         self._going: set[tuple[str, str]] = set()  # being given to another connector
         self._lease = lease
         self._sign_of_life_s = profile.sign_of_life_s
@@ -96,6 +94,11 @@ class Connector:
     def devices(self) -> int:
         """How many devices it runs."""
         return len(self._runners)
+
+    @property
+    def draining(self) -> bool:
+        """Whether a person wants it to give its devices away."""
+        return self._neighbours.draining()
 
     @property
     def sessions_opened(self) -> dict[str, int]:
@@ -140,21 +143,16 @@ class Connector:
         """One life of the lease after the other."""
         while True:
             await self._lease.acquire()
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    work = [
-                        tasks.create_task(self._neighbours.run()),
-                        tasks.create_task(self._adopt()),
-                        tasks.create_task(self._adopt_orphans()),
-                        tasks.create_task(self._hold()),
-                        tasks.create_task(self._feeds.run()),
-                        tasks.create_task(self._balancer.run()),
-                    ]
-                    await self._until_lost()
-                    for task in work:
-                        task.cancel()
-            finally:
-                for task in self._waiting_to_take:
+            async with asyncio.TaskGroup() as tasks:
+                work = [
+                    tasks.create_task(self._neighbours.run()),
+                    tasks.create_task(self._adopter.run()),
+                    tasks.create_task(self._hold()),
+                    tasks.create_task(self._feeds.run()),
+                    tasks.create_task(self._balancer.run()),
+                ]
+                await self._until_lost()
+                for task in work:
                     task.cancel()
             await self._fall_silent()
 
@@ -176,6 +174,7 @@ class Connector:
         The lease is held until the last one is silent. Nothing new begins meanwhile.
         """
         self._stopping = True
+        self._adopter.stop()
         heirs = asyncio.create_task(self._heirs())
         await asyncio.gather(
             *(self._hand_over_device(name, heirs) for name in list(self._tasks)), return_exceptions=True
@@ -235,12 +234,18 @@ class Connector:
     def _neighbours_changed(self) -> None:
         for runner in self._runners.values():
             runner.look_again()
-        self._orphans.set()
+        self._adopter.look()
         self._balancer.connectors_changed()
 
     def _speaks(self, account: str, slot: str) -> bool:
         runner = self._runners.get((account, slot))
         return runner is not None and runner.speaks
+
+    async def step_aside(self, account: str, slot: str) -> None:
+        """A device's connection is about to be made anew, on purpose: it is not to be in the middle of anything."""
+        runner = self._runners.get((account, slot))
+        if runner is not None:
+            await runner.step_aside()
 
     async def _give_away(self, device: Device, to: Place) -> None:
         """Hand a device of ours to another connector. Raises StoreConflict and StoreUnavailable: then it stays."""
@@ -258,51 +263,6 @@ class Connector:
         finally:
             self._going.discard(name)
 
-    async def _adopt(self) -> None:
-        """Take devices that nobody holds."""
-        async with self._store.watch(accounts.devices_of_connector("")) as watch:
-            async for documents in watch:
-                await self._take(documents)
-
-    async def _adopt_orphans(self) -> None:
-        """Take the devices of connectors that have fallen silent."""
-        while True:
-            await self._orphans.wait()
-            self._orphans.clear()
-            for name in self._neighbours.silent():
-                try:
-                    await self._take(await self._store.query(accounts.devices_of_connector(name)))
-                except StoreUnavailable as error:
-                    log.warning("the devices of %s could not be read, trying again: %s", name, error)
-                    self._orphans.set()
-                    await asyncio.sleep(_STORE_RETRY_S)
-
-    async def _take(self, documents: Sequence[Document]) -> None:
-        if not documents or self.devices >= accounts.DEVICES_PER_CONNECTOR_MAX:
-            return
-        await asyncio.sleep(min(_ADOPT_DELAY_PER_DEVICE_S * self.devices, _ADOPT_DELAY_MAX_S))
-        for device in map(Device.read, documents):
-            if any(account == device.account for account, _ in self._runners):
-                task = asyncio.create_task(self._take_later(device))
-                self._waiting_to_take.add(task)
-                task.add_done_callback(self._waiting_to_take.discard)
-            else:
-                await self._try_to_take(device)
-
-    async def _take_later(self, device: Device) -> None:
-        await asyncio.sleep(_SIBLING_DELAY_S)
-        await self._try_to_take(device)
-
-    async def _try_to_take(self, device: Device) -> None:
-        if self._stopping or (device.connector and not self._neighbours.is_silent(device.connector)):
-            return  # We are going, or it is back.
-        try:
-            await self._store.commit([accounts.assign(device, self.connector, self.region)])
-        except StoreConflict:
-            return  # Another connector was first.
-        except StoreUnavailable as error:
-            log.warning("a device of %s could not be taken: %s", device.account, error)
-
     async def _hold(self) -> None:
         """Run exactly the devices that are assigned to us."""
         async with self._store.watch(accounts.devices_of_connector(self.connector)) as watch:
@@ -310,7 +270,10 @@ class Connector:
                 await self._follow_assignment(documents)
 
     async def _follow_assignment(self, documents: Sequence[Document]) -> None:
-        devices = {(device.account, device.slot): device for device in map(Device.read, documents)}
+        devices = await self._within_capacity([Device.read(document) for document in documents])
+        if len(devices) < self._assigned:
+            self._adopter.look()  # There is room for what waits.
+        self._assigned = len(devices)
         await self._stop_runners([name for name in self._tasks if name not in devices])
         # Together: at a start of many one after the other would be seconds. And before any is unlinked, which can take its time.
         async with asyncio.TaskGroup() as starting:
@@ -324,6 +287,25 @@ class Connector:
         for device in devices.values():
             if not device.wanted:
                 await self._remove(device)
+
+    async def _within_capacity(self, devices: Sequence[Device]) -> dict[tuple[str, str], Device]:
+        """Our devices by name. What others gave us beyond our capacity goes back, unstarted: the last that came."""
+        ours = sorted(devices, key=lambda device: (device.wanted, device.name not in self._tasks, device.slot))
+        for device in ours[self.capacity :]:
+            log.warning("device %s of %s is one too many for %s", device.slot, device.account, self.connector)
+            await self._give_back(device)
+        return {device.name: device for device in ours[: self.capacity]}
+
+    async def _give_back(self, device: Device) -> None:
+        while True:
+            try:
+                with suppress(StoreConflict):  # The listener brings what it is now.
+                    await self._store.commit([accounts.assign(device, "", "")])
+            except StoreUnavailable as error:
+                log.warning("a device of %s could not be released, trying again: %s", device.account, error)
+                await asyncio.sleep(_STORE_RETRY_S)
+            else:
+                return
 
     async def _start(self, device: Device) -> None:
         document = await self._read_account(device.account)

@@ -204,6 +204,10 @@ class DeviceRunner:
         """Whether this device sends for its account at present."""
         return self._speaker.speaks
 
+    async def step_aside(self) -> None:
+        """The connection is about to be made anew, on purpose: see `Speaker.step_aside`."""
+        await self._speaker.step_aside()
+
     def fence(self) -> None:
         """The connector's lease is lost: when `run` is cancelled, cut the socket and say nothing more, to nobody."""
         self._speaker.fence()
@@ -324,6 +328,8 @@ class DeviceRunner:
                 if cause == "login_refused":  # 429 is among what the library does not name.
                     self._proof.rate_signal()
                 tries.lost(cause)
+            case link.Moved() if self._status.state not in TERMINAL_STATES:
+                tries.connect_anew()
             case link.Disconnected() | link.CellLost() | link.LoggedOut() | link.Outdated() | link.Replaced():
                 tries.lost(_CAUSES[type(event)])
 

@@ -10,7 +10,7 @@ from keepline.domain.lease import LeaseWatch
 from keepline.domain.placement import Place
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
-from keepline.records import accounts, connectors
+from keepline.records import connectors
 from keepline.records.connectors import ConnectorBeat
 
 # How much later than its lease runs out a silent connector is noticed, at most.
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Neighbours:
-    """What one connector knows of the others. `changed` is called when one falls silent or comes back."""
+    """What one connector knows of the others. `changed` is called when one falls silent or comes back, or takes more or fewer."""
 
     def __init__(self, store: DocumentStore, clock: Clock, connector: str, changed: Callable[[], None]) -> None:
         self._store = store
@@ -45,10 +45,21 @@ class Neighbours:
     def places(self) -> list[Place]:
         """All connectors that hold their leases, ours as well, as far as they are known."""
         return [
-            Place(beat.connector, beat.region, accounts.DEVICES_PER_CONNECTOR_MAX)
+            Place(beat.connector, beat.region, beat.capacity, draining=beat.drain)
             for beat in self._beats.values()
             if not beat.is_over
         ]
+
+    def draining(self) -> bool:
+        """Whether a person wants our own connector to give its devices away."""
+        beat = self._beats.get(self._connector)
+        return beat is not None and beat.drain
+
+    def has_proof(self, connector: str, account: str, slot: str) -> bool:
+        """Whether the newest heartbeat of a connector has proof of life of this device."""
+        beat = self._beats.get(connector)
+        device = beat.devices.get(f"{account}_{slot}") if beat is not None else None
+        return device is not None and device.evidence_kind is not None
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -59,14 +70,14 @@ class Neighbours:
     async def _listen(self) -> None:
         async with self._store.watch(connectors.all_connectors()) as watch:
             async for documents in watch:
-                silent, names = self.silent(), self._beats.keys()
+                silent, places = self.silent(), self.places()
                 self._beats = {beat.connector: beat for beat in map(ConnectorBeat.read, documents)}
                 now_s = self._clock.monotonic_s()
                 for name, beat in self._beats.items():
                     self._watch(name, beat).seen(beat.beat, now_s)
                 self._watches = {name: self._watches[name] for name in self._beats}
                 first, self._known = not self._known, True
-                if first or silent != self.silent() or names != self._beats.keys():
+                if first or silent != self.silent() or places != self.places():
                     self._changed()
 
     async def _look(self) -> None:

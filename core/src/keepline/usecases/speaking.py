@@ -34,6 +34,8 @@ _POOR_LOOK_S = 15.0
 DRAIN_LIMIT_S = 6.0
 # Where another device waits to send, no longer than this: what has no answer by then that one will find as a copy, or not.
 HAND_OVER_LIMIT_S = 1.0
+# With the commits that come after it.
+STEP_ASIDE_LIMIT_S = 8.0
 
 # Whether a connector, by its name, has fallen silent or said that it stops.
 IsSilent = Callable[[str], bool]
@@ -77,6 +79,9 @@ class Speaker:
         self._logged_in = self._caught_up = self._stalled = False
         self._poor = False
         self._fenced = False
+        self._stepping_aside = False
+        self._silent = asyncio.Event()  # while there is no sender
+        self._silent.set()
         self._held = HeldReceipts(clock, link)
         self._changed = asyncio.Event()
 
@@ -206,6 +211,19 @@ class Speaker:
         if authority.slot == self._slot and not authority.yielded and await self._another_could():
             await self._store.commit([authority.given_up().write()])
 
+    async def step_aside(self) -> None:
+        """The connection is about to be made anew, on purpose: let another device send, if one can, and else pause.
+
+        Returns when what was on its way is settled (or has had its time). This device does not send before its next connection.
+        """
+        self._stepping_aside = self._sender is not None
+        self._changed.set()
+        try:
+            async with asyncio.timeout(STEP_ASIDE_LIMIT_S):
+                await self._silent.wait()
+        except TimeoutError:
+            self._stepping_aside = False
+
     async def run(self) -> None:
         """Until cancelled: send whenever the right is this device's. When cancelled, settle what is in flight and give it up."""
         try:
@@ -264,6 +282,8 @@ class Speaker:
         if self._caught_up:
             sender.caught_up()
         self._sender = sender
+        self._silent.clear()
+        self._stepping_aside = False
         for receipt in self._held.take():
             sender.heard(receipt)
 
@@ -279,6 +299,10 @@ class Speaker:
                 await asyncio.wait([sending, changed], timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
                 self._changed.clear()
+                if self._stepping_aside and not sending.done():
+                    await _cancelled(sending)
+                    await self._let_go(sender)
+                    return
                 if (
                     (self._poor or not self._is_ready)
                     and not sending.done()
@@ -308,6 +332,20 @@ class Speaker:
         if could and (draining.cancelled() or draining.exception() is None):
             await self._give_up(sender)
 
+    async def _let_go(self, sender: Sender) -> None:
+        # Until the next connection; should that come before this is over, it counts.
+        self._logged_in = self._caught_up = False
+        await sender.drain(DRAIN_LIMIT_S)
+        if not await self._another_could():
+            self._drop()  # It takes the right anew when it is connected again.
+            return
+        log.info("device %s of %s lets another one send", self._slot, self._account.id)
+        try:
+            await self._give_up(sender)
+        finally:
+            if not self._stepping_aside:
+                self._reconnect()  # Nobody waits any more: what was cut just now was the next connection.
+
     async def _give_up(self, sender: Sender) -> None:
         # Before anybody else speaks, nothing of ours can leave any more.
         self._on_cut()
@@ -318,6 +356,7 @@ class Speaker:
 
     def _drop(self) -> None:
         sender, self._sender = self._sender, None
+        self._silent.set()
         if sender is not None:
             sender.stop()
             self._held.hold(sender.unwritten_receipts())
