@@ -98,7 +98,7 @@ class Connector:
         return self._lease.last_beat_s
 
     async def run(self) -> None:
-        """Run until cancelled, then hand everything over cleanly. Raises NameTaken (in a group)."""
+        """Run until cancelled, then hand everything over cleanly. Raises NameTaken (alone or in a group)."""
         try:
             while True:
                 await self._lease.acquire()
@@ -166,8 +166,11 @@ class Connector:
             if document is not None and (found := Device.read(document)).connector == self.connector:
                 await self._store.commit([accounts.assign(found, to.id, to.region)])
         except (StoreConflict, StoreUnavailable):
+            # An answer can be lost although the device has been given away: then it is not ours to start.
+            document = await self._read(accounts.device_path(*name))
             self._going.discard(name)
-            await self._start(device)
+            if document is not None and Device.read(document).connector == self.connector:
+                await self._start(device)
             raise
         finally:
             self._going.discard(name)
@@ -238,7 +241,7 @@ class Connector:
                 await self._remove(device)
 
     async def _start(self, device: Device) -> None:
-        document = await self._read_account(device.account)
+        document = await self._read(accounts.account_path(device.account))
         if document is None:
             return
         name = (device.account, device.slot)
@@ -270,7 +273,7 @@ class Connector:
             await self._stop_runners([name])
         while True:
             try:
-                if runner is None and (document := await self._read_account(device.account)) is not None:
+                if runner is None and (document := await self._read(accounts.account_path(device.account))) is not None:
                     await self._runner(Account.read(document), device).unlink()
                 await clear_device(self._store, device.account, device.slot)
             except (StoreUnavailable, StoreConflict, KeyUnavailable) as error:
@@ -290,13 +293,13 @@ class Connector:
         if tasks:
             self._feeds.devices_changed()
 
-    async def _read_account(self, account: str) -> Document | None:
+    async def _read(self, path: str) -> Document | None:
         while True:
             try:
                 async with self._reading:
-                    return await self._store.get(accounts.account_path(account))
+                    return await self._store.get(path)
             except StoreUnavailable as error:
-                log.warning("the account %s could not be read, trying again: %s", account, error)
+                log.warning("%s could not be read, trying again: %s", path, error)
                 await asyncio.sleep(_STORE_RETRY_S)
 
 

@@ -61,12 +61,16 @@ class LeaseKeeper:
         self.last_beat_s: float | None = None  # monotonic; the health page's proof that Firestore answers
 
     async def acquire(self) -> None:
-        """Take the name, however it was left. Whoever ran under it before is put out by its next heartbeat."""
+        """Take the name, however it was left. Whoever ran under it before is put out by its next heartbeat.
+
+        Raises NameTaken when this process had it before and another one has it since: the later one stays.
+        """
         await self._pause_after_short_life()
         while True:
             sent_at_s = self._clock.monotonic_s()
             try:
                 found = await self._read()
+                self._refuse_if_taken(found)
                 self._version = found.version if found is not None else None
                 await self._write(stopping=False)
             except (StoreConflict, StoreUnavailable) as error:
@@ -77,6 +81,10 @@ class LeaseKeeper:
                     self._note_success()
                     return
             await asyncio.sleep(_RETRY_S)
+
+    def _refuse_if_taken(self, found: ConnectorBeat | None) -> None:
+        if self._acquired_at_s is not None and found is not None and found.process != self._beater.process:
+            raise NameTaken(self._beater.connector)
 
     async def _pause_after_short_life(self) -> None:
         if self._acquired_at_s is None:
