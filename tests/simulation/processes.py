@@ -63,6 +63,9 @@ class Process:
         self.outside = outside
         self.machine = machine
         self.name = machine.name
+        self.region = "here"
+        self.profile = EXTREME
+        self.clock = outside.clock
         self.life = Life()
         self.store = SeveredDocuments(outside.documents, outside.random, self.life)
         self.links: list[FakeLink] = []
@@ -73,13 +76,13 @@ class Process:
         outside = self.outside
         connector = Connector(
             self.store,
-            outside.clock,
+            self.clock,
             outside.random,
             self.open_link,
             self.keep_session,
             self.name,
-            "here",
-            EXTREME,
+            self.region,
+            self.profile,
             self._renewed,
         )
         self._start(connector.run())
@@ -96,12 +99,15 @@ class Process:
         return self.links[-1]
 
     def keep_session(self, account: Account, slot: str) -> SessionKeeper:
+        return self._session_keeper(account, slot, self.machine.folder(slot))
+
+    def _session_keeper(self, account: Account, slot: str, folder: FakeFolder) -> SessionKeeper:
         outside = self.outside
         return SessionKeeper(
             self.store,
             outside.clock,
             outside.keys,
-            SeveredFile(MemorySessionFile(self.machine.folder(slot).disk), self.life),
+            SeveredFile(MemorySessionFile(folder.disk), self.life),
             outside.random.randbytes,
             account=account.id,
             tenant=account.tenant,
@@ -139,7 +145,7 @@ class Process:
             link.read_waiting()
 
     def _start(self, running: Coroutine[Any, Any, None]) -> None:
-        self.task = asyncio.create_task(running)
+        self.task = self.life.run(running)
         self.task.add_done_callback(self.ended)
 
     def ended(self, task: asyncio.Task[None]) -> None:
