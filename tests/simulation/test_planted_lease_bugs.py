@@ -20,6 +20,8 @@ from tests.simulation import failover, ring
 from tests.simulation.failover import Fault, Faults
 from tests.simulation.ring import Member
 
+pytestmark = pytest.mark.timeout(300)
+
 WORLDS_MAX = 12
 FAULTS = 15
 
