@@ -71,6 +71,11 @@ bench-restore: .venv/.synced  ## Kill a connector and delete its disk, 50 times:
 bench-sessions: .venv/.synced  ## Memory per session at 10, 100 and 200 devices, time to connect all, threads, idle CPU
 	@$(BIN)/python bench/sessions.py
 
+# With other figures: make uptime UPTIME="--rounds 30 --seed 7 --profile normal"
+.PHONY: uptime
+uptime: .venv/.synced  ## A month of faults in virtual time: how long an accepted message cannot leave (about 2 minutes)
+	@$(BIN)/python -m tests.simulation.month $(UPTIME)
+
 .PHONY: bench-simulator
 bench-simulator: .venv/.synced  ## Messages a second, linked devices and memory of the simulator
 	@$(BIN)/python bench/simulator_load.py

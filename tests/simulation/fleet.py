@@ -16,6 +16,7 @@ from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Document, Query, Update, Watch, Where
 from keepline.records import accounts, connectors, outbox
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device
+from keepline.records.link_settings import StoredSettings
 from keepline.records.outbox import Authority, NewMessage
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
@@ -127,7 +128,7 @@ class Fleet:
                 session_id=account,
                 tag_key=bytes(32),
                 status=WAITING_FOR_CONNECTOR,
-                pacing="off",
+                settings=StoredSettings(pacing="off"),
             )
         )
         if len(holders) > 1:

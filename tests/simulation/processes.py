@@ -70,6 +70,9 @@ class Process:
         self.outside = outside
         self.machine = machine
         self.name = machine.name
+        self.region = machine.region
+        self.profile = EXTREME
+        self.clock = outside.clock
         self.life = Life()
         self.store = SeveredDocuments(outside.documents, outside.random, self.life)
         self.links: list[FakeLink] = []
@@ -78,21 +81,20 @@ class Process:
     def start_connector(self) -> None:
         """With its heartbeat, its adoptions and its feeds."""
         outside = self.outside
-        region = self.machine.region
         capacity = self.machine.capacity
         process = outside.random.randbytes(8).hex()
-        beater = Beater(self.name, region, process, EXTREME.ttl_s, capacity, outside.clock.now())
+        beater = Beater(self.name, self.region, process, self.profile.ttl_s, capacity, self.clock.now())
         self.connector = Connector(
             self.store,
-            outside.clock,
+            self.clock,
             outside.random,
             self.open_link,
             self.keep_session,
             self.name,
-            region,
+            self.region,
             capacity,
-            LeaseKeeper(self.store, outside.clock, beater, EXTREME, self._renewed),
-            EXTREME,
+            LeaseKeeper(self.store, self.clock, beater, self.profile, self._renewed),
+            self.profile,
             outside.keys,
         )
         self._start(self.connector.run())
@@ -109,12 +111,15 @@ class Process:
         return self.links[-1]
 
     def keep_session(self, account: Account, slot: str) -> SessionKeeper:
+        return self._session_keeper(account, slot, self.machine.folder(slot))
+
+    def _session_keeper(self, account: Account, slot: str, folder: FakeFolder) -> SessionKeeper:
         outside = self.outside
         return SessionKeeper(
             self.store,
             outside.clock,
             outside.keys,
-            SeveredFile(MemorySessionFile(self.machine.folder(slot).disk), self.life),
+            SeveredFile(MemorySessionFile(folder.disk), self.life),
             outside.random.randbytes,
             account=account.id,
             tenant=account.tenant,
@@ -152,7 +157,7 @@ class Process:
             link.read_waiting()
 
     def _start(self, running: Coroutine[Any, Any, None]) -> None:
-        self.task = asyncio.create_task(running)
+        self.task = self.life.run(running)
         self.task.add_done_callback(self.ended)
 
     def ended(self, task: asyncio.Task[None]) -> None:

@@ -75,8 +75,17 @@ class Fleet:
         beater = Beater("connector-1", "here", "process", NORMAL.ttl_s, ACCOUNTS, self.clock.now())
         lease = LeaseKeeper(self.documents, self.clock, beater, NORMAL, lambda _: None)
         connector = Connector(
-            *(self.documents, self.clock, self._random, self._open_link, self._keep_session),
-            *("connector-1", "here", ACCOUNTS, lease, NORMAL, self._keys),
+            self.documents,
+            self.clock,
+            self._random,
+            self._open_link,
+            self._keep_session,
+            "connector-1",
+            "here",
+            ACCOUNTS,
+            lease,
+            NORMAL,
+            self._keys,
         )
         self._running = asyncio.create_task(connector.run())
 

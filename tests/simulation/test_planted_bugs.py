@@ -18,7 +18,7 @@ from keepline.domain.message import Cause, MessageState, next_state
 from keepline.domain.send_queue import Outgoing, SendQueue
 from keepline.domain.tag import message_tag
 from keepline.ports.documents import Create, Put, Update, Version
-from keepline.ports.session_file import Captured, Position
+from keepline.ports.session_file import Position
 from keepline.records.accounts import Device
 from keepline.records.outbox import Authority
 from keepline.testing.session_file import MemorySessionFile
@@ -26,7 +26,7 @@ from keepline.testing.whatsapp import FakeLink
 from keepline.usecases import session_chain, session_keeping
 from keepline.usecases.recording import Recorder
 from keepline.usecases.sending import AuthorityLost, Sender
-from keepline.usecases.session_keeping import Opened, SessionKeeper
+from keepline.usecases.session_keeping import SessionKeeper
 from keepline.usecases.witnessing import Witness, WitnessDesk
 from tests.simulation.long_run import live
 
@@ -262,19 +262,6 @@ def test_a_complaint_of_a_phone_is_ignored(monkeypatch: pytest.MonkeyPatch) -> N
 # Sessions
 
 
-def test_a_disk_is_trusted_whatever_happened_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = SessionKeeper._restore
-
-    async def trusting(self: SessionKeeper, session: Any, *arguments: Any) -> Opened:
-        position = await self._file.position()
-        if position is not None and position.linked and session.tail is not None:
-            return await self._go_on(session, session.tail)
-        return await honest(self, session, *arguments)
-
-    monkeypatch.setattr(SessionKeeper, "_restore", trusting)
-    assert caught("message key used twice")
-
-
 def test_a_rebuilt_store_goes_on_with_the_ratchets_of_doubted_chats(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = MemorySessionFile.rebuild
 
@@ -285,16 +272,3 @@ def test_a_rebuilt_store_goes_on_with_the_ratchets_of_doubted_chats(monkeypatch:
 
     monkeypatch.setattr(MemorySessionFile, "rebuild", unaware)
     assert caught("message key used twice")
-
-
-def test_changes_are_forgotten_before_they_are_durable(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = MemorySessionFile.capture
-
-    async def hasty(self: MemorySessionFile) -> Captured | None:
-        captured = await honest(self)
-        if captured is not None:
-            await self.confirm(captured.mark)
-        return captured
-
-    monkeypatch.setattr(MemorySessionFile, "capture", hasty)
-    assert caught("message key used twice", "times")

@@ -16,3 +16,18 @@ class LoopClock:
 
     def monotonic_s(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+class DriftingClock(LoopClock):
+    """One machine's. It runs `rate` times as fast as the world's time, and nobody else's has its origin."""
+
+    def __init__(self, rate: float, origin_s: float) -> None:
+        self._rate = rate
+        self._origin_s = origin_s
+
+    def monotonic_s(self) -> float:
+        return self._origin_s + super().monotonic_s() * self._rate
+
+    def to_world_s(self, monotonic_s: float) -> float:
+        """When, by the world's time, this clock shows so."""
+        return (monotonic_s - self._origin_s) / self._rate

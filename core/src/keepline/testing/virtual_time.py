@@ -10,6 +10,8 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from keepline.testing.stopping import stoppable_task
+
 T = TypeVar("T")
 
 
@@ -37,6 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._waiting = _NoWaiting()
         super().__init__(self._waiting)
+        self.set_task_factory(stoppable_task)
 
     def time(self) -> float:
         return self._waiting.now_s

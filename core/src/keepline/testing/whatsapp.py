@@ -28,6 +28,7 @@ from keepline.domain.link_events import (
     Moved,
     ReceiptHeard,
     Replaced,
+    Resumed,
     SendOutcome,
     Stalled,
     StateEvent,
@@ -172,6 +173,23 @@ class _Receiving:
 
 
 @dataclass
+class _Stanza:
+    """One message on its way to WhatsApp, for the recipient and with the copies for our other devices."""
+
+    copies: Sequence[tuple[FakeDevice, Delivery]]
+    shown: Shown
+    key: MessageKey
+    login: int  # that of the connection which it left by, as WhatsApp counts
+    socket: int  # and as the link does
+    left_s: float = 0.0
+    ended: asyncio.Future[bool | None] | None = None
+
+    def end(self, taken: bool | None) -> None:
+        if self.ended is not None and not self.ended.done():
+            self.ended.set_result(taken)
+
+
+@dataclass
 class FakeDevice:
     """A linked device at WhatsApp: who is logged in as it, and what waits for it while nobody is."""
 
@@ -179,6 +197,7 @@ class FakeDevice:
     folder: FakeFolder = field(default_factory=FakeFolder)  # where it was linked
     waiting: list[Delivery] = field(default_factory=list)
     link: FakeLink | None = None
+    logins: int = 0  # with each one WhatsApp closes the connection before
 
     def deliver(self, delivery: Delivery) -> None:
         # What a stopped process has not read was not acknowledged: it waits for whoever reads it.
@@ -208,6 +227,7 @@ class FakeWhatsApp:
     # again; WhatsApp refuses it for now. And with one delivery to a device: it comes twice.
     lose_answer: float = 0.0
     late_answer: float = 0.0
+    late_answer_s_max: float = LATE_ANSWER_MAX_S
     unreadable: float = 0.0
     refuse: float = 0.0
     deliver_twice: float = 0.0
@@ -219,6 +239,9 @@ class FakeWhatsApp:
     is_away: bool = False  # nobody can connect
     attempts: list[float] = field(default_factory=list)  # when somebody tried to, in monotonic seconds
     probes: list[float] = field(default_factory=list)  # when somebody asked whether it answers
+    # What has left a cell takes up to this long to WhatsApp, whatever becomes of the cell; and who hears of it.
+    transit_s_max: float = 0.0
+    on_arrival: Callable[[FakeLink, Shown, float], None] = field(default=lambda link, shown, left_s: None)
     _garbled: set[tuple[str, str]] = field(default_factory=set)  # chat, text
     _used: set[tuple[int, str, MessageKey]] = field(default_factory=set)
     _phones: dict[tuple[str, int], MessageKey] = field(default_factory=dict)
@@ -347,6 +370,8 @@ class FakeLink:
         self._evidence_at_s = -EVIDENCE_INTERVAL_S
         self.settings: LinkSettings | None = None
         self.through: LinkSettings | None = None  # those of the newest connection
+        self._arrives_s = 0.0  # the last of what is on its way
+        self._buffered: list[_Stanza] = []  # has left the cell, and not the machine
 
     async def events(self) -> AsyncIterator[LinkEvent]:
         while True:
@@ -367,6 +392,8 @@ class FakeLink:
         through = self.settings
         await self._pause()
         self.through = through
+        if self._folder.holder is not self:
+            await self.open()  # In a new cell.
         self._barred = False
         self._client += 1
         if not self._try_to_connect():
@@ -378,6 +405,7 @@ class FakeLink:
         if other is not None and other is not self:
             other.lose_socket(Replaced())
         self._device.link = self
+        self._device.logins += 1
         self._socket += 1
         self.tell(Connected(OUR_PHONE, None))
         self.read_waiting()
@@ -416,12 +444,14 @@ class FakeLink:
         if self.is_deaf:
             await self._wait_in_vain(socket, ANSWER_LIMIT_S)
             return SendOutcome("unknown", detail="timed out")
-        taken = self._whatsapp.accept(self._device, copies, Shown(wa_message_id, chat, text), key)
+        taken = await self._carried(_Stanza(copies, Shown(wa_message_id, chat, text), key, self._device.logins, socket))
+        if taken is None:
+            return SendOutcome("unknown")
         if self._whatsapp.chance("lose_answer"):
             await self.life.wait(ANSWER_LIMIT_S)
             return SendOutcome("unknown", detail="timed out")
         if self._whatsapp.chance("late_answer"):
-            await self.life.wait(self._whatsapp.random.uniform(1, LATE_ANSWER_MAX_S))
+            await self.life.wait(self._whatsapp.random.uniform(1, self._whatsapp.late_answer_s_max))
         await self._pause()
         if not self._is_up(socket):
             return SendOutcome("unknown")
@@ -520,6 +550,21 @@ class FakeLink:
         """The cell dies, and another takes its place, which waits for an order."""
         if self._up:
             self.lose_socket(CellLost())
+        if self._folder.holder is self:
+            self._folder.holder = None
+
+    def stall(self) -> None:
+        """Its connection stands and does not answer."""
+        if self._up:
+            self.tell(Stalled())
+
+    def path_is_back(self) -> None:
+        """What the machine could not get rid of leaves now, if its connection stands."""
+        if self._up:
+            self.tell(Resumed())
+        buffered, self._buffered = self._buffered, []
+        for stanza in buffered:
+            self._arrive(stanza)
 
     def leave_cell(self) -> None:
         """The device is taken out of its cell on purpose; the next one waits for an order."""
@@ -528,6 +573,14 @@ class FakeLink:
     def lose_socket(self, event: StateEvent) -> None:
         self._cut()
         self.tell(event)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
+    def barred(self) -> bool:
+        return self._barred
 
     def die(self) -> None:
         """kill -9."""
@@ -556,7 +609,10 @@ class FakeLink:
     def _library_tries(self, client: int, number: int) -> None:
         if client != self._client or self._device.link is not None:
             return
-        if not (self._closed or self._barred or self.life.stopped or self._try_to_connect()):
+        if self.life.stopped:
+            asyncio.get_running_loop().call_later(LATENCY_MAX_S, self._library_tries, client, number)
+            return
+        if not (self._closed or self._barred or self._try_to_connect()):
             pause_s = LIBRARY_BACK_OFF_S * number
             asyncio.get_running_loop().call_later(pause_s, self._library_tries, client, number + 1)
 
@@ -584,6 +640,31 @@ class FakeLink:
     def _cut(self) -> None:
         if self._up:
             self._device.link = None
+        buffered, self._buffered = self._buffered, []
+        for stanza in buffered:
+            stanza.end(None)
+
+    async def _carried(self, stanza: _Stanza) -> bool | None:
+        """Whether WhatsApp took it; None if it was lost. What has left goes its way, whatever becomes of this process."""
+        if not self._whatsapp.transit_s_max:
+            return self._whatsapp.accept(self._device, stanza.copies, stanza.shown, stanza.key)
+        loop = asyncio.get_running_loop()
+        stanza.left_s, stanza.ended = loop.time(), loop.create_future()
+        transit_s = self._whatsapp.random.uniform(0, self._whatsapp.transit_s_max)
+        self._arrives_s = max(self._arrives_s, loop.time() + transit_s)
+        loop.call_at(self._arrives_s, self._arrive, stanza)
+        return await stanza.ended
+
+    def _arrive(self, stanza: _Stanza) -> None:
+        if self._device.logins != stanza.login:
+            stanza.end(None)  # WhatsApp has closed that connection.
+        elif not self.life.reaches_whatsapp and self._up and self._socket == stanza.socket:
+            self._buffered.append(stanza)
+        elif not self.life.reaches_whatsapp:
+            stanza.end(None)  # Its connection was cut: nobody sends it again.
+        else:
+            self._whatsapp.on_arrival(self, stanza.shown, stanza.left_s)
+            stanza.end(self._whatsapp.accept(self._device, stanza.copies, stanza.shown, stanza.key))
 
     async def _pause(self) -> None:
         """The time a step takes; nothing that a dead process awaits ever does anything."""

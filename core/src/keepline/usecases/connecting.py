@@ -111,7 +111,7 @@ class Connector:
         return self._lease.last_beat_s
 
     async def run(self) -> None:
-        """Run until cancelled, then hand everything over cleanly. Raises NameTaken (in a group)."""
+        """Run until cancelled, then hand everything over cleanly. Raises NameTaken (alone or in a group)."""
         self._lease.alive(self._beats())
         showing = asyncio.create_task(self._show_life(), name="sign of life")
         showing.add_done_callback(_report)
@@ -257,8 +257,11 @@ class Connector:
             if document is not None and (found := Device.read(document)).connector == self.connector:
                 await self._store.commit([accounts.assign(found, to.id, to.region)])
         except (StoreConflict, StoreUnavailable):
+            # An answer can be lost although the device has been given away: then it is not ours to start.
+            document = await self._read(accounts.device_path(*name))
             self._going.discard(name)
-            await self._start(device)
+            if document is not None and Device.read(document).connector == self.connector:
+                await self._start(device)
             raise
         finally:
             self._going.discard(name)
@@ -308,7 +311,7 @@ class Connector:
                 return
 
     async def _start(self, device: Device) -> None:
-        document = await self._read_account(device.account)
+        document = await self._read(accounts.account_path(device.account))
         if document is None or self._stopping:
             return
         name = (device.account, device.slot)
@@ -318,7 +321,7 @@ class Connector:
 
     async def _another(self, name: tuple[str, str]) -> DeviceRunner | None:
         """In the place of a runner that has died, if the device is still ours. Raises StoreUnavailable."""
-        account = await self._read_account(name[0])
+        account = await self._read(accounts.account_path(name[0]))
         document = await self._store.get(accounts.device_path(*name))
         if account is None or document is None or (device := Device.read(document)).connector != self.connector:
             return None
@@ -360,7 +363,7 @@ class Connector:
             await self._stop_runners([name])
         while True:
             try:
-                if runner is None and (document := await self._read_account(device.account)) is not None:
+                if runner is None and (document := await self._read(accounts.account_path(device.account))) is not None:
                     await self._runner(Account.read(document), device).unlink()
                 await clear_device(self._store, device.account, device.slot)
             except (StoreUnavailable, StoreConflict, KeyUnavailable) as error:
@@ -380,13 +383,13 @@ class Connector:
         if tasks and not self._stopping:
             self._feeds.devices_changed()
 
-    async def _read_account(self, account: str) -> Document | None:
+    async def _read(self, path: str) -> Document | None:
         while True:
             try:
                 async with self._reading:
-                    return await self._store.get(accounts.account_path(account))
+                    return await self._store.get(path)
             except StoreUnavailable as error:
-                log.warning("the account %s could not be read, trying again: %s", account, error)
+                log.warning("%s could not be read, trying again: %s", path, error)
                 await asyncio.sleep(_STORE_RETRY_S)
 
 

@@ -120,6 +120,7 @@ class LeaseKeeper:
             try:
                 if self._may_beat():
                     found = await self._read()
+                    self._refuse_if_taken(found)
                     self._version = found.version if found is not None else None
                     await self._write(stopping=False)
                     if self._held.acquired(sent_at_s, self._clock.monotonic_s()):
@@ -151,6 +152,10 @@ class LeaseKeeper:
     def stop(self) -> None:
         if self._keeping is not None:
             self._keeping.cancel()
+
+    def _refuse_if_taken(self, found: ConnectorBeat | None) -> None:
+        if self._acquired_at_s is not None and found is not None and found.process != self._beater.process:
+            raise NameTaken(self._beater.connector)
 
     async def _pause_after_short_life(self) -> None:
         if self._acquired_at_s is None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 
@@ -22,7 +23,7 @@ from keepline.records.accounts import FIRST_SLOT, Account, Device
 from keepline.records.outbox import Authority
 from keepline.usecases.held_receipts import HeldReceipts
 from keepline.usecases.sending import AuthorityLost, Sender, read_authority, take_authority, unsettled_rows
-from keepline.usecases.session_keeping import Opened, SessionKeeper
+from keepline.usecases.session_keeping import Opened, SessionKeeper, SessionLost
 
 # While its own link is down the holder looks this often whether the account's other device could take over.
 _LOOK_S = 1.0
@@ -91,7 +92,7 @@ class Speaker:
         """The account's present waiting rows."""
         self._offered = list(rows)
         if self._sender is not None:
-            self._sender.offer(self._offered)
+            self._sender.offer(_copies(self._offered))
 
     def authority_seen(self, authority: Authority) -> None:
         """The authority document, which anybody may have changed."""
@@ -184,16 +185,20 @@ class Speaker:
         """Take the session, and the right to send if it is this device's or nobody's. Call it before the device connects.
 
         What an earlier life claimed is judged from the device's own store, before its socket opens. Raises what
-        `SessionKeeper.open` does, StoreConflict and AuthorityLost.
+        `SessionKeeper.open` does, StoreConflict and AuthorityLost; and SessionLost if the device is another connector's.
         """
+        device = await self._read_device()
+        if device is not None and device.connector != self._connector:
+            raise SessionLost(self._account.id)  # The right to send would stay with one that does not run.
         authority = await read_authority(self._store, self._account.id)
         taken = may_take_when_opening(_holder(authority), self._slot, first_slot=FIRST_SLOT)
         if taken:
             authority = await take_authority(self._store, authority, self._connector, self._slot)
         self._authority = authority
         unsettled = await unsettled_rows(self._store, authority)
-        document = await self._store.get(accounts.device_path(self._account.id, self._slot))
-        device = Device.read(document) if document is not None else None
+        device = (
+            await self._read_device()
+        )  # Once more: until the right was taken, its chats could come under suspicion.
         opened = await self._session.open(
             max(device.session_sequence if device else 0, authority.sessions.get(self._slot, 0)),
             {*(row.chat for row in unsettled), *(device.suspect_chats if device else ())},
@@ -204,6 +209,10 @@ class Speaker:
         if taken:
             await self._begin(authority, unsettled)
         return opened
+
+    async def _read_device(self) -> Device | None:
+        document = await self._store.get(accounts.device_path(self._account.id, self._slot))
+        return Device.read(document) if document is not None else None
 
     async def give_up_unopened(self) -> None:
         """The session cannot be used: another device of the account may send. Raises StoreUnavailable and StoreConflict."""
@@ -276,7 +285,7 @@ class Speaker:
             self._known_since,
         )
         await sender.settle_earlier_claims(unsettled)
-        sender.offer(self._offered)
+        sender.offer(_copies(self._offered))
         if self._logged_in and not self._stalled:
             sender.connected()
         if self._caught_up:
@@ -390,6 +399,11 @@ class Speaker:
 
 def _holder(authority: Authority) -> Holder:
     return Holder(authority.connector, authority.slot, authority.yielded)
+
+
+def _copies(rows: Iterable[Outgoing]) -> list[Outgoing]:
+    """What a sender writes on its rows, that it claimed them for one, is nothing to the next sender."""
+    return [replace(row, times=dict(row.times)) for row in rows]
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

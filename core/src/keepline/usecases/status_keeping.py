@@ -96,9 +96,8 @@ class StatusKeeper:
             return self._device_write(status, step.sequence if step else None)
 
         if self._session.is_open:
-            if status.code == "replaced":
-                # If it was by the connector that has taken the session, the state is that one's to tell.
-                await self._session.check()
+            # Whoever has taken the session meanwhile (this process may have been stopped) tells the state.
+            await self._session.check()
             await self._session.commit(writes, acknowledging=device)
         else:
             await self._store.commit([*writes, device(None)])
