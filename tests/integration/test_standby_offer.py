@@ -9,12 +9,14 @@ from keepline.domain.errors import NotReady
 from keepline.domain.standby import OFFER_AFTER_S, Standby
 from keepline.records import accounts
 from keepline.usecases.linking import Linking
+from keepline.usecases.proxy_sealing import ProxySealer
 from keepline.usecases.sessions import Sessions, SessionView
 from tests.integration.conftest import LIMIT_S, PHONE, TENANT, Gateway
 
 
 async def look(gateway: Gateway) -> SessionView:
-    return await Sessions(gateway.store, SystemClock(), bytes).look(TENANT, "s1")
+    sealer = ProxySealer(None, bytes, private_allowed=False)
+    return await Sessions(gateway.store, SystemClock(), bytes, sealer).look(TENANT, "s1")
 
 
 async def test_a_standby_is_offered_and_is_nothing_until_its_code_is_asked_for(gateway: Gateway) -> None:

@@ -313,9 +313,25 @@ def test_failures_are_history_when_a_connection_has_stood() -> None:
     assert device.proven_s is None
 
 
+def test_a_connection_has_stood_at_the_moment_that_was_said() -> None:
+    for at_s in (number / 7 for number in range(1, 3_000)):  # as binary fractions have it
+        stand_until_it_is_proven(at_s)
+
+
+def stand_until_it_is_proven(at_s: float) -> None:
+    device = Reconnecting(0.0)
+    fail(device, 1)
+    assert device.begin(max(at_s, device.due_s or 0.0), 0.0)
+    device.connected(at_s + 1_000)
+    assert device.proven_s is not None
+    device.proven(device.proven_s)
+    assert device.failures == 0
+
+
 def test_every_reason_for_a_lost_connection_is_classified() -> None:
     lost = {"socket_closed", "login_refused", "unreachable", "no_answer", "cell_lost", "pairing_timed_out"}
     lost |= {"replaced", "logged_out", "banned", "outdated"}
+    lost |= {"proxy_unreachable", "proxy_login", "proxy_refused", "proxy_not_allowed"}
     assert lost <= set(CAUSES) & set(REASONS)
     assert {code for code in lost if CAUSES[code].kind is Kind.PERMANENT} == {
         *("pairing_timed_out", "replaced", "logged_out", "banned", "outdated")

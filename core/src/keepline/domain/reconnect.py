@@ -69,6 +69,10 @@ CAUSES = {
     "no_answer": Cause(Kind.TRANSIENT),  # the library notices after minutes; the socket is cut by us
     "attempt_timed_out": Cause(Kind.TRANSIENT),
     "unreachable": Cause(Kind.TRANSIENT),
+    "proxy_unreachable": Cause(Kind.TRANSIENT),
+    "proxy_login": Cause(Kind.TRANSIENT),
+    "proxy_refused": Cause(Kind.TRANSIENT),
+    "proxy_not_allowed": Cause(Kind.TRANSIENT),  # its name may lead elsewhere the next time
     "login_refused": Cause(Kind.TRANSIENT, wait_s_min=REFUSED_WAIT_S),
     "cell_lost": Cause(Kind.TRANSIENT),
     "replaced_once": Cause(Kind.TRANSIENT, wait_s_min=REPLACED_WAIT_S),
@@ -239,7 +243,8 @@ class Reconnecting:
             self._due_s = max(min(self._due_s, now_s + jitter * REACHED_SPREAD_S), self._not_before_s)
 
     def _stood(self, now_s: float) -> bool:
-        return self._connected_at_s is not None and now_s - self._connected_at_s >= STABLE_AFTER_S
+        # By the same sum as `proven_s`: a difference is rounded otherwise, and whoever waited for that moment would be early.
+        return self._connected_at_s is not None and now_s >= self._connected_at_s + STABLE_AFTER_S
 
     def _stop(self, wait_s: float) -> Loss:
         self._attempt_until_s = None
