@@ -247,14 +247,16 @@ def test_a_zombie_that_sends_bytes_and_answers_nothing_is_found_by_the_question(
 def test_a_zombie_that_was_to_send_leaves_it_to_the_accounts_other_device() -> None:
     async def story() -> None:
         world = await connected_world(standby=True)
-        assert world.voice == FIRST_SLOT
-        world.processes[FIRST].links[-1].deafen()
-        await until(lambda: world.voice == SECOND_SLOT, "the other device to take over", 10)
+        slot = world.voice
+        sending, other = (FIRST, SECOND_SLOT) if slot == FIRST_SLOT else (SECOND, FIRST_SLOT)
+        device = world.whatsapp.devices[0 if slot == FIRST_SLOT else 1]
+        world.processes[sending].links[-1].deafen()
+        await until(lambda: world.voice == other, "the other device to take over", 10)
         await world.accept("after", "14155550120@s.whatsapp.net")
         await until(lambda: set(world.states()) == {"connected"}, "the zombie to be healed", 20)
         await world.until_settled()
         assert [shown.text for shown in world.whatsapp.shown] == ["after"]
-        assert world.whatsapp.devices[0].link is world.processes[FIRST].links[-1]
+        assert device.link is world.processes[sending].links[-1]
         assert await world.complaints() == []
         await world.stop()
 
