@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from keepline.domain.content import maps
+from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import CellLost, LinkEvent, SendOutcome, Tried
 from keepline_connector import frames
 from keepline_connector.cells import Cell, CellDied, CellPool
@@ -53,17 +55,11 @@ class CellLink:
     async def connect(self) -> None:
         await self._call("connect")
 
-    async def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+    async def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
+        said = {"kind": content.kind, "content": maps.to_map(content)}
         try:
             cell = await self._open_cell()
-            return SendOutcome(**await cell.call(self._device, "send_text", chat=chat, text=text, tag=_text(tag)))
-        except (CellDied, RuntimeError) as error:
-            return SendOutcome("unknown", detail=str(error))
-
-    async def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
-        try:
-            cell = await self._open_cell()
-            return SendOutcome(**await cell.call(self._device, "revoke", chat=chat, wa_message_id=wa_message_id))
+            return SendOutcome(**await cell.call(self._device, "send", chat=chat, **said, tag=_text(tag)))
         except (CellDied, RuntimeError) as error:
             return SendOutcome("unknown", detail=str(error))
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import (
     CaughtUp,
     Connected,
@@ -74,23 +75,16 @@ class CellDevice:
         """Cut the socket, and let the library make no other: nothing leaves until `connect` begins a new life."""
         self._egress.bar(self._device)
 
-    def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+    def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
         client = self._client
         if client is None:
             return SendOutcome("not_sent", error_code="not_connected")
         with self._stalls.answer_owed():
-            outcome = client.send_text(chat, text, tag)
+            outcome = client.send(chat, content, tag)
         if outcome.wa_message_id is not None:
             # Before the supervisor hears of it: should it die now, or Firestore be away, nobody need doubt this send.
             self._journal.note_answer(tag, outcome.wa_message_id)
         return outcome
-
-    def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
-        client = self._client
-        if client is None:
-            return SendOutcome("not_sent", error_code="not_connected")
-        with self._stalls.answer_owed():
-            return client.revoke(chat, wa_message_id)
 
     def probe(self) -> bool:
         client = self._client

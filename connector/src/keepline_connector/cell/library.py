@@ -27,7 +27,7 @@ import itertools
 import logging
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -35,12 +35,13 @@ from neonize._binder import ProxySettings
 from neonize.client import NewClient
 from neonize.exc import GetBlocklistError, SendMessageError
 from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps
-from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message, MessageContextInfo
 from neonize.utils.jid import build_jid
 
 from keepline.domain import link_events
+from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import LinkEvent, SendOutcome
 from keepline_connector.cell import translate
+from keepline_connector.cell.compose import compose
 from keepline_connector.cell.outcomes import outcome_of
 from keepline_connector.cell.store import DeviceStore
 
@@ -58,6 +59,9 @@ _REMOVAL_WATCH_S = 60.0
 
 # So many sent messages the library keeps in memory, to send again what a recipient could not read (whatsmeow, retry.go).
 _REMEMBERED_BY_LIBRARY = 256
+
+# Recipients whose two names are remembered in memory.
+_PEOPLE_MAX = 10_000
 
 _LIFECYCLE = threading.Lock()
 _uuids = itertools.count(1)
@@ -89,6 +93,7 @@ class LibraryClient:
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._told_at_s = 0.0  # monotonic; when the library last told something
+        self._people: OrderedDict[str, tuple[str | None, str | None]] = OrderedDict()  # by chat
         self._sent_lately: deque[str] = deque(maxlen=_REMEMBERED_BY_LIBRARY)
 
     def start(self) -> None:
@@ -131,28 +136,28 @@ class LibraryClient:
                 self._thread.join(_STOP_TIMEOUT_S)
             self._client = None
 
-    def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+    def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
         """Send one message and wait for WhatsApp's answer, 75 s at most (the library's limit)."""
-        client = self._client
-        if client is None or self._stopped:
-            return SendOutcome("not_sent", error_code="not_connected")
-        message = Message(conversation=text, messageContextInfo=MessageContextInfo(messageSecret=tag))
-        return self._send(client, chat, message)
-
-    def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
-        """Take a message of this number back."""
         client, own = self._client, self._store.own_number()
         if client is None or self._stopped or own is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        return self._send(client, chat, client.build_revoke(_jid(chat), build_jid(own.phone), wa_message_id))
-
-    def _send(self, client: _Client, chat: str, message: Message) -> SendOutcome:
+        message = compose(content, chat, own, tag, time.time_ns() // 1_000_000)
         try:
             response = client.send_message(_jid(chat), message)
         except SendMessageError as error:
             return outcome_of(str(error))
         self._sent_lately.append(response.ID)
-        return SendOutcome("sent", wa_message_id=response.ID)
+        phone, lid = self._both_of(chat)
+        return SendOutcome("sent", wa_message_id=response.ID, to_phone=phone, to_lid=lid)
+
+    def _both_of(self, chat: str) -> tuple[str | None, str | None]:
+        """A recipient's phone and LID. Once both are known they are not looked up again: they belong together for good."""
+        both = self._people.get(chat) or self._store.both_of(chat)
+        if all(both):
+            self._people[chat] = both
+            if len(self._people) > _PEOPLE_MAX:
+                self._people.popitem(last=False)
+        return both
 
     def probe(self) -> bool:
         """Whether WhatsApp answers a small question: the list of blocked numbers, which every client asks for at its start."""

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from keepline.domain.content import maps
 from keepline_connector import frames
 from keepline_connector.cell.device import CellDevice
 from keepline_connector.cell.egress import Egress
@@ -47,8 +48,7 @@ class Cell:
         self._commands: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "open": self._open,
             "connect": self._connect,
-            "send_text": self._send_text,
-            "revoke": self._revoke,
+            "send": self._send,
             "probe": self._probe,
             "find_tried": self._find_tried,
             "cut": self._cut,
@@ -141,12 +141,9 @@ class Cell:
         self._device(command).cut()
         return {}
 
-    def _send_text(self, command: dict[str, Any]) -> dict[str, Any]:
-        outcome = self._device(command).send_text(command["chat"], command["text"], b64decode(command["tag"]))
-        return vars(outcome)
-
-    def _revoke(self, command: dict[str, Any]) -> dict[str, Any]:
-        return vars(self._device(command).revoke(command["chat"], command["wa_message_id"]))
+    def _send(self, command: dict[str, Any]) -> dict[str, Any]:
+        content = maps.from_map(command["kind"], command["content"])
+        return vars(self._device(command).send(command["chat"], content, b64decode(command["tag"])))
 
     def _probe(self, command: dict[str, Any]) -> dict[str, Any]:
         return {"answered": self._device(command).probe()}

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from keepline.domain.content.bodies import Content, Revoke
 from keepline.domain.link_events import (
     CaughtUp,
     CellLost,
@@ -351,10 +352,13 @@ class FakeLink:
     def tell(self, event: LinkEvent) -> None:
         self._events.put_nowait(event)
 
-    async def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+    async def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
         await self._pause()
         if not self._up:
             return SendOutcome("not_sent", error_code="not_connected")
+        if isinstance(content.body, Revoke):
+            return self._revoke(chat, content.body.message.wa_message_id)
+        text = content.text or ""
         socket = self._socket
         wa_message_id = f"OUT{self._whatsapp.new_number()}"
         self._folder.note_tag(tag, wa_message_id)  # Before the stanza leaves, as the library does it.
@@ -386,10 +390,7 @@ class FakeLink:
         await self._pause()
         return SendOutcome("sent", wa_message_id=wa_message_id)
 
-    async def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
-        await self._pause()
-        if not self._up:
-            return SendOutcome("not_sent", error_code="not_connected")
+    def _revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
         if self._whatsapp.can_read(self._device, chat, self._next_key(chat), f"revocation of {wa_message_id}"):
             self._whatsapp.revoked.add(wa_message_id)
         return SendOutcome("sent", wa_message_id=f"OUT{self._whatsapp.new_number()}")
