@@ -9,7 +9,7 @@ import uuid
 
 from flask import Flask, Response, g, request
 
-from keepline_functions import auth, errors, health_api, messages_api, qr_api, sessions_api
+from keepline_functions import auth, chats_api, errors, health_api, messages_api, qr_api, sessions_api
 from keepline_functions.logs import FIELDS
 from keepline_functions.schemas import BODY_BYTES_MAX
 from keepline_functions.services import EXTENSION, Services
@@ -30,7 +30,7 @@ def create_app(services: Services) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions[EXTENSION] = services
-    for routes in (health_api.routes, sessions_api.routes, qr_api.routes, messages_api.routes):
+    for routes in (health_api.routes, sessions_api.routes, qr_api.routes, messages_api.routes, chats_api.routes):
         app.register_blueprint(routes)
     app.before_request(_begin)
     auth.register(app)

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from keepline.domain.errors import InvalidInput, KeeplineError
+from keepline.usecases.chats import MARKED_MAX
 from keepline.usecases.message_lists import PAGE_MESSAGES_MAX
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -54,6 +55,20 @@ class CreateSession(Body):
     session_id: str | None = None
     on_doubt: Literal["resend", "hold"] | None = None
     pacing: Literal["careful", "normal", "off"] | None = None
+
+
+class MarkChatRead(Body):
+    """Body of `POST /api/chats/{chat}/read`; without messages those that are not marked yet."""
+
+    session_id: str
+    messages: Annotated[list[str], Field(min_length=1, max_length=MARKED_MAX)] | None = None
+
+
+class ShowTypingInChat(Body):
+    """Body of `POST /api/chats/{chat}/typing`."""
+
+    session_id: str
+    state: Literal["composing", "recording", "paused"] = "composing"
 
 
 class _Query(BaseModel):

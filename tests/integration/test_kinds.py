@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from keepline.adapters.system_clock import SystemClock
+from keepline.domain.commands import Typing
 from keepline.domain.content.bodies import (
     ContactCard,
     Contacts,
@@ -35,6 +36,8 @@ from keepline.domain.tag import message_tag
 from keepline.ports.documents import Document
 from keepline.records import accounts
 from keepline.records.accounts import Account
+from keepline.usecases.chats import Chats
+from keepline.usecases.commanding import Commands
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.message_views import MessageView
 from keepline.usecases.messages import Messages
@@ -269,3 +272,28 @@ async def test_the_tag_of_every_kind_is_in_the_stores_of_both_devices(talk: Talk
     # The other device knows them for ours: nothing of it is recorded a second time.
     page = await talk.lists.page(TENANT, "s1", None, 100, None)
     assert sorted(one.message_id for one in page.messages) == sorted(row.id for row in sent)
+
+
+async def test_marks_and_typing_reach_the_other_phone(talk: Talk) -> None:
+    commands = Commands(talk.gateway.store, SystemClock(), os.urandom)
+    chats = Chats(talk.gateway.store, commands)
+    sent = [talk.phones.send(FRIEND, PHONE, text) for text in ("one", "two")]
+    heard = [await talk.heard(name) for name in sent]
+    marked = await chats.mark_read(TENANT, "s1", FRIEND, None)
+    assert sorted(marked) == sorted(one.message_id for one in heard)
+
+    def receipts() -> set[str]:
+        return {one["id"] for one in talk.phones.receipts(FRIEND) if one["type"] == "read"}
+
+    async def both_read() -> bool:
+        return await asyncio.to_thread(receipts) >= set(sent)
+
+    await talk.gateway.until(both_read, "the read receipts")
+    for state in (Typing.COMPOSING, Typing.RECORDING, Typing.PAUSED):
+        await chats.show_typing(TENANT, "s1", FRIEND, state)
+
+    async def all_seen() -> bool:
+        seen = await asyncio.to_thread(talk.phones.typing_seen, FRIEND)
+        return [one["state"] for one in seen if one["from"] == PHONE][-3:] == ["composing", "recording", "paused"]
+
+    await talk.gateway.until(all_seen, "the typing")

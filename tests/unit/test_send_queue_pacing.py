@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from keepline.domain.content.bodies import text_content
 from keepline.domain.link_events import SendOutcome
 from keepline.domain.pacing import DAY_S, NORMAL, OFF, TIME_LOCK_REST_S, Pacing, PacingProfile
 from keepline.domain.send_queue import Outgoing, SendQueue
@@ -16,7 +17,10 @@ YEAR_S = 365 * DAY_S
 
 def rows(*chats: str) -> list[Outgoing]:
     times = [NOW + timedelta(milliseconds=n) for n in range(len(chats))]
-    return [Outgoing(f"m{n}", chat, "x", at, at, at) for n, (chat, at) in enumerate(zip(chats, times, strict=True))]
+    return [
+        Outgoing(f"m{n}", chat, text_content("x"), at, at, at)
+        for n, (chat, at) in enumerate(zip(chats, times, strict=True))
+    ]
 
 
 def queue_of(profile: PacingProfile, *chats: str) -> SendQueue:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from keepline.domain.commands import Command, CommandOutcome
 from keepline.domain.content import maps
 from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import CellLost, LinkEvent, SendOutcome, Tried
@@ -22,6 +23,8 @@ _RETRY_MAX_S = 5.0
 _LOG_OUT_TRIES_MAX = 5
 # WhatsApp answers within a second on a link that works; the library itself would wait for 75.
 _PROBE_LIMIT_S = 5.0
+# Whoever asked waits for ten.
+_COMMAND_LIMIT_S = 8.0
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,16 @@ class CellLink:
             return SendOutcome(**await cell.call(self._device, "send", chat=chat, **said, tag=_text(tag)))
         except (CellDied, RuntimeError) as error:
             return SendOutcome("unknown", detail=str(error))
+
+    async def carry_out(self, command: Command) -> CommandOutcome:
+        try:
+            async with asyncio.timeout(_COMMAND_LIMIT_S):
+                cell = await self._open_cell()
+                asked = {"kind": command.kind, "arguments": command.to_map()}
+                return CommandOutcome(**await cell.call(self._device, "carry_out", **asked))
+        except (CellDied, RuntimeError, TimeoutError) as error:
+            log.warning("the command %s of %s came to nothing: %r", command.kind, self._device, error)
+            return CommandOutcome("command_failed")
 
     async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, Tried]:
         if not tags:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from keepline.domain.commands import Command, CommandOutcome
 from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import (
     CaughtUp,
@@ -85,6 +86,12 @@ class CellDevice:
             # Before the supervisor hears of it: should it die now, or Firestore be away, nobody need doubt this send.
             self._journal.note_answer(tag, outcome.wa_message_id)
         return outcome
+
+    def carry_out(self, command: Command) -> CommandOutcome:
+        client = self._client
+        if client is None:
+            return CommandOutcome("not_connected")
+        return client.carry_out(command)
 
     def probe(self) -> bool:
         client = self._client

@@ -38,9 +38,11 @@ from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DevicePr
 from neonize.utils.jid import build_jid
 
 from keepline.domain import link_events
+from keepline.domain.commands import Command, CommandOutcome
 from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import LinkEvent, SendOutcome
 from keepline_connector.cell import translate
+from keepline_connector.cell.commanding import carry_out
 from keepline_connector.cell.compose import compose
 from keepline_connector.cell.outcomes import outcome_of
 from keepline_connector.cell.store import DeviceStore
@@ -149,6 +151,13 @@ class LibraryClient:
         self._sent_lately.append(response.ID)
         phone, lid = self._both_of(chat)
         return SendOutcome("sent", wa_message_id=response.ID, to_phone=phone, to_lid=lid)
+
+    def carry_out(self, command: Command) -> CommandOutcome:
+        """Do what is no message: see `commanding.py`."""
+        client = self._client
+        if client is None or self._stopped or not client.connected:
+            return CommandOutcome("not_connected")
+        return carry_out(client, self._both_of, command)
 
     def _both_of(self, chat: str) -> tuple[str | None, str | None]:
         """A recipient's phone and LID. Once both are known they are not looked up again: they belong together for good."""

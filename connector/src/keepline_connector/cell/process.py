@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from keepline.domain.commands import command_from_map
 from keepline.domain.content import maps
 from keepline_connector import frames
 from keepline_connector.cell.device import CellDevice
@@ -49,6 +50,7 @@ class Cell:
             "open": self._open,
             "connect": self._connect,
             "send": self._send,
+            "carry_out": self._carry_out_command,
             "probe": self._probe,
             "find_tried": self._find_tried,
             "cut": self._cut,
@@ -144,6 +146,10 @@ class Cell:
     def _send(self, command: dict[str, Any]) -> dict[str, Any]:
         content = maps.from_map(command["kind"], command["content"])
         return vars(self._device(command).send(command["chat"], content, b64decode(command["tag"])))
+
+    def _carry_out_command(self, command: dict[str, Any]) -> dict[str, Any]:
+        asked = command_from_map(command["kind"], command["arguments"])
+        return vars(self._device(command).carry_out(asked))
 
     def _probe(self, command: dict[str, Any]) -> dict[str, Any]:
         return {"answered": self._device(command).probe()}

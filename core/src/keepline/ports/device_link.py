@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from keepline.domain.commands import Command, CommandOutcome
 from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import LinkEvent, SendOutcome, Tried
 
@@ -29,6 +30,10 @@ class DeviceLink(Protocol):
 
         What the content refers to is resolved: WhatsApp's own ids, chats and senders.
         """
+        ...
+
+    async def carry_out(self, command: Command) -> CommandOutcome:
+        """Do something at once that is no message. Never raises; not connected is an outcome."""
         ...
 
     async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, Tried]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from keepline.domain.content.references import MessageRef
 from keepline.domain.ids import inbound_message_id
 from keepline.domain.link_events import MessageHeard, MessageUnreadable
 from keepline.domain.message import MessageState
@@ -58,6 +59,19 @@ def _fields(
         "times": {state.value: heard.at, "recorded": SERVER_TIME},
         "at": heard.at,
     }
+
+
+def reference(document: Document) -> MessageRef:
+    """The name that WhatsApp knows a recorded message by."""
+    fields = document.fields
+    from_me, phone, lid = author(document)
+    addressing = fields.get("addressing", "phone")
+    return MessageRef(fields["message_id"], fields["wa_message_id"], fields["chat"], from_me, phone, lid, addressing)
+
+
+def marked_read(document: Document) -> Merge:
+    """We have told a message's sender that it was read."""
+    return Merge(document.path, {"read_at": SERVER_TIME})
 
 
 def author(document: Document) -> tuple[bool, str | None, str | None]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from keepline.domain.commands import Command, CommandOutcome
 from keepline.domain.content.bodies import Content, Revoke
 from keepline.domain.link_events import (
     CaughtUp,
@@ -184,6 +185,7 @@ class FakeWhatsApp:
     random: Random
     shown: list[Shown] = field(default_factory=list)
     revoked: set[str] = field(default_factory=set)
+    carried_out: list[Command] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)  # texts that came under a message key which had been used
     devices: list[FakeDevice] = field(default_factory=list)
     sequence: int = 0
@@ -394,6 +396,13 @@ class FakeLink:
         if self._whatsapp.can_read(self._device, chat, self._next_key(chat), f"revocation of {wa_message_id}"):
             self._whatsapp.revoked.add(wa_message_id)
         return SendOutcome("sent", wa_message_id=f"OUT{self._whatsapp.new_number()}")
+
+    async def carry_out(self, command: Command) -> CommandOutcome:
+        await self._pause()
+        if not self._up:
+            return CommandOutcome("not_connected")
+        self._whatsapp.carried_out.append(command)
+        return CommandOutcome()
 
     async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, Tried]:
         await self._pause()

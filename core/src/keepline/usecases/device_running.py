@@ -22,9 +22,11 @@ from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavaila
 from keepline.ports.keys import KeyUnavailable
 from keepline.records import accounts
 from keepline.records.accounts import Account, Device
+from keepline.records.commands import Order
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
+from keepline.usecases.commanding import CommandDesk
 from keepline.usecases.pairing import PairingDesk
 from keepline.usecases.recording import Recorder
 from keepline.usecases.sending import AuthorityLost
@@ -85,6 +87,7 @@ class DeviceRunner:
         self._desk = PairingDesk(store, account.id, device.slot, account.tenant)
         self._recorder = Recorder(store, session, device_link, account)
         self._witness = Witness(store, device_link)
+        self._commands = CommandDesk(store, clock, device_link, device.slot, lambda: self.speaks)
         self._speaker = Speaker(
             store,
             clock,
@@ -122,6 +125,10 @@ class DeviceRunner:
         """What the account's sending device asks of this one."""
         self._witness.asked(question)
 
+    def ordered(self, orders: Iterable[Order]) -> None:
+        """The open commands of this account."""
+        self._commands.ordered(orders)
+
     def beat(self) -> DeviceBeat:
         """What the connector's heartbeat says of this device."""
         queued, oldest = self._speaker.queue_depth()
@@ -144,6 +151,7 @@ class DeviceRunner:
                 tasks.create_task(self._desk.keep_shown())
                 tasks.create_task(self._recorder.run())
                 tasks.create_task(self._witness.run())
+                tasks.create_task(self._commands.run())
                 tasks.create_task(self._hear())
                 tasks.create_task(self._reconnect())
                 tasks.create_task(self._heal_stalls())

@@ -153,7 +153,7 @@ def instant(document: Document) -> datetime:
 
 def _heard_view(document: Document) -> MessageView:
     fields = document.fields
-    chat, incoming = fields["chat"], fields["direction"] == "in"
+    chat, incoming, read_at = fields["chat"], fields["direction"] == "in", fields.get("read_at")
     return MessageView(
         message_id=fields["message_id"],
         session_id=fields["session_id"],
@@ -163,9 +163,9 @@ def _heard_view(document: Document) -> MessageView:
         **_said(fields, fields["text"]),
         sender=Person(fields["from"]["phone"], fields["from"]["lid"]),
         recipient=None if incoming or is_group(chat) else Person(phone_of(chat), lid_of(chat)),
-        state=MessageState(fields["state"]),
+        state=MessageState.READ if read_at is not None else MessageState(fields["state"]),
         wa_message_id=fields["wa_message_id"],
-        times=fields["times"],
+        times=fields["times"] if read_at is None else {**fields["times"], "read": read_at},
         error_code=None,
         at=instant(document),
         delivery=None,

@@ -157,18 +157,11 @@ def _row(document: Document) -> _Earlier:
 
 def _heard(document: Document) -> _Earlier:
     fields = document.fields
-    reference = MessageRef(
-        fields["message_id"],
-        fields["wa_message_id"],
-        fields["chat"],
-        fields["direction"] == "out",
-        fields["from"]["phone"],
-        fields["from"]["lid"],
-        fields.get("addressing", "phone"),
-    )
     edit = latest_edit(fields)
     text = edit["text"] if edit is not None else fields["text"]
-    return _Earlier(reference, fields["kind"], text, _heard_body(fields["kind"], text, fields), fields["at"])
+    return _Earlier(
+        history.reference(document), fields["kind"], text, _heard_body(fields["kind"], text, fields), fields["at"]
+    )
 
 
 def _heard_body(kind: str, text: str | None, fields: maps.Fields) -> Body | None:
