@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from keepline.domain.commands import CommandOutcome
+from keepline.domain.commands import CommandOutcome, ShowTyping, Typing
 from keepline.records import commands
 from keepline.records.commands import Order
 from keepline.usecases.commanding import ANSWER_LIMIT_S
@@ -101,6 +101,26 @@ def test_a_command_that_nobody_carries_out_in_time_is_taken_back(shop: World) ->
     assert (answer.status_code, error_code(answer)) == (503, "not_carried_out")
     assert shop.all_in(commands.COMMANDS) == []
     assert shop.get(f"/api/messages/{message}").get_json()["state"] == "delivered"
+
+
+def test_an_answer_that_comes_in_the_moment_of_giving_up_counts(shop: World) -> None:
+    request = asked(shop, f"/api/chats/{CHAT}/typing", {"session_id": "shop"})
+    order = the_order(shop)
+    shop.store.meanwhile.append(lambda: shop.store.others_commit(commands.answer(order, "a", CommandOutcome())))
+    shop.clock.advance(ANSWER_LIMIT_S)
+    assert request.result(TIMEOUT_S).status_code == 204
+    assert shop.all_in(commands.COMMANDS) == []
+
+
+def test_a_command_whose_asker_died_is_removed_a_minute_later(shop: World) -> None:
+    command = ShowTyping(CHAT, Typing.PAUSED)
+    shop.commit(commands.new_command("c_left", "anna", "anna_shop", command, NOON))
+    shop.clock.advance(60)
+    shop.run(shop.process.minute_round.make())
+    assert len(shop.all_in(commands.COMMANDS)) == 1
+    shop.clock.advance(1)
+    shop.run(shop.process.minute_round.make())
+    assert shop.all_in(commands.COMMANDS) == []
 
 
 @pytest.mark.parametrize(

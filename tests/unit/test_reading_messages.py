@@ -55,6 +55,8 @@ HEARD: list[tuple[dict[str, Any], str | None]] = [
     ({"pollCreationMessageV5": {"name": "?", "options": [{"optionName": "a"}]}}, "poll"),
     ({"imageMessage": {"caption": "look"}}, "image"),
     ({"ptvMessage": {}}, "video"),
+    ({"locationMessage": {"degreesLatitude": "NaN", "degreesLongitude": "Infinity"}}, "location"),
+    ({"contactMessage": {"displayName": "A", "vcard": "x" * 600_000}}, "unsupported"),
     ({"orderMessage": {}}, "unsupported"),
     ({"pinInChatMessage": {"key": KEY}}, "unsupported"),
     ({"secretEncryptedMessage": {}}, "unsupported"),

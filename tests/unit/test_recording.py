@@ -197,6 +197,20 @@ async def test_a_change_of_a_message_that_nobody_recorded_leaves_nothing(desk: D
     assert [path for path in desk.store._documents if "messages" in path] == []
 
 
+@pytest.mark.parametrize("odd", ["", ".", "..", "a/b", "__x__", "x" * 2_000, "ä€"])
+async def test_an_id_that_its_sender_made_up_harms_nothing(desk: Desk, odd: str) -> None:
+    await desk.record(edit("E", odd, "new"), revoke("R", odd), heard("V", "vote", content=voted(odd)), heard("N"))
+    assert (await desk.view("N")).message_id
+    if odd:
+        await desk.record(heard(odd, text="odd"), edit("E", odd, "edited"))
+        [found] = [one for path, one in (await desk.everything()).items() if one.get("text") == "odd"]
+        assert found["edits"]["E"]["text"] == "edited"
+
+
+def voted(poll: str) -> dict[str, Any]:
+    return {"vote": {"message": key(poll), "hashes": ["00"]}}
+
+
 async def test_a_message_that_could_not_be_read_is_healed_with_all_that_it_says(desk: Desk) -> None:
     await desk.record(MessageUnreadable(0, "W", CHAT, FRIEND, None, False, AT))
     assert (await desk.view("W")).kind == "unreadable"

@@ -45,7 +45,7 @@ from keepline_connector.cell import translate
 from keepline_connector.cell.commanding import carry_out
 from keepline_connector.cell.compose import compose
 from keepline_connector.cell.outcomes import outcome_of
-from keepline_connector.cell.store import DeviceStore
+from keepline_connector.cell.store import DeviceStore, OwnNumber
 
 # How long a start may hold back the next one: until its first sign of life, at most this long (the map writes are over in
 # milliseconds; the sign comes after the connection has been tried).
@@ -95,6 +95,7 @@ class LibraryClient:
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._told_at_s = 0.0  # monotonic; when the library last told something
+        self._own: OwnNumber | None = None
         self._people: OrderedDict[str, tuple[str | None, str | None]] = OrderedDict()  # by chat
         self._sent_lately: deque[str] = deque(maxlen=_REMEMBERED_BY_LIBRARY)
 
@@ -140,7 +141,7 @@ class LibraryClient:
 
     def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
         """Send one message and wait for WhatsApp's answer, 75 s at most (the library's limit)."""
-        client, own = self._client, self._store.own_number()
+        client, own = self._client, self._own_number()
         if client is None or self._stopped or own is None:
             return SendOutcome("not_sent", error_code="not_connected")
         message = compose(content, chat, own, tag, time.time_ns() // 1_000_000)
@@ -158,6 +159,12 @@ class LibraryClient:
         if client is None or self._stopped or not client.connected:
             return CommandOutcome("not_connected")
         return carry_out(client, self._both_of, command)
+
+    def _own_number(self) -> OwnNumber | None:
+        """Looked up once it is there: a linked device keeps its number for good."""
+        if self._own is None:
+            self._own = self._store.own_number()
+        return self._own
 
     def _both_of(self, chat: str) -> tuple[str | None, str | None]:
         """A recipient's phone and LID. Once both are known they are not looked up again: they belong together for good."""

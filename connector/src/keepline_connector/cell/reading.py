@@ -6,6 +6,8 @@ to see gives nothing; what we do not read yet gives the kind `unsupported` with 
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +15,15 @@ from typing import Any
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import PollVoteMessage, ProtocolMessage
 
 from keepline.domain.addresses import LID_SERVER, PHONE_SERVER
+from keepline.domain.content.checks import TEXT_CHARACTERS_MAX
 from keepline.domain.content.heard import cells_reference
 from keepline.domain.content.references import Addressing, MessageRef
 from keepline.domain.content.votes import open_vote
 from keepline_connector.cell.store import DeviceStore
 
+# What one message may put into a document, which holds a mebibyte; the same as the cards that we send (checks.py), twice.
+_CONTENT_CHARACTERS_MAX = 524_288
+_QUOTED_CHARACTERS_MAX = 1_000
 # Wrappers inside of wrappers; more are not made by any client.
 _WRAPPERS_MAX = 5
 # Keys, settings and other talk between devices.
@@ -80,8 +86,14 @@ class Reader:
     def read(self, message: Any) -> Read | None:
         """What the message says; None when it is not for people."""
         message = _unwrapped(message)
+        read = self._read(message)
+        if read is None or len(json.dumps(read.content)) <= _CONTENT_CHARACTERS_MAX:
+            return read
+        return Read("unsupported", None, {"unsupported": {"field": _named(message)}})
+
+    def _read(self, message: Any) -> Read | None:
         if message.conversation:
-            return Read("text", message.conversation)
+            return Read("text", _bounded(message.conversation))
         for name, reader in self._readers().items():
             if message.HasField(name):
                 inner = getattr(message, name)
@@ -89,7 +101,7 @@ class Reader:
                 if read is not None:
                     self._add_context(inner, read)
                 return read
-        named = next((one.name for one, _ in message.ListFields() if one.name not in _TALK), None)
+        named = _named(message)
         return Read("unsupported", None, {"unsupported": {"field": named}}) if named is not None else None
 
     def _readers(self) -> dict[str, Callable[[Any], Read | None]]:
@@ -107,7 +119,7 @@ class Reader:
 
     def _reaction(self, inner: Any) -> Read:
         return Read(
-            "reaction", inner.text or None, {"reaction": {"message": self._target(inner.key), "emoji": inner.text}}
+            "reaction", _bounded(inner.text), {"reaction": {"message": self._target(inner.key), "emoji": inner.text}}
         )
 
     def _change(self, inner: Any) -> Read | None:
@@ -144,7 +156,8 @@ class Reader:
         if context.stanzaID:
             quoted = self._quoted(context)
             said = Reader(self._store, self._around).read(context.quotedMessage)
-            read.content["quote"] = {**quoted, "text": (said.text if said is not None else None) or ""}
+            words = (said.text if said is not None else None) or ""
+            read.content["quote"] = {**quoted, "text": words[:_QUOTED_CHARACTERS_MAX]}
         if context.mentionedJID:
             read.content["mentions"] = [self._person(jid) for jid in context.mentionedJID]
         if context.isForwarded:
@@ -194,6 +207,16 @@ class Reader:
         return self._store.both_of(_plain(jid))
 
 
+def _named(message: Any) -> str | None:
+    """The field that says something to people."""
+    return next((one.name for one, _ in message.ListFields() if one.name not in _TALK), None)
+
+
+def _bounded(text: str) -> str | None:
+    """WhatsApp's apps send no longer texts; others could, until no document holds them."""
+    return text[:TEXT_CHARACTERS_MAX] or None
+
+
 def _unwrapped(message: Any) -> Any:
     for _ in range(_WRAPPERS_MAX):
         inner = next(
@@ -211,30 +234,35 @@ def _unwrapped(message: Any) -> Any:
 
 
 def _text(inner: Any) -> Read:
-    read = Read("text", inner.text)
+    read = Read("text", _bounded(inner.text))
     if inner.title:
         read.content["preview"] = {"url": inner.matchedText, "title": inner.title, "description": inner.description}
     return read
 
 
 def _file_reader(kind: str, words: str | None) -> Callable[[Any], Read]:
-    return lambda inner: Read(kind, (getattr(inner, words) or None) if words else None)
+    return lambda inner: Read(kind, _bounded(getattr(inner, words)) if words else None)
 
 
 def _location(inner: Any) -> Read:
     live = "caption" in inner.DESCRIPTOR.fields_by_name
     place = {
-        "latitude": inner.degreesLatitude,
-        "longitude": inner.degreesLongitude,
+        "latitude": _finite(inner.degreesLatitude),
+        "longitude": _finite(inner.degreesLongitude),
         "name": inner.caption if live else inner.name,
         "address": "" if live else inner.address,
     }
-    return Read("location", place["name"] or None, {"location": place})
+    return Read("location", _bounded(place["name"]), {"location": place})
+
+
+def _finite(number: float) -> float | None:
+    """JSON has no other numbers."""
+    return number if math.isfinite(number) else None
 
 
 def _contacts(cards: Any) -> Read:
     found = [{"name": card.displayName, "vcard": card.vcard} for card in cards]
-    return Read("contact", ", ".join(card["name"] for card in found) or None, {"contacts": found})
+    return Read("contact", _bounded(", ".join(card["name"] for card in found)), {"contacts": found})
 
 
 def _poll(inner: Any) -> Read:
@@ -243,7 +271,7 @@ def _poll(inner: Any) -> Read:
         "options": [option.optionName for option in inner.options],
         "selectable": inner.selectableOptionsCount,
     }
-    return Read("poll", inner.name, {"poll": poll})
+    return Read("poll", _bounded(inner.name), {"poll": poll})
 
 
 def _addresses(phone: str | None, lid: str | None) -> list[str]:

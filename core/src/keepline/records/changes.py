@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from keepline.domain.content.references import MessageRef
+from keepline.domain.ids import wa_document_id
 from keepline.ports.documents import DELETE, Merge
 from keepline.records import outbox
 
@@ -19,7 +20,7 @@ MESSAGES = "messages"
 
 def heard_path(account: str, chat: str, wa_message_id: str) -> str:
     """Where a message stands that WhatsApp brought."""
-    return f"accounts/{account}/chats/{chat}/{MESSAGES}/{wa_message_id}"
+    return f"accounts/{account}/chats/{chat}/{MESSAGES}/{wa_document_id(wa_message_id)}"
 
 
 def path_of(account: str, message: MessageRef) -> str:
@@ -31,7 +32,7 @@ def path_of(account: str, message: MessageRef) -> str:
 
 def edited(account: str, message: MessageRef, edit: str, text: str, at: datetime) -> Merge:
     """An edit of a message, by the name of the edit."""
-    return Merge(path_of(account, message), {"edits": {edit: {"text": text, "at": at}}})
+    return Merge(path_of(account, message), {"edits": {wa_document_id(edit): {"text": text, "at": at}}})
 
 
 def revoked(account: str, message: MessageRef, at: datetime) -> Merge:

@@ -26,6 +26,7 @@ _LOOK_MIN_S, _LOOK_MAX_S = 0.05, 0.5
 _ID_ENTROPY_BYTES = 16
 # While a device waits for its turn to send, how often it looks whether that has come.
 _TURN_LOOK_S = 0.25
+_STORE_RETRY_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -86,11 +87,15 @@ class CommandDesk:
         self._slot = slot
         self._speaks = speaks
         self._orders: dict[str, Order] = {}
+        self._begun: set[str] = set()
         self._wake = asyncio.Event()
 
     def ordered(self, orders: Iterable[Order]) -> None:
         """All open commands of this account."""
-        self._orders = {order.id: order for order in orders}
+        offered = {order.id: order for order in orders}
+        # What is being carried out, or was a moment ago, can stand in a result that another command brought about.
+        self._begun &= offered.keys()
+        self._orders = {name: order for name, order in offered.items() if name not in self._begun}
         self._wake.set()
 
     async def run(self) -> None:
@@ -103,7 +108,9 @@ class CommandDesk:
                     self._forget_late()
                     await asyncio.sleep(_TURN_LOOK_S)
                     continue
-                await self._carry_out(self._orders.pop(next(iter(self._orders))))
+                order = self._orders.pop(next(iter(self._orders)))
+                self._begun.add(order.id)
+                await self._carry_out(order)
 
     async def _carry_out(self, order: Order) -> None:
         if order.expires_at <= self._clock.now():
@@ -114,12 +121,17 @@ class CommandDesk:
             outcome = CommandOutcome("unsupported_command")  # From an API that is newer than this connector.
         else:
             outcome = await self._link.carry_out(command)
-        try:
-            await self._store.commit([commands.answer(order, self._slot, outcome)])
-        except StoreConflict:
-            log.info("nobody waits any more for the command %s", order.id)
-        except StoreUnavailable as error:
-            log.warning("the answer to the command %s could not be written: %s", order.id, error)
+        while True:
+            try:
+                await self._store.commit([commands.answer(order, self._slot, outcome)])
+            except StoreConflict:
+                log.info("nobody waits any more for the command %s, or it has this answer already", order.id)
+            except StoreUnavailable as error:
+                if order.expires_at > self._clock.now():
+                    await asyncio.sleep(_STORE_RETRY_S)
+                    continue
+                log.warning("the answer to the command %s could not be written: %s", order.id, error)
+            return
 
     def _forget_late(self) -> None:
         now = self._clock.now()

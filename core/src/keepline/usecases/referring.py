@@ -168,7 +168,9 @@ def _heard_body(kind: str, text: str | None, fields: maps.Fields) -> Body | None
     match kind:
         case "text":
             return Text(text or "")
-        case "location" | "contact" if fields.get("content"):
+        case "location" if None in (fields["content"]["location"][name] for name in ("latitude", "longitude")):
+            return None  # No place on earth, but somebody sent it.
+        case "location" | "contact":
             return maps.from_map(kind, fields["content"]).body
     return None
 
