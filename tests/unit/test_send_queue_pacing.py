@@ -141,3 +141,9 @@ def test_nothing_is_said_to_be_held_while_the_device_is_away() -> None:
     assert queue.held(0.1) is not None
     queue.plan(NOW, 0.2, may_send=False)
     assert queue.held(0.2) is None
+
+
+def test_a_group_is_no_first_contact_and_needs_no_look_up() -> None:
+    queue = queue_of(NORMAL, "120363000000000000@g.us", "anna")
+    assert queue.strangers_to_look_up(NOW, 0.0, 10) == ["anna"]
+    assert step(queue, 0.0) == ["120363000000000000@g.us"]

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from keepline.domain.addresses import is_group
 from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import SendOutcome
 from keepline.domain.message import Cause, MessageState, OnDoubt, next_state
@@ -184,7 +185,11 @@ class SendQueue:
         if not self._pacing.tells_strangers(now_s):
             return []
         chats = self._ready_chats(now, now_s)
-        return list(itertools.islice((chat for chat in chats if chat not in self._strangers), limit))
+        return list(itertools.islice((chat for chat in chats if not self._is_placed(chat)), limit))
+
+    def _is_placed(self, chat: str) -> bool:
+        """Whether it is known if a chat is a first contact. A group is none: somebody let us in."""
+        return is_group(chat) or chat in self._strangers
 
     def met(self, chat: str, *, stranger: bool = False) -> None:
         """Something was said in this chat; or, for a `stranger`, nothing ever was."""
@@ -358,7 +363,7 @@ class SendQueue:
         ready: dict[str, list[Outgoing]] = {}
         held: list[Wait] = []
         for chat, rows in chats.items():
-            if tells_strangers and chat not in self._strangers:
+            if tells_strangers and not self._is_placed(chat):
                 continue  # It is being looked up.
             wait = self._pacing.wait(now_s, chat, first_contact=self._strangers.get(chat, False))
             if wait.because is None:
