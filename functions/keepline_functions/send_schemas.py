@@ -23,6 +23,7 @@ from keepline.domain.content.bodies import (
     Reaction,
     Revoke,
     Text,
+    Vote,
 )
 from keepline.domain.content.references import MessageRef
 from keepline.domain.content.vcards import make_vcard
@@ -146,6 +147,21 @@ class SendPoll(_Answer):
         return Content(poll, self._quoting())
 
 
+class _Vote(Body):
+    message: str
+    options: list[str]
+
+
+class SendVote(SendMessage):
+    """A vote in a poll, in the poll's chat."""
+
+    kind: Literal["vote"]
+    vote: _Vote
+
+    def content(self) -> Content:
+        return Content(Vote(MessageRef(self.vote.message), tuple(self.vote.options)))
+
+
 class _Reaction(Body):
     message: str
     emoji: str
@@ -205,6 +221,7 @@ _KINDS: dict[str, type[SendMessage]] = {
     "location": SendLocation,
     "contact": SendContact,
     "poll": SendPoll,
+    "vote": SendVote,
     "reaction": SendReaction,
     "edit": SendEdit,
     "revoke": SendRevoke,

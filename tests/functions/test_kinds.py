@@ -196,6 +196,22 @@ def test_a_poll_is_not_forwarded(shop: World) -> None:
     assert (answer.status_code, error_code(answer)) == (409, "cannot_forward")
 
 
+def test_a_vote_goes_to_the_polls_chat_and_names_options_that_the_poll_has(shop: World) -> None:
+    poll = accepted(shop, {"to": GROUP, "kind": "poll", "poll": POLL})["message_id"]
+    shop.settle(poll, state="sent", wa_message_id="WP")
+    text = sent(shop)
+    vote = accepted(shop, {"kind": "vote", "vote": {"message": poll, "options": ["later"]}})
+    assert (vote["chat"], vote["text"], vote["vote"]["options"]) == (GROUP, "later", ["later"])
+
+    def refused(message: str, *options: str) -> tuple[int, str]:
+        answer = post(shop, {"kind": "vote", "vote": {"message": message, "options": options}})
+        return answer.status_code, error_code(answer)
+
+    assert refused(poll, "never") == refused(poll, "now", "later") == refused(poll, "now", "now") == (400, "bad_vote")
+    assert refused(text, "now") == (409, "not_a_poll")
+    assert accepted(shop, {"kind": "vote", "vote": {"message": poll, "options": []}})["text"] is None
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code", "names"),
     [

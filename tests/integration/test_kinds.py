@@ -26,6 +26,7 @@ from keepline.domain.content.bodies import (
     Reaction,
     Revoke,
     Text,
+    Vote,
     text_content,
 )
 from keepline.domain.content.references import MessageRef
@@ -165,6 +166,8 @@ async def test_a_vote_in_a_poll_of_ours_names_its_options(talk: Talk) -> None:
     view = await talk.heard(vote, kind="vote")
     assert view.content["vote"]["options"] == ["here", "nowhere"]
     assert view.content["vote"]["message"]["message_id"] == poll.id
+    await talk.send(Content(Vote(MessageRef(poll.id), ("there",))), None)
+    await talk.on_phone(wa(poll), votes={PHONE: ["there"], FRIEND: ["nowhere", "here"]})
     nothing = talk.phones.vote(FRIEND, wa(poll), [])
     assert (await talk.heard(nothing, kind="vote")).content["vote"]["options"] == []
 
@@ -188,6 +191,8 @@ async def test_every_kind_comes_in_from_a_person(talk: Talk) -> None:
     poll_id = talk.phones.send_poll(FRIEND, PHONE, "Tea?", ["yes", "no"])
     poll = await talk.heard(poll_id, kind="poll")
     assert poll.content["poll"] == {"question": "Tea?", "options": ["yes", "no"], "selectable": 1}
+    await talk.send(Content(Vote(MessageRef(poll.message_id), ("yes",))), None)
+    await talk.on_phone(poll_id, votes={PHONE: ["yes"]})
     own_vote = await talk.heard(talk.phones.vote(FRIEND, poll_id, ["no"]), kind="vote")
     assert own_vote.content["vote"]["options"] == ["no"]
     assert own_vote.content["vote"]["message"]["message_id"] == poll.message_id
@@ -245,17 +250,18 @@ async def test_a_text_goes_out_as_a_status(talk: Talk) -> None:
 async def test_the_tag_of_every_kind_is_in_the_stores_of_both_devices(talk: Talk) -> None:
     await talk.gateway.link_standby(talk.account)
     ours = await talk.send(text_content("once"))
+    poll = await talk.send(Content(Poll("?", ("a", "b"))))
     contents = [
         (Content(Text("a link", (), LinkPreview("a", "b"))), FRIEND),
         (Content(Location(1, 2)), FRIEND),
         (Content(Contacts((ContactCard("C", make_vcard("C", [CAROL])),))), FRIEND),
-        (Content(Poll("?", ("a", "b"))), FRIEND),
+        (Content(Vote(MessageRef(poll.id), ("a",))), None),
         (Content(Reaction(MessageRef(ours.id), "👍")), None),
         (Content(Reaction(MessageRef(ours.id), "")), None),
         (Content(Edit(MessageRef(ours.id), "twice")), None),
         (Content(Revoke(MessageRef(ours.id))), None),
     ]
-    sent = [ours, *[await talk.send(content, to) for content, to in contents]]
+    sent = [ours, poll, *[await talk.send(content, to) for content, to in contents]]
     account = await talk.gateway.store.get(accounts.account_path(talk.account))
     assert account is not None
     key = Account.read(account).tag_key

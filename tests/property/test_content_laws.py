@@ -27,12 +27,13 @@ from keepline.domain.content.bodies import (
     Reaction,
     Revoke,
     Text,
+    Vote,
 )
 from keepline.domain.content.checks import check
 from keepline.domain.content.heard import cells_reference, option_names, resolved
 from keepline.domain.content.references import MessageRef
 from keepline.domain.content.vcards import make_vcard, phones_in
-from keepline.domain.content.votes import NONCE_BYTES, open_vote
+from keepline.domain.content.votes import NONCE_BYTES, open_vote, seal_vote
 from keepline.domain.errors import InvalidInput, TooLarge
 from keepline.domain.ids import inbound_message_id, new_message_id
 from keepline.domain.tag import message_tag
@@ -57,6 +58,7 @@ BODIES = st.one_of(
     st.builds(Location, st.floats(-90, 90), st.floats(-180, 180), WORDS, WORDS),
     st.builds(Contacts, st.lists(st.builds(ContactCard, WORDS, WORDS), min_size=1, max_size=3).map(tuple)),
     st.builds(Poll, WORDS, st.lists(WORDS, min_size=2, max_size=5).map(tuple), st.integers(0, 5)),
+    st.builds(Vote, REFERENCES, st.lists(WORDS, max_size=3).map(tuple)),
     st.builds(Reaction, REFERENCES, WORDS),
     st.builds(Edit, REFERENCES, WORDS),
     st.builds(Revoke, REFERENCES),
@@ -171,6 +173,7 @@ def test_a_vote_opens_with_the_polls_secret_for_its_voter_and_for_no_other(
     secret: bytes, poll: str, plain: bytes
 ) -> None:
     payload, nonce = sealed(secret, poll, "1@lid", "2@lid", plain)
+    assert seal_vote(secret, poll, "1@lid", "2@lid", plain, nonce) == payload
     assert open_vote(secret, poll, ["9@s.whatsapp.net", "1@lid"], ["8@lid", "2@lid"], payload, nonce) == plain
     assert open_vote(secret, poll, ["1@lid"], ["3@lid"], payload, nonce) is None
     assert open_vote(secret[::-1] + b"x", poll, ["1@lid"], ["2@lid"], payload, nonce) is None

@@ -11,9 +11,11 @@ from typing import Any
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
 
 from keepline.domain.content import maps
+from keepline.domain.content.bodies import Vote
 from keepline_connector.cell.compose import compose
 from keepline_connector.cell.reading import Reader, Surroundings
 from keepline_connector.cell.store import OwnNumber
+from keepline_connector.cell.voting import seal
 
 OWN = OwnNumber("14155550100", "99887766", 7)
 FRIEND = "14155550123"
@@ -26,7 +28,7 @@ class Store:
         return OWN
 
     def secrets_of(self, wa_message_id: str) -> list[tuple[str, bytes]]:
-        return [("1@lid", b"f" * 32), ("99887766:7@lid", b"t" * 32)] if wa_message_id == "OURS" else []
+        return [("5544@lid", b"f" * 32), ("99887766:7@lid", b"t" * 32)]
 
     def both_of(self, address: str) -> tuple[str | None, str | None]:
         known = [(FRIEND, "5544"), (OWN.phone, OWN.lid)]
@@ -44,7 +46,9 @@ def read(message: Message, *, from_me: bool, by_admin: bool = False) -> Any:
 def composed(kind: str, content: dict[str, Any]) -> Any:
     """A content as our other device would read its copy, after the way over the wire; with the secret that it has."""
     tag = b"x" * 32
-    message = compose(maps.from_map(kind, content), f"{FRIEND}@s.whatsapp.net", OWN, tag, 1_000)
+    said, store = maps.from_map(kind, content), Store()
+    sealed = seal(said.body, OWN, store, b"n" * 12) if isinstance(said.body, Vote) else None  # type: ignore[arg-type]
+    message = compose(said, OWN, tag, 1_000, sealed)
     assert message.messageContextInfo.messageSecret == tag
     return read(Message.FromString(message.SerializeToString()), from_me=True)
 

@@ -16,6 +16,7 @@ from keepline.domain.content.bodies import (
     Reaction,
     Revoke,
     Text,
+    Vote,
 )
 from keepline.domain.content.checks import check
 from keepline.domain.content.references import MessageRef
@@ -101,9 +102,8 @@ def test_what_is_not_one_emoji_is_no_reaction(emoji: str) -> None:
 
 
 def test_only_what_changes_an_earlier_message_can_come_twice_unnoticed() -> None:
-    assert all(
-        Content(body).can_come_twice for body in (Reaction(REFERENCE, "👍"), Edit(REFERENCE, "x"), Revoke(REFERENCE))
-    )
+    additions = (Vote(REFERENCE, ()), Reaction(REFERENCE, "👍"), Edit(REFERENCE, "x"), Revoke(REFERENCE))
+    assert all(Content(body).can_come_twice for body in additions)
     bodies = (Text("x"), Location(0, 0), Contacts((ContactCard("Ada", CARD),)), Poll("?", ("a", "b")))
     assert not any(Content(body).can_come_twice for body in bodies)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -42,6 +43,8 @@ SENT: list[tuple[str, dict[str, Any]]] = [
     ("reaction", {"reaction": {"message": THEIRS, "emoji": "👍"}}),
     ("reaction", {"reaction": {"message": OURS, "emoji": ""}}),
     ("edit", {"edit": {"message": OURS, "text": "new"}}),
+    ("vote", {"vote": {"message": OURS, "options": ["a", "b"]}}),
+    ("vote", {"vote": {"message": THEIRS, "options": []}}),
     ("revoke", {"revoke": {"message": OURS}}),
 ]
 # What a phone sends, in protobuf's JSON, and the kind that we make of it; None is not for people.
@@ -100,6 +103,9 @@ def test_what_is_sent_reads_on_our_other_device_as_it_was_said(cell: list[Any], 
     if kind == "edit":
         assert (read["text"], read["content"]["edit"]) == ("new", {"message": expected["edit"]["message"]})
         return
+    if kind == "vote":
+        chosen = expected["vote"].pop("options")
+        expected["vote"]["hashes"] = [hashlib.sha256(option.encode()).hexdigest() for option in chosen]
     if kind == "revoke":
         expected["revoke"]["by_admin"] = False
     assert read["kind"] == kind

@@ -17,24 +17,26 @@ from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import (
     Message,
     MessageContextInfo,
     PollCreationMessage,
+    PollEncValue,
+    PollUpdateMessage,
     ProtocolMessage,
     ReactionMessage,
 )
 
 from keepline.domain.addresses import LID_SERVER, PHONE_SERVER, is_group
-from keepline.domain.content.bodies import Contacts, Content, Edit, Location, Poll, Quote, Reaction, Revoke, Text
+from keepline.domain.content.bodies import Contacts, Content, Edit, Location, Poll, Quote, Reaction, Revoke, Text, Vote
 from keepline.domain.content.references import MessageRef
 from keepline_connector.cell.store import OwnNumber
 
 
-def compose(content: Content, chat: str, own: OwnNumber, tag: bytes, now_ms: int) -> Message:
-    """The message that says this. `own` is this device's number, `now_ms` the time since 1970."""
-    message = _said(content, own, now_ms)
+def compose(content: Content, own: OwnNumber, tag: bytes, now_ms: int, sealed: PollEncValue | None = None) -> Message:
+    """The message that says this. `own` is this device's number, `now_ms` the time since 1970, `sealed` what a vote says."""
+    message = _said(content, own, now_ms, sealed)
     message.messageContextInfo.CopyFrom(MessageContextInfo(messageSecret=tag))
     return message
 
 
-def _said(content: Content, own: OwnNumber, now_ms: int) -> Message:
+def _said(content: Content, own: OwnNumber, now_ms: int, sealed: PollEncValue | None) -> Message:
     context = _context(content, own)
     match content.body:
         case Text():
@@ -61,6 +63,9 @@ def _said(content: Content, own: OwnNumber, now_ms: int) -> Message:
                     contextInfo=context,
                 )
             )
+        case Vote(message=target):
+            vote = PollUpdateMessage(pollCreationMessageKey=_key(target), vote=sealed, senderTimestampMS=now_ms)
+            return Message(pollUpdateMessage=vote)
         case Reaction(message=target, emoji=emoji):
             reaction = ReactionMessage(key=_key(target), text=emoji, senderTimestampMS=now_ms)
             return Message(reactionMessage=reaction)

@@ -25,6 +25,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import logging
+import secrets
 import threading
 import time
 from collections import OrderedDict, deque
@@ -39,13 +40,15 @@ from neonize.utils.jid import build_jid
 
 from keepline.domain import link_events
 from keepline.domain.commands import Command, CommandOutcome
-from keepline.domain.content.bodies import Content
+from keepline.domain.content.bodies import Content, Vote
+from keepline.domain.content.votes import NONCE_BYTES
 from keepline.domain.link_events import LinkEvent, SendOutcome
 from keepline_connector.cell import translate
 from keepline_connector.cell.commanding import carry_out
 from keepline_connector.cell.compose import compose
 from keepline_connector.cell.outcomes import outcome_of
 from keepline_connector.cell.store import DeviceStore, OwnNumber
+from keepline_connector.cell.voting import seal
 
 # How long a start may hold back the next one: until its first sign of life, at most this long (the map writes are over in
 # milliseconds; the sign comes after the connection has been tried).
@@ -144,7 +147,12 @@ class LibraryClient:
         client, own = self._client, self._own_number()
         if client is None or self._stopped or own is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        message = compose(content, chat, own, tag, time.time_ns() // 1_000_000)
+        sealed = None
+        if isinstance(content.body, Vote):
+            sealed = seal(content.body, own, self._store, secrets.token_bytes(NONCE_BYTES))
+            if sealed is None:
+                return SendOutcome("refused", error_code="no_poll_secret")
+        message = compose(content, own, tag, time.time_ns() // 1_000_000, sealed)
         try:
             response = client.send_message(_jid(chat), message)
         except SendMessageError as error:

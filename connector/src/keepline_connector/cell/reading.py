@@ -19,7 +19,7 @@ from keepline.domain.content.checks import TEXT_CHARACTERS_MAX
 from keepline.domain.content.heard import cells_reference
 from keepline.domain.content.references import Addressing, MessageRef
 from keepline.domain.content.votes import open_vote
-from keepline_connector.cell.store import DeviceStore
+from keepline_connector.cell.store import DeviceStore, plain_address
 
 # What one message may put into a document, which holds a mebibyte; the same as the cards that we send (checks.py), twice.
 _CONTENT_CHARACTERS_MAX = 524_288
@@ -167,7 +167,7 @@ class Reader:
         phone, lid = self._both(context.participant)
         own = self._store.own_number()
         mine = own is not None and (phone == own.phone or (lid is not None and lid == own.lid))
-        chat = self._around.chat if not context.remoteJID else _plain(context.remoteJID)
+        chat = self._around.chat if not context.remoteJID else plain_address(context.remoteJID)
         reference = MessageRef(None, context.stanzaID, chat, mine, phone, lid, self._around.addressing)
         return self._with_secret(reference)
 
@@ -196,7 +196,7 @@ class Reader:
         if own is None or not reference.from_me:
             return cells_reference(reference, None)
         secrets = self._store.secrets_of(reference.wa_message_id)
-        ours = [secret for sender, secret in secrets if _plain(sender).partition("@")[0] in (own.phone, own.lid)]
+        ours = [secret for sender, secret in secrets if plain_address(sender).partition("@")[0] in (own.phone, own.lid)]
         return cells_reference(reference, ours[0] if ours else None)
 
     def _person(self, jid: str) -> dict[str, Any]:
@@ -204,7 +204,7 @@ class Reader:
         return {"phone": phone, "lid": lid}
 
     def _both(self, jid: str) -> tuple[str | None, str | None]:
-        return self._store.both_of(_plain(jid))
+        return self._store.both_of(plain_address(jid))
 
 
 def _named(message: Any) -> str | None:
@@ -277,9 +277,3 @@ def _poll(inner: Any) -> Read:
 def _addresses(phone: str | None, lid: str | None) -> list[str]:
     by_lid = [f"{lid}@{LID_SERVER}"] if lid else []
     return [*by_lid, *([f"{phone}@{PHONE_SERVER}"] if phone else [])]
-
-
-def _plain(jid: str) -> str:
-    """An address without the number of a device."""
-    name, at, server = jid.partition("@")
-    return f"{name.partition(':')[0].partition('.')[0]}{at}{server}"

@@ -87,5 +87,11 @@ class DeviceStore:
         return READER.read(self._path, statement, values)
 
 
+def plain_address(jid: str) -> str:
+    """An address without the number of a device."""
+    name, at, server = jid.partition("@")
+    return f"{name.partition(':')[0].partition('.')[0]}{at}{server}"
+
+
 def _user(jid: str | None) -> str | None:
     return jid.partition("@")[0].partition(":")[0] if jid else None

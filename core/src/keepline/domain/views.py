@@ -168,6 +168,11 @@ _MESSAGE_ERRORS: dict[str, MessageError] = {
             "Check the number and its country code.",
         ),
         MessageError(
+            "no_poll_secret",
+            "The device that sends has no key for votes in this poll: it came before the device was linked, or was lost.",
+            "Vote on the phone.",
+        ),
+        MessageError(
             "bad_recipient", "Messages cannot be sent to this address.", "Send to the phone number of a person."
         ),
         MessageError("not_on_whatsapp", "This number is not on WhatsApp.", "Check the number and its country code."),

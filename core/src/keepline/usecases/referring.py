@@ -7,19 +7,21 @@ from datetime import datetime, timedelta
 
 from keepline.domain.content import maps
 from keepline.domain.content.bodies import (
+    Addition,
     Body,
     Contacts,
     Content,
     Edit,
     Forward,
     Location,
+    Poll,
     Quote,
-    Reaction,
     Revoke,
     Text,
+    Vote,
 )
 from keepline.domain.content.references import MessageRef
-from keepline.domain.errors import NotFound, StateConflict
+from keepline.domain.errors import InvalidInput, NotFound, StateConflict
 from keepline.domain.ids import is_message_id
 from keepline.domain.message import MessageState
 from keepline.domain.send_queue import WITH_WHATSAPP
@@ -61,12 +63,14 @@ class References:
 
         Raises NotFound (`message_not_found`) and StateConflict: `message_of_another_session`, `message_not_sent`,
         `message_revoked`, `cannot_be_referred_to`, `cannot_edit`, `edit_too_late`, `cannot_revoke`, `revoke_too_late`,
-        `cannot_forward`.
+        `cannot_forward`, `not_a_poll`; and InvalidInput (`bad_vote`).
         """
         body = content.body
-        if isinstance(body, Reaction | Edit | Revoke | Forward):
+        if isinstance(body, Addition | Forward):
             earlier = await self._find(tenant, account, body.message)
             match body:
+                case Vote():
+                    _check_vote(body, earlier)
                 case Edit():
                     self._check_editable(earlier)
                 case Revoke():
@@ -143,6 +147,23 @@ class References:
             )
 
 
+def _check_vote(vote: Vote, earlier: _Earlier) -> None:
+    poll = earlier.body
+    if not isinstance(poll, Poll):
+        raise StateConflict("not_a_poll", "The message to vote on is no poll.", "Name the message_id of a poll.")
+    unknown = [option for option in vote.options if option not in poll.options]
+    if unknown or len(set(vote.options)) < len(vote.options):
+        raise InvalidInput(
+            "bad_vote",
+            "vote.options has one that the poll does not have, or one twice.",
+            "Write them as the poll does.",
+        )
+    if poll.selectable and len(vote.options) > poll.selectable:
+        raise InvalidInput(
+            "bad_vote", f"vote.options has {len(vote.options)}; the poll takes {poll.selectable}.", "Choose fewer."
+        )
+
+
 def _row(document: Document) -> _Earlier:
     fields = document.fields
     content = maps.from_map(fields["kind"], fields["content"])
@@ -170,7 +191,7 @@ def _heard_body(kind: str, text: str | None, fields: maps.Fields) -> Body | None
             return Text(text or "")
         case "location" if None in (fields["content"]["location"][name] for name in ("latitude", "longitude")):
             return None  # No place on earth, but somebody sent it.
-        case "location" | "contact":
+        case "location" | "contact" | "poll":
             return maps.from_map(kind, fields["content"]).body
     return None
 

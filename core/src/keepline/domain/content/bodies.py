@@ -69,6 +69,16 @@ class Poll:
 
 
 @dataclass(frozen=True)
+class Vote:
+    """What this number chooses in a poll, in place of what it chose before; no option at all takes the vote back."""
+
+    kind: ClassVar = "vote"
+
+    message: MessageRef
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Reaction:
     """One emoji on an earlier message, in place of an earlier one; an empty one takes it back."""
 
@@ -106,10 +116,10 @@ class Forward:
     message: MessageRef
 
 
-Body = Text | Location | Contacts | Poll | Reaction | Edit | Revoke | Forward
+Body = Text | Location | Contacts | Poll | Vote | Reaction | Edit | Revoke | Forward
 
 # They name the message that they are about, and go to its chat.
-Addition = Reaction | Edit | Revoke
+Addition = Vote | Reaction | Edit | Revoke
 
 
 @dataclass(frozen=True)
@@ -144,13 +154,15 @@ class Content:
                 return ", ".join(card.name for card in cards)
             case Poll(question=question):
                 return question
+            case Vote(options=options):
+                return ", ".join(options) or None
             case Reaction(emoji=emoji):
                 return emoji or None
         return None
 
     @property
     def can_come_twice(self) -> bool:
-        """Whether a second copy changes nothing for its reader: the same reaction, edit or revocation once more."""
+        """Whether a second copy changes nothing for its reader: the same vote, reaction, edit or revocation again."""
         return isinstance(self.body, Addition)
 
 

@@ -19,6 +19,7 @@ from keepline.domain.content.bodies import (
     Reaction,
     Revoke,
     Text,
+    Vote,
 )
 from keepline.domain.content.references import MessageRef
 
@@ -60,6 +61,8 @@ def _body_map(body: Body) -> dict[str, Any]:
             return {"contacts": [dict(vars(card)) for card in body.cards]}
         case Poll():
             return {"poll": {**vars(body), "options": list(body.options)}}
+        case Vote():
+            return {"vote": {"message": body.message.to_map(), "options": list(body.options)}}
         case Reaction():
             return {"reaction": {"message": body.message.to_map(), "emoji": body.emoji}}
         case Edit():
@@ -91,6 +94,7 @@ _READERS: dict[str, Callable[[Fields], Body]] = {
     "location": lambda fields: Location(**fields["location"]),
     "contact": lambda fields: Contacts(tuple(ContactCard(**card) for card in fields["contacts"])),
     "poll": _poll,
+    "vote": lambda fields: Vote(_about(fields, "vote"), tuple(fields["vote"]["options"])),
     "reaction": lambda fields: Reaction(_about(fields, "reaction"), fields["reaction"]["emoji"]),
     "edit": lambda fields: Edit(_about(fields, "edit"), fields["edit"]["text"]),
     "revoke": lambda fields: Revoke(_about(fields, "revoke")),

@@ -18,6 +18,11 @@ NONCE_BYTES = 12
 _KEY_BYTES = 32
 
 
+def seal_vote(secret: bytes, poll: str, author: str, voter: str, plain: bytes, nonce: bytes) -> bytes:
+    """A vote (a PollVoteMessage's bytes) as everybody who has the poll can open it. `nonce` is random and used once."""
+    return AESGCM(_key(secret, poll, author, voter)).encrypt(nonce, plain, _associated(poll, voter))
+
+
 def open_vote(
     secret: bytes, poll: str, authors: Iterable[str], voters: Iterable[str], payload: bytes, nonce: bytes
 ) -> bytes | None:
@@ -28,9 +33,16 @@ def open_vote(
     if len(nonce) != NONCE_BYTES:
         return None
     for author, voter in product(authors, tuple(voters)):
-        key = HKDF(SHA256(), _KEY_BYTES, salt=None, info=f"{poll}{author}{voter}Poll Vote".encode()).derive(secret)
         try:
-            return AESGCM(key).decrypt(nonce, payload, f"{poll}\0{voter}".encode())
+            return AESGCM(_key(secret, poll, author, voter)).decrypt(nonce, payload, _associated(poll, voter))
         except InvalidTag:
             continue
     return None
+
+
+def _key(secret: bytes, poll: str, author: str, voter: str) -> bytes:
+    return HKDF(SHA256(), _KEY_BYTES, salt=None, info=f"{poll}{author}{voter}Poll Vote".encode()).derive(secret)
+
+
+def _associated(poll: str, voter: str) -> bytes:
+    return f"{poll}\0{voter}".encode()
