@@ -1,8 +1,8 @@
 """What a heard message says, as a map: the shapes of `maps`, and what only comes in.
 
 Beside the kinds that can be sent there is `unsupported` (the name of WhatsApp's field, for what we do not read). A cell knows
-messages by WhatsApp's names alone, so it writes references without `message_id`, with the secret of the message where its store has it.
-From that the supervisor, who has the account's key, tells which message it is.
+messages by WhatsApp's names alone, so it writes references without `message_id`, with the secret of the message where its store
+has it. From that the supervisor, who has the account's key, tells which message it is.
 """
 
 from __future__ import annotations
