@@ -241,6 +241,14 @@ async def test_a_group_is_written_to_and_heard_with_who_said_it(talk: Talk) -> N
     assert (await talk.heard(theirs, chat, text=None)).revoked_at is not None
 
 
+async def test_a_group_that_the_number_is_not_in_is_named_so(talk: Talk) -> None:
+    others = talk.phones.create_group(FRIEND, "Without you", [CAROL])
+    for chat, code in ((str(others["id"]), "not_in_group"), ("120363999999999999@g.us", "no_such_group")):
+        accepted = await talk.messages.send(TENANT, "s1", chat, text_content("hello?"), None, SendOptions())
+        row = await talk.gateway.until_message(accepted.message.message_id, "failed")
+        assert row.fields["error_code"] == code
+
+
 async def test_a_text_goes_out_as_a_status(talk: Talk) -> None:
     talk.phones.add_contact(PHONE, FRIEND, "Bea")
     row = await talk.send(text_content("open until ten"), STATUS)

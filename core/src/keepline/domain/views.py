@@ -168,6 +168,10 @@ _MESSAGE_ERRORS: dict[str, MessageError] = {
             "Check the number and its country code.",
         ),
         MessageError(
+            "not_in_group", "This number is not in the group.", "Have somebody add it, then replay the message."
+        ),
+        MessageError("no_such_group", "WhatsApp knows no such group.", "Look at the id of the group."),
+        MessageError(
             "no_poll_secret",
             "The device that sends has no key for votes in this poll: it came before the device was linked, or was lost.",
             "Vote on the phone.",
