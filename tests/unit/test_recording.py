@@ -25,6 +25,7 @@ from keepline.records.accounts import Account
 from keepline.records.outbox import NewMessage
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
+from keepline.usecases import recording
 from keepline.usecases.message_views import MessageView, MessageViewer
 from keepline.usecases.recording import Recorder
 
@@ -187,6 +188,13 @@ async def test_an_admin_of_a_group_deletes_what_others_wrote(desk: Desk) -> None
     await desk.record(heard("W", text="spam", chat=GROUP))
     await desk.record(revoke("R", "W", by_admin=True, chat=GROUP, sender_phone=OTHER))
     assert (await desk.view("W", GROUP)).revoked_at == AT
+    # What was sent elsewhere is not in the group's reach, whatever name its admins call it by.
+    message_id = await sent(desk, text_content("elsewhere"))
+    reference = key("OUT", GROUP, from_me=True, secret=message_tag(KEY, message_id, 0))
+    await desk.record(heard("R3", "revoke", chat=GROUP, content={"revoke": {"message": reference, "by_admin": True}}))
+    row = await desk.store.get(outbox.row_path(message_id))
+    assert row is not None
+    assert "revoked_at" not in row.fields
     # Between two people nobody is an admin.
     await desk.record(heard("W2", text="hello"), revoke("R2", "W2", by_admin=True, sender_phone=OTHER))
     assert (await desk.view("W2")).text == "hello"
@@ -219,6 +227,16 @@ async def test_a_message_that_could_not_be_read_is_healed_with_all_that_it_says(
     await desk.record(MessageUnreadable(0, "W", CHAT, FRIEND, None, False, AT))
     view = await desk.view("W")
     assert (view.kind, dict(view.content)) == ("location", place)
+
+
+async def test_a_commit_takes_no_more_than_a_request_holds(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "BATCH_BYTES_MAX", 1_000)
+    await desk.record(heard("W0", text="account"))
+    before = desk.store.commits
+    card = {"contacts": [{"name": "A", "vcard": "x" * 5_000}]}
+    await desk.record(heard("W1", "contact", content=card), heard("W2", text="ä" * 200), heard("W3", text="b" * 20))
+    assert desk.store.commits - before == 2
+    assert [(await desk.view(name)).kind for name in ("W1", "W2", "W3")] == ["contact", "text", "text"]
 
 
 async def test_a_vote_names_the_options_of_our_poll_and_of_theirs(desk: Desk) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import PollVoteMessage, ProtocolMessage
 
-from keepline.domain.addresses import LID_SERVER, PHONE_SERVER
+from keepline.domain.addresses import LID_SERVER, PHONE_SERVER, is_group
 from keepline.domain.content.checks import TEXT_CHARACTERS_MAX
 from keepline.domain.content.heard import cells_reference
 from keepline.domain.content.references import Addressing, MessageRef
@@ -183,6 +183,8 @@ class Reader:
             phone, lid = self._both(key.participant)
             own = self._store.own_number()
             mine = own is not None and (phone == own.phone or (lid is not None and lid == own.lid))
+        elif is_group(around.chat):
+            mine, phone, lid = False, None, None
         else:
             mine = not around.from_me
             phone, lid = (None, None) if mine else self._both(around.chat)

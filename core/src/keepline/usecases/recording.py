@@ -7,6 +7,7 @@ decrypt again.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,8 @@ from keepline.usecases.session_keeping import SessionKeeper
 
 # A commit is on its way for some milliseconds; what comes meanwhile goes into the next one, so batches grow with the load.
 BATCH_MAX = 100
+# Firestore takes 10 MiB in a request, and the session's changes are in it as well.
+BATCH_BYTES_MAX = 4 << 20
 _STORE_RETRY_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -53,7 +56,7 @@ class Recorder:
                 await self._record_batch()
 
     async def _record_batch(self) -> None:
-        batch = self._heard[:BATCH_MAX]
+        batch = self._batch()
         try:
             await self._write(batch)
         except StoreUnavailable as error:
@@ -62,6 +65,15 @@ class Recorder:
             return
         del self._heard[: len(batch)]
         await self._link.acknowledge([message.seq for message in batch])
+
+    def _batch(self) -> list[MessageHeard | MessageUnreadable]:
+        """What goes into the next commit: what was heard first, as much as one request takes."""
+        size = 0
+        for count, message in enumerate(self._heard[:BATCH_MAX]):
+            size += _bytes_at_most(message)
+            if count and size > BATCH_BYTES_MAX:
+                return self._heard[:count]
+        return self._heard[:BATCH_MAX]
 
     async def _write(self, batch: list[MessageHeard | MessageUnreadable]) -> None:
         names = (self._account.id, self._account.tenant, self._account.session_id)
@@ -108,13 +120,13 @@ class Recorder:
             (one for one in batch if (one.chat, one.wa_message_id) == (target.chat, target.wa_message_id)), None
         )
         if author is not None:
-            written_by = (author.from_me, author.sender_phone, author.sender_lid)
+            written_in, written_by = author.chat, (author.from_me, author.sender_phone, author.sender_lid)
         elif (document := await self._store.get(path)) is not None:
-            written_by = history.author(document)
+            written_in, written_by = document.fields["chat"], history.author(document)
         else:
             return False
         if is_group(heard.chat) and content[heard.kind].get("by_admin"):
-            return True
+            return bool(written_in == heard.chat)
         from_me, phone, lid = written_by
         same = bool(phone and phone == heard.sender_phone) or bool(lid and lid == heard.sender_lid)
         return from_me == heard.from_me and (from_me or same)
@@ -137,3 +149,9 @@ class Recorder:
     def _is_ours(self, message: MessageHeard) -> bool:
         """A copy of what this account's sending device sent for the outbox, where it stands already."""
         return message.from_me and message.tag is not None and read_tag(self._account.tag_key, message.tag) is not None
+
+
+def _bytes_at_most(message: MessageHeard | MessageUnreadable) -> int:
+    if isinstance(message, MessageUnreadable):
+        return 0
+    return 4 * len(message.text or "") + len(json.dumps(message.content))
