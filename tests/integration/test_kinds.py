@@ -44,7 +44,7 @@ from keepline.usecases.message_views import MessageView
 from keepline.usecases.messages import Messages
 from tests.integration.conftest import FRIEND, PHONE, TENANT, Gateway
 
-CAROL, DAN = "14155550199", "14155550188"
+CAROL = "14155550199"
 CHAT = f"{FRIEND}@s.whatsapp.net"
 STATUS = "status@broadcast"
 
@@ -167,7 +167,7 @@ async def test_a_vote_in_a_poll_of_ours_names_its_options(talk: Talk) -> None:
     assert view.content["vote"]["options"] == ["here", "nowhere"]
     assert view.content["vote"]["message"]["message_id"] == poll.id
     await talk.send(Content(Vote(MessageRef(poll.id), ("there",))), None)
-    await talk.on_phone(wa(poll), votes={PHONE: ["there"], FRIEND: ["nowhere", "here"]})
+    await talk.on_phone(wa(poll), votes={PHONE: ["there"], FRIEND: ["here", "nowhere"]})
     nothing = talk.phones.vote(FRIEND, wa(poll), [])
     assert (await talk.heard(nothing, kind="vote")).content["vote"]["options"] == []
 
@@ -288,40 +288,25 @@ async def test_the_tag_of_every_kind_is_in_the_stores_of_both_devices(talk: Talk
     assert sorted(one.message_id for one in page.messages) == sorted(row.id for row in sent)
 
 
-async def test_what_was_on_its_way_at_a_kill_is_recognised_by_its_tag_whatever_its_kind(talk: Talk) -> None:
-    talk.phones.add_phone(DAN, "Dan")
+async def test_an_edit_that_was_on_its_way_at_a_kill_is_recognised_by_its_tag(talk: Talk) -> None:
+    # One at a time: the library hands the next message to the socket when the one before has its answer.
     talk.gateway.start("connector-2")
     await talk.gateway.link_standby(talk.account)
-    ours = {number: await talk.send(text_content(f"to {number}"), number) for number in (FRIEND, CAROL, DAN)}
-    talk.phones.add_fault("never_ack", {"number": PHONE, "device": 1}, {"count": 3})
-    talk.phones.add_fault("lossy", {"number": PHONE, "direction": "out", "stanza": "receipt"})
-    on_their_way = [
-        (Content(Reaction(MessageRef(ours[FRIEND].id), "👍")), None),
-        (Content(Poll("When?", ("now", "later"))), CAROL),
-        (Content(Edit(MessageRef(ours[DAN].id), "changed")), None),
-    ]
-    ids = []
-    for content, to in on_their_way:
-        accepted = await talk.messages.send(TENANT, "s1", to, content, None, SendOptions())
-        ids.append(accepted.message.message_id)
-    await talk.on_phone(wa(ours[FRIEND]), reactions={PHONE: "👍"})
-    await talk.on_phone(wa(ours[DAN]), DAN, text="changed")
-
-    async def polls() -> int:
-        inbox = await asyncio.to_thread(talk.phones.inbox, CAROL)
-        return sum(message["kind"] == "poll" for message in inbox)
-
-    await talk.gateway.until(polls, "the poll")
+    ours = await talk.send(text_content("hello"))
+    talk.phones.add_fault("never_ack", {"number": PHONE, "device": 1}, {"count": 1})
+    lossy = ("lossy", {"number": PHONE, "direction": "out", "stanza": "receipt"})
+    talk.phones.add_fault(*lossy)
+    edit = Content(Edit(MessageRef(ours.id), "changed"))
+    accepted = await talk.messages.send(TENANT, "s1", None, edit, None, SendOptions())
+    await talk.on_phone(wa(ours), text="changed")
     talk.gateway.kill()
     talk.phones.clear_faults()
-    talk.phones.add_fault("lossy", {"number": PHONE, "direction": "out", "stanza": "receipt"})
+    talk.phones.add_fault(*lossy)
     talk.gateway.start()
-    for message_id in ids:
-        row = await talk.gateway.until_message(message_id, "sent", "failed")
-        assert (row.fields["state"], row.fields["attempts"]) == ("sent", 1)
-    assert await polls() == 1
+    row = await talk.gateway.until_message(accepted.message.message_id, "sent", "failed")
+    assert (row.fields["state"], row.fields["attempts"]) == ("sent", 1)
     # What the edit did is written by whoever found out that it had left.
-    assert (await talk.view(ours[DAN].id, text="changed")).edited_at is not None
+    assert (await talk.view(ours.id, text="changed")).edited_at is not None
 
 
 async def test_marks_and_typing_reach_the_other_phone(talk: Talk) -> None:
