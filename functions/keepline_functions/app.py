@@ -9,7 +9,16 @@ import uuid
 
 from flask import Flask, Response, g, request
 
-from keepline_functions import auth, errors, health_api, messages_api, pairing_code_api, qr_api, sessions_api
+from keepline_functions import (
+    auth,
+    chats_api,
+    errors,
+    health_api,
+    messages_api,
+    pairing_code_api,
+    qr_api,
+    sessions_api,
+)
 from keepline_functions.logs import FIELDS
 from keepline_functions.schemas import BODY_BYTES_MAX
 from keepline_functions.services import EXTENSION, Services
@@ -36,6 +45,7 @@ def create_app(services: Services) -> Flask:
         qr_api.routes,
         pairing_code_api.routes,
         messages_api.routes,
+        chats_api.routes,
     ):
         app.register_blueprint(routes)
     app.before_request(_begin)

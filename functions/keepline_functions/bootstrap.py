@@ -17,6 +17,8 @@ from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
 from keepline.usecases.access import Access, VerifyToken
+from keepline.usecases.chats import Chats
+from keepline.usecases.commanding import Commands
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
@@ -81,6 +83,7 @@ def assemble(
         pairing_codes=PairingCodes(store, clock),
         messages=Messages(store, clock, entropy),
         message_lists=MessageLists(store, clock),
+        chats=Chats(store, Commands(store, clock, entropy)),
         store_health=StoreHealth(loop, store, clock),
     )
     return Process(create_app(services), services, MinuteRound(store, clock))

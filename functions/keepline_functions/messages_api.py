@@ -10,7 +10,8 @@ from flask.typing import ResponseReturnValue
 from keepline.records.api_keys import READ, SEND
 from keepline.usecases.message_lists import Page
 from keepline_functions.auth import caller, needs
-from keepline_functions.schemas import ListDeadLetters, ListMessages, SendMessage, read_body, read_query
+from keepline_functions.schemas import ListDeadLetters, ListMessages, read_query
+from keepline_functions.send_schemas import read_message
 from keepline_functions.services import services
 from keepline_functions.views import message_json, rfc3339
 
@@ -20,9 +21,11 @@ routes = Blueprint("messages", __name__)
 @routes.post("/api/messages/send")
 @needs(SEND)
 def send() -> ResponseReturnValue:
-    body = read_body(SendMessage, request)
+    body = read_message(request)
     key = request.headers.get("Idempotency-Key")
-    sending = services().messages.send(caller().tenant, body.session_id, body.to, body.text, key, body.options())
+    sending = services().messages.send(
+        caller().tenant, body.session_id, body.recipient(), body.content(), key, body.options()
+    )
     accepted = services().run(sending)
     response = jsonify(message_json(accepted.message))
     if accepted.replayed:

@@ -15,8 +15,8 @@ from keepline.domain.errors import InvalidInput, KeeplineError
 from keepline.domain.link_settings import Presence
 from keepline.domain.message import OnDoubt
 from keepline.domain.pacing import NORMAL
-from keepline.domain.send_options import Priority, SendOptions
 from keepline.domain.standby import StandbySetting
+from keepline.usecases.chats import MARKED_MAX
 from keepline.usecases.message_lists import PAGE_MESSAGES_MAX
 from keepline.usecases.session_settings import Changes, ProxyChoice
 from keepline.usecases.sessions import SessionChoices
@@ -46,17 +46,19 @@ def _in_utc(value: datetime) -> datetime:
 
 
 # Not strict, though the body is: what comes out of a validator is no JSON any more, and a strict date takes no text then.
-_Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), AfterValidator(_in_utc)]
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), AfterValidator(_in_utc)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What every JSON body has in common."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 Pace = Literal["careful", "normal", "off"]
 
 
-class CreateSession(_Body):
+class CreateSession(Body):
     """Body of `POST /api/sessions/create`; without an id one is made."""
 
     session_id: str | None = None
@@ -78,7 +80,7 @@ class CreateSession(_Body):
         )
 
 
-class ChangeSession(_Body):
+class ChangeSession(Body):
     """Body of `PATCH /api/sessions/{session_id}`. What is not there stays; what is null goes back to its default."""
 
     on_doubt: Literal["resend", "hold"] | None = None
@@ -99,32 +101,25 @@ class ChangeSession(_Body):
         )
 
 
-class AskForCode(_Body):
+class AskForCode(Body):
     """Body of `POST /api/sessions/{id}/pairing-code`. `slot` is the device that is to be linked; b is the standby."""
 
     phone: str
     slot: Literal["a", "b"] = "a"
 
 
-class SendMessage(_Body):
-    """Body of `POST /api/messages/send`. What is null is as if it were not there."""
+class MarkChatRead(Body):
+    """Body of `POST /api/chats/{chat}/read`; without messages those that are not marked yet."""
 
     session_id: str
-    to: str
-    text: str
-    send_at: _Time | None = None
-    expires_at: _Time | None = None
-    priority: Literal["high", "normal", "low"] | None = None
-    on_doubt: Literal["resend", "hold"] | None = None
+    messages: Annotated[list[str], Field(min_length=1, max_length=MARKED_MAX)] | None = None
 
-    def options(self) -> SendOptions:
-        """What is asked for beyond the text and where it goes."""
-        return SendOptions(
-            send_at=self.send_at,
-            expires_at=self.expires_at,
-            priority=Priority[self.priority.upper()] if self.priority else Priority.NORMAL,
-            on_doubt=OnDoubt(self.on_doubt) if self.on_doubt else None,
-        )
+
+class ShowTypingInChat(Body):
+    """Body of `POST /api/chats/{chat}/typing`."""
+
+    session_id: str
+    state: Literal["composing", "recording", "paused"] = "composing"
 
 
 class _Query(BaseModel):
@@ -138,7 +133,7 @@ class ListDeadLetters(_Query):
 
     session_id: str
     limit: int = Field(PAGE_MESSAGES_DEFAULT, ge=1, le=PAGE_MESSAGES_MAX)
-    before: _Time | None = None
+    before: Time | None = None
 
 
 class ListMessages(_Query):
@@ -147,18 +142,29 @@ class ListMessages(_Query):
     session_id: str
     chat: str | None = None
     limit: int = Field(PAGE_MESSAGES_DEFAULT, ge=1, le=PAGE_MESSAGES_MAX)
-    before: _Time | None = None
+    before: Time | None = None
 
 
 def read_body(model: type[_Model], request: Request, *, may_be_empty: bool = False) -> _Model:
     """The request's JSON body. Raises InvalidInput, and werkzeug's errors for the wrong type (415) and too much (413)."""
-    data = request.get_data(cache=False)
-    if len(data) > BODY_BYTES_MAX:
-        raise RequestEntityTooLarge
+    data = body_bytes(request)
     if not data and may_be_empty:
         return model()
     if not request.is_json:
         raise UnsupportedMediaType
+    return parse_body(model, data)
+
+
+def body_bytes(request: Request) -> bytes:
+    """The request's body. Raises werkzeug's error for too much (413)."""
+    data = request.get_data(cache=False)
+    if len(data) > BODY_BYTES_MAX:
+        raise RequestEntityTooLarge
+    return data
+
+
+def parse_body(model: type[_Model], data: bytes) -> _Model:
+    """A JSON body as the model has it. Raises InvalidInput."""
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
@@ -191,13 +197,14 @@ def _refusal(model: type[BaseModel], error: ValidationError) -> KeeplineError:
 
 
 def _field_refusal(model: type[BaseModel], detail: ErrorDetails) -> InvalidInput:
-    name = _shown(str(detail["loc"][0]))
-    known = ", ".join(model.model_fields)
+    name = _shown(".".join(map(str, detail["loc"])))
+    top = len(detail["loc"]) == 1
+    known = f"The fields are: {', '.join(model.model_fields)}." if top else "docs/api.md lists the fields of each kind."
     match detail["type"]:
         case "extra_forbidden":
-            return InvalidInput("unknown_field", f"There is no field {name} here.", f"The fields are: {known}.")
+            return InvalidInput("unknown_field", f"There is no field {name} here.", known)
         case "missing":
-            return InvalidInput("missing_field", f"The field {name} is missing.", f"The fields are: {known}.")
+            return InvalidInput("missing_field", f"The field {name} is missing.", known)
     what = _sentence(detail["msg"].removeprefix("Value error, "))
     return InvalidInput("bad_field", f"The field {name} is not right.", what)
 

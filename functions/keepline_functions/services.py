@@ -10,6 +10,7 @@ from flask import current_app
 
 from keepline.ports.documents import DocumentStore
 from keepline.usecases.access import Access
+from keepline.usecases.chats import Chats
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
@@ -39,6 +40,7 @@ class Services:
     pairing_codes: PairingCodes
     messages: Messages
     message_lists: MessageLists
+    chats: Chats
     store_health: StoreHealth
 
     def run(self, coroutine: Coroutine[Any, Any, _T], timeout_s: float = CALL_TIMEOUT_S) -> _T:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from keepline.domain.addresses import lid_of, phone_of
+from keepline.domain.content.vcards import phones_in
 from keepline.domain.session import Reason
 from keepline.domain.standby import StandbyView
 from keepline.domain.views import Proof, message_error
 from keepline.records.accounts import LinkLife
 from keepline.records.link_settings import SealedProxy
 from keepline.usecases.linking import device_reason
-from keepline.usecases.message_views import Delivery, MessageView
+from keepline.usecases.message_views import Delivery, MessageView, Person
 from keepline.usecases.sessions import DeviceView, SessionView
 
 _SHOWN_TIMES = (
@@ -69,14 +72,69 @@ def message_json(view: MessageView) -> dict[str, Any]:
         "session_id": view.session_id,
         "chat": view.chat,
         "direction": view.direction,
+        "from": _both(view.sender),
+        "to": _both(view.recipient),
         "kind": view.kind,
         "text": view.text,
+        **_content_json(view.content),
+        "edited_at": rfc3339(view.edited_at) if view.edited_at else None,
+        "revoked_at": rfc3339(view.revoked_at) if view.revoked_at else None,
         "state": view.state.value,
         "wa_message_id": view.wa_message_id,
         "times": {name: rfc3339(view.times[name]) for name in _SHOWN_TIMES if name in view.times},
         "error": {"code": error.code, "message": error.message, "hint": error.hint} if error else None,
     }
     return message if view.delivery is None else message | _delivery_json(view.delivery)
+
+
+# What a message says besides its text, by the names that it is sent with.
+_SHOWN_CONTENT = (
+    "preview",
+    "mentions",
+    "quote",
+    "forwarded",
+    "location",
+    "contacts",
+    "poll",
+    "vote",
+    "reaction",
+    "edit",
+    "revoke",
+    "unsupported",
+)
+
+
+def _content_json(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a content what it has. References are shown with both addresses of their sender."""
+    shown = {name: _shown(content[name]) for name in _SHOWN_CONTENT if name in content}
+    if "contacts" in shown:
+        shown["contacts"] = [{**card, "phones": list(phones_in(card["vcard"]))} for card in shown["contacts"]]
+    if "mentions" in shown:
+        shown["mentions"] = [_person(one) for one in shown["mentions"]]
+    if "vote" in shown:
+        shown["vote"].setdefault("options", None)
+    return shown
+
+
+def _both(person: Person | None) -> dict[str, Any] | None:
+    return {"phone": person.phone, "lid": person.lid} if person is not None else None
+
+
+def _person(mentioned: Any) -> dict[str, Any]:
+    """Somebody mentioned: by an address in what was sent, by both names in what was heard."""
+    if isinstance(mentioned, str):
+        return {"phone": phone_of(mentioned), "lid": lid_of(mentioned)}
+    return dict(mentioned)
+
+
+def _shown(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _shown(inner) for name, inner in value.items() if name not in _HIDDEN_CONTENT}
+
+
+# How a chat addresses people is between us and WhatsApp.
+_HIDDEN_CONTENT = frozenset({"addressing", "by_admin"})
 
 
 def _delivery_json(delivery: Delivery) -> dict[str, Any]:

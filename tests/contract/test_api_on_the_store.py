@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from keepline.adapters.system_clock import SystemClock
+from keepline.domain.content.bodies import text_content
 from keepline.domain.errors import LimitReached, StateConflict
 from keepline.domain.message import MessageState, OnDoubt
 from keepline.domain.pool_limits import PoolLimits
@@ -41,7 +42,9 @@ class Api:
         self.lists = MessageLists(store, CLOCK)
 
     async def send(self, text: str = "hello", options: SendOptions | None = None) -> str:
-        accepted = await self.messages.send("demo", "shop", "14155550123", text, None, options or SendOptions())
+        accepted = await self.messages.send(
+            "demo", "shop", "14155550123", text_content(text), None, options or SendOptions()
+        )
         return accepted.message.message_id
 
     async def fail(self, message_id: str) -> None:

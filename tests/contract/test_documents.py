@@ -15,6 +15,7 @@ from keepline.ports.documents import (
     Delete,
     Document,
     DocumentStore,
+    Merge,
     Put,
     Query,
     StoreConflict,
@@ -206,3 +207,32 @@ async def until(
             if condition(result):
                 return result
     raise AssertionError("the watch ended")
+
+
+async def test_a_merge_writes_its_fields_beside_what_is_there_in_whatever_order(
+    store: DocumentStore, now: datetime
+) -> None:
+    parts = [
+        Merge("things/{}", {"a": 1, "map": {"one": {"n": 1}, "none": {}}, "list": [1]}),
+        Merge("things/{}", {"map": {"3EB0-x.y": {"at": now}}, "empty": {}}),
+    ]
+    for name, order in (("there", parts), ("back", parts[::-1])):
+        for part in order:
+            await store.commit([Merge(part.path.format(name), part.fields)])
+        document = await store.get(f"things/{name}")
+        assert document is not None
+        assert dict(document.fields) == {"a": 1, "map": {"one": {"n": 1}, "3EB0-x.y": {"at": now}}, "list": [1]}
+    await store.commit([Merge("things/there", {"a": DELETE, "map": {"one": DELETE}, "list": [2]})])
+    document = await store.get("things/there")
+    assert document is not None
+    assert dict(document.fields) == {"map": {"3EB0-x.y": {"at": now}}, "list": [2]}
+
+
+async def test_one_commit_may_write_a_document_several_times(store: DocumentStore) -> None:
+    [version] = await store.commit([Create("things/one", {"n": 1, "at": None})])
+    writes = [Update("things/one", {"n": 2}, version), Merge("things/one", {"more": {"a": 1}, "at": SERVER_TIME})]
+    versions = await store.commit([*writes, Merge("things/one", {"more": {"b": 2}})])
+    document = await store.get("things/one")
+    assert document is not None
+    assert (document.fields["n"], document.fields["more"]) == (2, {"a": 1, "b": 2})
+    assert versions[-1] == document.version

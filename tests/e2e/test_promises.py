@@ -195,6 +195,47 @@ def test_another_tenants_things_are_not_found(
     assert [message["text"] for message in api.messages(session.id, chat=heard["chat"])] == ["mine too"]
 
 
+def test_a_conversation_has_more_than_words(api: Api, phones: Phones, session: Session) -> None:
+    friend = phones.new_number()
+    body = {
+        "session_id": session.id,
+        "to": friend,
+        "kind": "poll",
+        "poll": {"question": "When?", "options": ["now", "later"]},
+    }
+    poll = api.json("POST", "/api/messages/send", 202, json=body)
+    [sent] = api.wait_for_delivery(poll["message_id"])
+    assert sent["to"]["phone"] == friend and sent["to"]["lid"]
+    path = f"/phones/{friend}/messages"
+    phones.json("POST", path, json={"kind": "vote", "target": sent["wa_message_id"], "options": ["later"]})
+
+    def heard() -> dict[str, Any] | None:
+        return next((one for one in api.messages(session.id) if one["kind"] == "vote"), None)
+
+    vote = eventually(heard, "the vote comes in")
+    assert (vote["vote"]["options"], vote["vote"]["message"]["message_id"]) == (["later"], poll["message_id"])
+    assert vote["from"] == sent["to"]
+    phones.write(friend, session.phone, "see you")
+    words = api.wait_for_text(session.id, "see you")
+    reaction = {
+        "session_id": session.id,
+        "kind": "reaction",
+        "reaction": {"message": words["message_id"], "emoji": "👍"},
+    }
+    api.json("POST", "/api/messages/send", 202, json=reaction)
+    marked = api.json("POST", f"/api/chats/{friend}/read", json={"session_id": session.id})
+    assert words["message_id"] in marked["read"]
+    assert api.message(words["message_id"])["state"] == "read"
+    typing = api.call("POST", f"/api/chats/{friend}/typing", json={"session_id": session.id})
+    assert typing.status_code == 204
+
+    def reacted() -> bool:
+        own = phones.inbox(friend)["own"]
+        return any(one["id"] == words["wa_message_id"] and one["reactions"] == {session.phone: "👍"} for one in own)
+
+    eventually(reacted, "the reaction is shown")
+
+
 BAD_BODIES: list[tuple[dict[str, Any], int, str]] = [
     ({"data": "hello", "headers": {"Content-Type": "application/json"}}, 400, "bad_json"),
     ({"data": "[1]", "headers": {"Content-Type": "application/json"}}, 400, "bad_json"),
@@ -203,7 +244,12 @@ BAD_BODIES: list[tuple[dict[str, Any], int, str]] = [
     ({"json": {"session_id": "S", "to": "14155550123", "text": "x", "when": "now"}}, 400, "unknown_field"),
     ({"json": {"session_id": "S", "to": 14155550123, "text": "x"}}, 400, "bad_field"),
     ({"json": {"session_id": "S", "to": "0800 flowers", "text": "x"}}, 400, "bad_number"),
-    ({"json": {"session_id": "S", "to": "120363025246125486@g.us", "text": "x"}}, 400, "group_not_supported"),
+    (
+        {"json": {"session_id": "S", "to": "120363025246125486@newsletter", "text": "x"}},
+        400,
+        "newsletter_not_supported",
+    ),
+    ({"json": {"session_id": "S", "to": "14155550123", "kind": "gif"}}, 400, "unsupported_kind"),
     ({"json": {"session_id": "S", "to": "14155550123", "text": " \n"}}, 400, "empty_text"),
     ({"json": {"session_id": "S", "to": "14155550123", "text": "x" * 65_537}}, 413, "text_too_long"),
     ({"json": {"session_id": "S", "to": "14155550123", "text": "x" * 1_100_000}}, 413, "body_too_large"),

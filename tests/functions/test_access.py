@@ -28,6 +28,8 @@ PRIVATE = [
     ("POST", "/api/messages/m_aaaaaaaaaaaaaaaaaaaaaaaaaa/cancel"),
     ("POST", "/api/messages/m_aaaaaaaaaaaaaaaaaaaaaaaaaa/replay"),
     ("GET", "/api/dead-letters"),
+    ("POST", "/api/chats/14155550123@s.whatsapp.net/read"),
+    ("POST", "/api/chats/14155550123@s.whatsapp.net/typing"),
 ]
 TOKEN = "header.payload.signature"
 
@@ -93,7 +95,13 @@ OF_SCOPE = {
         ("GET", "/api/dead-letters?session_id=shop"),
         ("GET", MESSAGE),
     },
-    "send": {("POST", "/api/messages/send"), ("POST", f"{MESSAGE}/cancel"), ("POST", f"{MESSAGE}/replay")},
+    "send": {
+        ("POST", "/api/messages/send"),
+        ("POST", f"{MESSAGE}/cancel"),
+        ("POST", f"{MESSAGE}/replay"),
+        ("POST", "/api/chats/14155550123/read"),
+        ("POST", "/api/chats/14155550123/typing"),
+    },
     "admin": {
         ("GET", "/api/qr/me/shop"),
         ("POST", "/api/sessions/create"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from keepline.domain import queue_cap
+from keepline.domain.content.bodies import text_content
 from keepline.domain.queue_cap import COUNT_GOOD_FOR_S, NEAR_THE_CAP, QUEUED_MAX, Counted
 from keepline.domain.send_options import SendOptions
 from keepline.ports.documents import Query, StoreUnavailable
@@ -144,7 +145,7 @@ def test_of_two_who_counted_at_the_same_moment_one_gets_the_last_place(
         if not others:
             others.append(None)
             others[0] = await small.process.services.messages.send(
-                "anna", "shop", "+14155550123", "the other", None, SendOptions()
+                "anna", "shop", "+14155550123", text_content("the other"), None, SendOptions()
             )
         return counted
 

@@ -30,8 +30,12 @@ def test_an_accepted_message_is_durable_and_shown_as_such(linked: World) -> None
         "session_id": "shop",
         "chat": CHAT,
         "direction": "out",
+        "from": None,
+        "to": {"phone": "14155550123", "lid": None},
         "kind": "text",
         "text": "Grüße 👋",
+        "edited_at": None,
+        "revoked_at": None,
         "state": "queued",
         "wa_message_id": None,
         "times": {},
@@ -45,7 +49,8 @@ def test_an_accepted_message_is_durable_and_shown_as_such(linked: World) -> None
     }
     assert accepted_at == "2026-03-01T12:00:00.000Z"
     row = linked.fields(outbox.row_path(message_id))
-    assert (row["account"], row["tenant"], row["text"], row["state"]) == ("anna_shop", "anna", "Grüße 👋", "queued")
+    assert (row["account"], row["tenant"], row["state"]) == ("anna_shop", "anna", "queued")
+    assert (row["kind"], row["content"]) == ("text", {"text": "Grüße 👋"})
     assert linked.get(f"/api/messages/{message_id}").get_json() == answer.get_json()
 
 
@@ -108,7 +113,12 @@ GOOD = {"session_id": "shop", "to": "+14155550123", "text": "hello"}
         (GOOD | {"to": "004915112345678"}, 400, "bad_number"),
         (GOOD | {"to": "x" * 1_000}, 400, "bad_number"),
         (GOOD | {"to": "14155550123@evil.example"}, 400, "bad_number"),
-        (GOOD | {"to": "120363000000000000@g.us"}, 400, "group_not_supported"),
+        (GOOD | {"to": "everybody@g.us"}, 400, "bad_number"),
+        (GOOD | {"to": "120363000000000000@newsletter"}, 400, "newsletter_not_supported"),
+        (GOOD | {"to": "1234567890@broadcast"}, 400, "broadcast_not_supported"),
+        (GOOD | {"kind": "carrier-pigeon"}, 400, "unsupported_kind"),
+        (GOOD | {"kind": 7}, 400, "bad_field"),
+        (GOOD | {"poll": {}}, 400, "unknown_field"),
         (GOOD | {"text": ""}, 400, "empty_text"),
         (GOOD | {"text": " \n\t "}, 400, "empty_text"),
         (GOOD | {"text": "a\0b"}, 400, "bad_text"),
@@ -141,7 +151,7 @@ def test_an_unknown_field_is_named_together_with_the_known_ones(linked: World) -
     assert answer.get_json()["error"] == {
         "code": "unknown_field",
         "message": "There is no field 'txt' here.",
-        "hint": "The fields are: session_id, to, text, send_at, expires_at, priority, on_doubt.",
+        "hint": "The fields are: session_id, send_at, expires_at, priority, on_doubt, to, quote, kind, text, mentions, preview.",
     }
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import create_key_file
+from keepline.domain.content.bodies import text_content
 from keepline.domain.ids import new_message_id
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Document, StoreConflict, StoreUnavailable
@@ -125,7 +126,9 @@ class Gateway:
         self.sent += 1
         message_id = new_message_id(os.urandom(16))
         session = account.partition("_")[2]
-        row = NewMessage(message_id, TENANT, account, session, f"{to}@s.whatsapp.net", text, "", **choices)
+        row = NewMessage(
+            message_id, TENANT, account, session, f"{to}@s.whatsapp.net", text_content(text), "", **choices
+        )
 
         async def accepted() -> bool:
             # The emulator cancels other clients' calls when a listening process is killed; the API's callers repeat them, too.

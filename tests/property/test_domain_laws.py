@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepline.domain.addresses import parse_chat, phone_of
+from keepline.domain.content.bodies import text_content
 from keepline.domain.errors import InvalidInput
 from keepline.domain.ids import inbound_message_id, is_message_id, message_id_for_key, new_message_id, new_session_id
 from keepline.domain.link_events import SendOutcome
@@ -103,7 +104,9 @@ OUTCOMES = [
 @given(st.data())
 def test_whatever_happens_a_chat_is_sent_in_order_and_nothing_is_handed_over_twice_at_once(data: st.DataObject) -> None:
     rows = [
-        Outgoing(f"m{n}", f"chat{data.draw(st.integers(0, 2))}", "", START + timedelta(seconds=n), START, START)
+        Outgoing(
+            f"m{n}", f"chat{data.draw(st.integers(0, 2))}", text_content(""), START + timedelta(seconds=n), START, START
+        )
         for n in range(data.draw(st.integers(1, 8)))
     ]
     order = {row.message_id: n for n, row in enumerate(rows)}

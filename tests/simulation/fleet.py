@@ -10,6 +10,7 @@ from datetime import datetime
 from random import Random
 
 from keepline.domain.compaction import RestorePolicy
+from keepline.domain.content.bodies import text_content
 from keepline.domain.ids import new_message_id
 from keepline.domain.link_events import LinkFailed
 from keepline.domain.session import WAITING_FOR_CONNECTOR
@@ -172,7 +173,7 @@ class Fleet:
 
     async def accept(self, account: str, text: str) -> None:
         message_id = new_message_id(self.random.randbytes(16))
-        row = NewMessage(message_id, "demo", account, account, CHAT, text, "")
+        row = NewMessage(message_id, "demo", account, account, CHAT, text_content(text), "")
         await self.documents.commit([outbox.new_row(row)])
         self.accepted[message_id] = text
 

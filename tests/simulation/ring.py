@@ -14,6 +14,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from keepline.domain.content.bodies import text_content
 from keepline.domain.ids import new_message_id
 from keepline.domain.lease import CLOCK_DRIFT_MAX, LeaseProfile
 from keepline.domain.link_events import LinkFailed, ReceiptHeard
@@ -256,7 +257,9 @@ class Ring:
         self._owners[message_id] = number
         number.accepted[message_id] = self._open[message_id] = text
         number.accepted_at_s[text] = self.clock.monotonic_s()
-        row = NewMessage(message_id, "demo", account, account.removeprefix("demo_"), chat, text, "", **choices)
+        row = NewMessage(
+            message_id, "demo", account, account.removeprefix("demo_"), chat, text_content(text), "", **choices
+        )
         await self.documents.commit([outbox.new_row(row)])
         return message_id
 

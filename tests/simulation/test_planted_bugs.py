@@ -111,7 +111,7 @@ def test_messages_are_handed_over_before_their_claim_is_durable(monkeypatch: pyt
 
     async def hasty(self: Sender, plan: Any) -> None:
         for row in plan.claim:
-            await self._link.send_text(row.chat, row.text, self._tag(row, row.attempts))
+            await self._link.send(row.chat, row.content, self._tag(row, row.attempts))
         await honest(self, plan)
 
     monkeypatch.setattr(Sender, "_commit", hasty)

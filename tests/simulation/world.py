@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from keepline.domain.content.bodies import text_content
 from keepline.domain.ids import new_message_id
 from keepline.domain.lease import EXTREME
 from keepline.domain.session import WAITING_FOR_CONNECTOR
@@ -188,7 +189,7 @@ class World:
     async def accept(self, text: str, chat: str, **choices: Any) -> str:
         """What the API does for a message."""
         message_id = new_message_id(self.random.randbytes(16))
-        row = NewMessage(message_id, "demo", ACCOUNT, "s1", chat, text, "", **choices)
+        row = NewMessage(message_id, "demo", ACCOUNT, "s1", chat, text_content(text), "", **choices)
         await self.documents.commit([outbox.new_row(row)])
         self.accepted[message_id] = text
         return message_id

@@ -46,7 +46,12 @@ EVENTS: list[LinkEvent] = [
     link_events.RateSignal(),
     link_events.MessageHeard(1, "3EB0", "1@s.whatsapp.net", "1", None, False, "text", "ă€😀\n", AT, b"\x00\xff" * 16),
     link_events.MessageHeard(2, "3EB1", "1@s.whatsapp.net", "1", "2", True, "image", None, AT, None),
-    link_events.ReceiptHeard(3, ("3EB0", "3EB1"), "read", AT),
+    link_events.MessageHeard(
+        *(3, "3EB2", "1@g.us", None, "2", False, "poll", "?", AT, None),
+        {"poll": {"question": "?", "options": ["ä"], "selectable": 1}, "mentions": [{"phone": None, "lid": "2"}]},
+        "lid",
+    ),
+    link_events.ReceiptHeard(4, ("3EB0", "3EB1"), "read", AT),
 ]
 
 
@@ -126,6 +131,10 @@ def test_the_store_tells_whose_it_is_and_what_was_tried(tmp_path: Path) -> None:
     assert store.phone_of_lid("5544") == "14155550123"
     assert store.phone_of_lid("1") is None
     assert store.lid_of_phone("14155550123") == "5544"
+    assert store.both_of("14155550123@s.whatsapp.net") == store.both_of("5544@lid") == ("14155550123", "5544")
+    assert (store.both_of("1@lid"), store.both_of("120363@g.us")) == ((None, "1"), (None, None))
+    assert store.secrets_of("3EB0AA") == [("", b"t" * 32)]
+    assert store.secrets_of("3EB0BB") == []
 
 
 def test_a_store_that_was_never_opened_knows_nothing(tmp_path: Path) -> None:
@@ -150,6 +159,8 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.M
         ("failed to send: server returned error 429", "refused", "wa_429"),
         ("no LID found for 1415@s.whatsapp.net from server", "refused", "no_lid"),
         ("websocket not connected", "not_sent", "not_connected"),
+        ("failed to get group members: you're not participating in that group: 403", "refused", "not_in_group"),
+        ("failed to get group members: that group does not exist: 404", "refused", "no_such_group"),
         ("timed out waiting for message send response", "unknown", None),
         ("something that no version has said yet", "unknown", None),
     ],
@@ -219,7 +230,7 @@ def test_what_proves_life_is_what_was_decrypted_or_answered() -> None:
     signs.answered()
     newest = signs.newest()
     assert newest is not None
-    assert [*kinds, newest[0]] == ["login", "message", "message", "receipt", "answer"]
+    assert [*kinds, newest[0]] == ["login", "message", "message", "message", "receipt", "answer"]
     assert newest[1] < 1_000
 
 

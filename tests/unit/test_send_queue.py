@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from keepline.domain.content.bodies import text_content
 from keepline.domain.link_events import SendOutcome
 from keepline.domain.message import Cause, MessageState, OnDoubt
 from keepline.domain.pacing import OFF, Pacing
@@ -27,7 +28,7 @@ NOT_CONNECTED = SendOutcome("not_sent", error_code="not_connected")
 
 def row(name: str, chat: str = ANNA, second: int = 0) -> Outgoing:
     at = NOW + timedelta(seconds=second)
-    return Outgoing(name, chat, f"text of {name}", at, at, at)
+    return Outgoing(name, chat, text_content(f"text of {name}"), at, at, at)
 
 
 def queue_of(*rows: Outgoing, in_flight_max: int = 10) -> SendQueue:

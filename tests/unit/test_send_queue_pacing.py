@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from keepline.domain.content.bodies import text_content
 from keepline.domain.link_events import SendOutcome
 from keepline.domain.pacing import DAY_S, NORMAL, OFF, TIME_LOCK_REST_S, Pacing, PacingProfile
 from keepline.domain.send_queue import Outgoing, SendQueue
@@ -16,7 +17,10 @@ YEAR_S = 365 * DAY_S
 
 def rows(*chats: str) -> list[Outgoing]:
     times = [NOW + timedelta(milliseconds=n) for n in range(len(chats))]
-    return [Outgoing(f"m{n}", chat, "x", at, at, at) for n, (chat, at) in enumerate(zip(chats, times, strict=True))]
+    return [
+        Outgoing(f"m{n}", chat, text_content("x"), at, at, at)
+        for n, (chat, at) in enumerate(zip(chats, times, strict=True))
+    ]
 
 
 def queue_of(profile: PacingProfile, *chats: str) -> SendQueue:
@@ -137,3 +141,9 @@ def test_nothing_is_said_to_be_held_while_the_device_is_away() -> None:
     assert queue.held(0.1) is not None
     queue.plan(NOW, 0.2, may_send=False)
     assert queue.held(0.2) is None
+
+
+def test_a_group_is_no_first_contact_and_needs_no_look_up() -> None:
+    queue = queue_of(NORMAL, "120363000000000000@g.us", "anna")
+    assert queue.strangers_to_look_up(NOW, 0.0, 10) == ["anna"]
+    assert step(queue, 0.0) == ["120363000000000000@g.us"]

@@ -11,6 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from keepline.domain.commands import Command, CommandOutcome
+from keepline.domain.content import maps
+from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import CaughtUp, CellLost, LinkEvent, Moved, SendOutcome, Tried
 from keepline.domain.link_settings import LinkSettings, Proxy
 from keepline.domain.pairing import UNREACHABLE, CodeAnswer
@@ -25,6 +28,8 @@ _LOG_OUT_TRIES_MAX = 5
 _PROBE_LIMIT_S = 5.0
 # A device that changes its cell is back within a second.
 _ARRIVAL_LIMIT_S = 10.0
+# Whoever asked waits for ten.
+_COMMAND_LIMIT_S = 8.0
 
 log = logging.getLogger(__name__)
 
@@ -83,19 +88,23 @@ class CellLink:
             presence=self._settings.presence.value,
         )
 
-    async def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+    async def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
+        said = {"kind": content.kind, "content": maps.to_map(content)}
         try:
             cell = await self._open_cell()
-            return SendOutcome(**await cell.call(self._device, "send_text", chat=chat, text=text, tag=_text(tag)))
+            return SendOutcome(**await cell.call(self._device, "send", chat=chat, **said, tag=_text(tag)))
         except (CellDied, RuntimeError) as error:
             return SendOutcome("unknown", detail=str(error))
 
-    async def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
+    async def carry_out(self, command: Command) -> CommandOutcome:
         try:
-            cell = await self._open_cell()
-            return SendOutcome(**await cell.call(self._device, "revoke", chat=chat, wa_message_id=wa_message_id))
-        except (CellDied, RuntimeError) as error:
-            return SendOutcome("unknown", detail=str(error))
+            async with asyncio.timeout(_COMMAND_LIMIT_S):
+                cell = await self._open_cell()
+                asked = {"kind": command.kind, "arguments": command.to_map()}
+                return CommandOutcome(**await cell.call(self._device, "carry_out", **asked))
+        except (CellDied, RuntimeError, TimeoutError) as error:
+            log.warning("the command %s of %s came to nothing: %r", command.kind, self._device, error)
+            return CommandOutcome("command_failed")
 
     async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, Tried]:
         if not tags:

@@ -15,8 +15,9 @@ from typing import Any
 from keepline.domain import link_events
 from keepline.domain.link_events import LinkEvent
 
-# The longest thing that travels is a text message (65,536 characters, four bytes each, escaped).
-FRAME_BYTES_MAX = 1 << 20
+# The longest thing that travels is a heard message: a text of 65,536 characters, each escaped in up to twelve bytes, beside half
+# a mebibyte of what else it says (cell/reading.py).
+FRAME_BYTES_MAX = 1 << 21
 
 _EVENT_TYPES: dict[str, type[Any]] = {
     event.__name__: event

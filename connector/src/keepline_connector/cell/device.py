@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from keepline.domain.commands import Command, CommandOutcome
+from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import (
     CaughtUp,
     Connected,
@@ -105,21 +107,22 @@ class CellDevice:
         """Cut the socket, and let the library make no other: nothing leaves until `connect` begins a new life."""
         self._egress.bar(self._device)
 
-    def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+    def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
         client = self._client
         if client is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        outcome = self._answered(lambda: client.send_text(chat, text, tag))
+        outcome = self._answered(lambda: client.send(chat, content, tag))
         if outcome.wa_message_id is not None:
             # Before the supervisor hears of it: should it die now, or Firestore be away, nobody need doubt this send.
             self._journal.note_answer(tag, outcome.wa_message_id)
         return outcome
 
-    def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
+    def carry_out(self, command: Command) -> CommandOutcome:
         client = self._client
         if client is None:
-            return SendOutcome("not_sent", error_code="not_connected")
-        return self._answered(lambda: client.revoke(chat, wa_message_id))
+            return CommandOutcome("not_connected")
+        with self._stalls.answer_owed():
+            return client.carry_out(command)
 
     def probe(self) -> bool:
         client = self._client

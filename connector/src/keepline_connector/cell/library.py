@@ -25,9 +25,10 @@ from __future__ import annotations
 import ctypes
 import itertools
 import logging
+import secrets
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -35,17 +36,22 @@ from neonize._binder import ProxySettings
 from neonize.client import NewClient
 from neonize.exc import GetBlocklistError, PairPhoneError, SendMessageError, SendPresenceError
 from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps
-from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message, MessageContextInfo
 from neonize.utils import enum as neonize_enums
 from neonize.utils.jid import build_jid
 
 from keepline.domain import link_events
+from keepline.domain.commands import Command, CommandOutcome
+from keepline.domain.content.bodies import Content, Vote
+from keepline.domain.content.votes import NONCE_BYTES
 from keepline.domain.link_events import LinkEvent, SendOutcome
 from keepline.domain.link_settings import Presence
 from keepline.domain.pairing import ROUND_S, UNREACHABLE, CodeAnswer
 from keepline_connector.cell import translate
+from keepline_connector.cell.commanding import carry_out
+from keepline_connector.cell.compose import compose
 from keepline_connector.cell.outcomes import WA_RATE_LIMITED, code_error_of, is_answer, is_rate_signal, outcome_of
-from keepline_connector.cell.store import DeviceStore
+from keepline_connector.cell.store import DeviceStore, OwnNumber
+from keepline_connector.cell.voting import seal
 
 # How long a start may hold back the next one: until its first sign of life, at most this long (the map writes are over in
 # milliseconds; the sign comes after the connection has been tried).
@@ -66,6 +72,9 @@ _OFFERING_TIMEOUT_S = 10.0
 
 # So many sent messages the library keeps in memory, to send again what a recipient could not read (whatsmeow, retry.go).
 _REMEMBERED_BY_LIBRARY = 256
+
+# Recipients whose two names are remembered in memory.
+_PEOPLE_MAX = 10_000
 
 # The library sends no presence before it knows the profile's name, which the phone tells within seconds of the first login
 # (whatsmeow presence.go, ErrNoPushName). If that takes longer, the next login comes to it.
@@ -114,6 +123,8 @@ class LibraryClient:
         self._offering = threading.Event()  # WhatsApp offers QR codes, so it is connected and not linked
         self._offering_since_s = 0.0  # monotonic
         self._told_at_s = 0.0  # monotonic; when the library last told something
+        self._own: OwnNumber | None = None
+        self._people: OrderedDict[str, tuple[str | None, str | None]] = OrderedDict()  # by chat
         self._sent_lately: deque[str] = deque(maxlen=_REMEMBERED_BY_LIBRARY)
 
     def start(self) -> None:
@@ -156,22 +167,17 @@ class LibraryClient:
                 self._thread.join(_STOP_TIMEOUT_S)
             self._client = None
 
-    def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+    def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
         """Send one message and wait for WhatsApp's answer, 75 s at most (the library's limit)."""
-        client = self._client
-        if client is None or self._stopped:
-            return SendOutcome("not_sent", error_code="not_connected")
-        message = Message(conversation=text, messageContextInfo=MessageContextInfo(messageSecret=tag))
-        return self._send(client, chat, message)
-
-    def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
-        """Take a message of this number back."""
-        client, own = self._client, self._store.own_number()
+        client, own = self._client, self._own_number()
         if client is None or self._stopped or own is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        return self._send(client, chat, client.build_revoke(_jid(chat), build_jid(own.phone), wa_message_id))
-
-    def _send(self, client: _Client, chat: str, message: Message) -> SendOutcome:
+        sealed = None
+        if isinstance(content.body, Vote):
+            sealed = seal(content.body, own, self._store, secrets.token_bytes(NONCE_BYTES))
+            if sealed is None:
+                return SendOutcome("refused", error_code="no_poll_secret")
+        message = compose(content, own, tag, time.time_ns() // 1_000_000, sealed)
         try:
             response = client.send_message(_jid(chat), message)
         except SendMessageError as error:
@@ -180,7 +186,30 @@ class LibraryClient:
                 self._tell(link_events.RateSignal())
             return outcome
         self._sent_lately.append(response.ID)
-        return SendOutcome("sent", wa_message_id=response.ID)
+        phone, lid = self._both_of(chat)
+        return SendOutcome("sent", wa_message_id=response.ID, to_phone=phone, to_lid=lid)
+
+    def carry_out(self, command: Command) -> CommandOutcome:
+        """Do what is no message: see `commanding.py`."""
+        client = self._client
+        if client is None or self._stopped or not client.connected:
+            return CommandOutcome("not_connected")
+        return carry_out(client, self._both_of, command)
+
+    def _own_number(self) -> OwnNumber | None:
+        """Looked up once it is there: a linked device keeps its number for good."""
+        if self._own is None:
+            self._own = self._store.own_number()
+        return self._own
+
+    def _both_of(self, chat: str) -> tuple[str | None, str | None]:
+        """A recipient's phone and LID. Once both are known they are not looked up again: they belong together for good."""
+        both = self._people.get(chat) or self._store.both_of(chat)
+        if all(both):
+            self._people[chat] = both
+            if len(self._people) > _PEOPLE_MAX:
+                self._people.popitem(last=False)
+        return both
 
     def probe(self) -> bool:
         """Whether WhatsApp answers a small question: the list of blocked numbers, which every client asks for at its start."""

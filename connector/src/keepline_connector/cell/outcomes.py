@@ -14,6 +14,8 @@ _REFUSALS = {
     "no LID found": "no_lid",
     "recipient must be a user JID": "bad_recipient",
     "unknown server": "bad_recipient",
+    "you're not participating in that group": "not_in_group",
+    "that group does not exist": "no_such_group",
 }
 
 

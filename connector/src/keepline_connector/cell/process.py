@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from keepline.domain.commands import command_from_map
+from keepline.domain.content import maps
 from keepline.domain.link_settings import Presence
 from keepline_connector import frames, lease_wire
 from keepline_connector.cell.device import CellDevice
@@ -30,7 +32,7 @@ from keepline_connector.logs import set_up_logging
 # Sends block a thread for as long as WhatsApp takes; more than these wait their turn.
 _WORKERS_MAX = 64
 # What waits for WhatsApp's answer must not hold up the rest: when nothing is answered any more, connections have to be cut.
-_ANSWERED_BY_WHATSAPP = frozenset({"send_text", "revoke", "probe"})
+_ANSWERED_BY_WHATSAPP = frozenset({"send", "carry_out", "probe"})
 # How often the supervisor hears how the egress is, if that has changed.
 _STATUS_INTERVAL_S = 5.0
 # A cell without a supervisor must not outlive the next one's patience (folder_lock.py).
@@ -57,8 +59,8 @@ class Cell:
             "open": self._open,
             "connect": self._connect,
             "present": self._present,
-            "send_text": self._send_text,
-            "revoke": self._revoke,
+            "send": self._send,
+            "carry_out": self._carry_out_command,
             "probe": self._probe,
             "pair_code": self._pair_code,
             "find_tried": self._find_tried,
@@ -171,12 +173,13 @@ class Cell:
         self._device(command).cut()
         return {}
 
-    def _send_text(self, command: dict[str, Any]) -> dict[str, Any]:
-        outcome = self._device(command).send_text(command["chat"], command["text"], b64decode(command["tag"]))
-        return vars(outcome)
+    def _send(self, command: dict[str, Any]) -> dict[str, Any]:
+        content = maps.from_map(command["kind"], command["content"])
+        return vars(self._device(command).send(command["chat"], content, b64decode(command["tag"])))
 
-    def _revoke(self, command: dict[str, Any]) -> dict[str, Any]:
-        return vars(self._device(command).revoke(command["chat"], command["wa_message_id"]))
+    def _carry_out_command(self, command: dict[str, Any]) -> dict[str, Any]:
+        asked = command_from_map(command["kind"], command["arguments"])
+        return vars(self._device(command).carry_out(asked))
 
     def _probe(self, command: dict[str, Any]) -> dict[str, Any]:
         return {"answered": self._device(command).probe()}

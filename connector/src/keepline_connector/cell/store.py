@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keepline.domain.addresses import LID_SERVER, PHONE_SERVER
 from keepline_connector.cell.store_reader import StoreReader, Value
 
 # The store is opened by `file:%s?_foreign_keys=on`; options written into the name go first and an empty one swallows the rest.
@@ -54,6 +55,16 @@ class DeviceStore:
                 found[tag] = wa_message_id
         return found
 
+    def secrets_of(self, wa_message_id: str) -> list[tuple[str, bytes]]:
+        """The secrets of the messages with this WhatsApp id, each with its sender's address.
+
+        Mostly it is one; but anybody can send a message under an id that they have seen.
+        """
+        rows = self._read(
+            "SELECT sender_jid, key FROM whatsmeow_message_secrets WHERE message_id = ?", (wa_message_id,)
+        )
+        return [(str(sender), bytes(key)) for sender, key in rows]
+
     def phone_of_lid(self, lid: str) -> str | None:
         """The phone number behind a LID, where the library has learned it."""
         for (phone,) in self._read("SELECT pn FROM whatsmeow_lid_map WHERE lid = ?", (lid,)):
@@ -65,8 +76,21 @@ class DeviceStore:
             return str(lid)
         return None
 
+    def both_of(self, address: str) -> tuple[str | None, str | None]:
+        """Phone and LID of a person, where the library has learned them; neither for a group."""
+        name, _, server = address.partition("@")
+        if server == LID_SERVER:
+            return self.phone_of_lid(name), name
+        return (name, self.lid_of_phone(name)) if server == PHONE_SERVER else (None, None)
+
     def _read(self, statement: str, values: tuple[Value, ...]) -> list[tuple[Any, ...]]:
         return READER.read(self._path, statement, values)
+
+
+def plain_address(jid: str) -> str:
+    """An address without the number of a device."""
+    name, at, server = jid.partition("@")
+    return f"{name.partition(':')[0].partition('.')[0]}{at}{server}"
 
 
 def _user(jid: str | None) -> str | None:

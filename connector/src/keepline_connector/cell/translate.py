@@ -10,7 +10,9 @@ from neonize import events as neonize_events
 
 from keepline.domain import link_events
 from keepline.domain.addresses import LID_SERVER, PHONE_SERVER
+from keepline.domain.content.references import Addressing
 from keepline.domain.link_events import LinkEvent
+from keepline_connector.cell.reading import Reader, Surroundings
 from keepline_connector.cell.store import DeviceStore
 
 # A journalled event gets its number from the journal.
@@ -22,21 +24,10 @@ _RECEIPTS = {
     neonize_events.ReceiptEv.PLAYED: "played",
     neonize_events.ReceiptEv.RETRY: "unreadable",
 }
+# The stanza's attribute `edit` (whatsmeow, types/message.go `EditAttributeAdminRevoke`).
+_ADMIN_REVOKES = "8"
 # neonize numbers WhatsApp's ban codes 101, 102, 103, 104 and 106 from 1 to 5.
 _BAN_CODES = {1: 101, 2: 102, 3: 103, 4: 104, 5: 106}
-# The fields of a message that a person sees, with what we call them and where their words are.
-_KINDS = {
-    "imageMessage": ("image", "caption"),
-    "videoMessage": ("video", "caption"),
-    "audioMessage": ("audio", None),
-    "documentMessage": ("document", "caption"),
-    "stickerMessage": ("sticker", None),
-    "locationMessage": ("location", "name"),
-    "contactMessage": ("contact", "displayName"),
-    "reactionMessage": ("reaction", "text"),
-    "pollCreationMessage": ("poll", "name"),
-    "pollCreationMessageV3": ("poll", "name"),
-}
 
 
 def paired(event: Any, _: DeviceStore) -> LinkEvent | None:
@@ -57,22 +48,26 @@ def banned(event: Any, _: DeviceStore) -> LinkEvent:
 def message(event: Any, store: DeviceStore) -> LinkEvent | None:
     """A message, unless it carries nothing for people (keys, settings and other talk between devices)."""
     info, source = event.Info, event.Info.MessageSource
-    found = _kind_and_text(event.Message)
-    if found is None:
-        return None
-    kind, text = found
     phone, lid = _both(source.Sender, source.SenderAlt, store)
+    chat = _chat_of(source, store)
+    addressing: Addressing = "lid" if source.Sender.Server == LID_SERVER else "phone"
+    around = Surroundings(chat, source.IsFromMe, phone, lid, addressing, info.Edit == _ADMIN_REVOKES)
+    read = Reader(store, around).read(event.Message)
+    if read is None:
+        return None
     return link_events.MessageHeard(
         seq=_UNNUMBERED,
         wa_message_id=info.ID,
-        chat=_chat_of(source, store),
+        chat=chat,
         sender_phone=phone,
         sender_lid=lid,
         from_me=source.IsFromMe,
-        kind=kind,
-        text=text,
+        kind=read.kind,
+        text=read.text,
         at=_time_of(info),
         tag=event.Message.messageContextInfo.messageSecret or None,
+        content=read.content,
+        addressing=addressing,
     )
 
 
@@ -99,17 +94,6 @@ def receipt(event: Any, _: DeviceStore) -> LinkEvent | None:
         return None
     at = datetime.fromtimestamp(event.Timestamp, UTC)
     return link_events.ReceiptHeard(_UNNUMBERED, tuple(event.MessageIDs), status, at)
-
-
-def _kind_and_text(content: Any) -> tuple[str, str | None] | None:
-    if content.conversation:
-        return "text", content.conversation
-    if content.HasField("extendedTextMessage"):
-        return "text", content.extendedTextMessage.text
-    for name, (kind, words) in _KINDS.items():
-        if content.HasField(name):
-            return kind, (getattr(getattr(content, name), words) or None) if words else None
-    return None
 
 
 def _time_of(info: Any) -> datetime:

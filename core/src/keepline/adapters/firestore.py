@@ -17,6 +17,7 @@ from keepline.ports.documents import (
     Create,
     Delete,
     Document,
+    Merge,
     Put,
     Query,
     Sentinel,
@@ -114,6 +115,8 @@ class FirestoreDocuments:
                 batch.create(reference, _outgoing(write.fields))
             case Put():
                 batch.set(reference, _outgoing(write.fields))
+            case Merge():
+                batch.set(reference, _without_empty_maps(_outgoing(write.fields)), merge=True)
             case Update():
                 batch.update(reference, _outgoing(write.fields), option=self._option(write.version))
             case Delete():
@@ -154,6 +157,12 @@ def _outgoing(fields: Mapping[str, Any]) -> dict[str, Any]:
         else:
             outgoing[name] = value
     return outgoing
+
+
+def _without_empty_maps(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The client takes an empty map for a value, which would replace what is in the document's."""
+    kept = {name: _without_empty_maps(value) if isinstance(value, Mapping) else value for name, value in fields.items()}
+    return {name: value for name, value in kept.items() if value != {}}
 
 
 @contextmanager

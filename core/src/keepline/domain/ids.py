@@ -11,6 +11,8 @@ from keepline.domain.errors import InvalidInput
 # No underscore in a session id: an account id is `<tenant>_<session>` and the last underscore divides it.
 _SESSION_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _MESSAGE_ID = re.compile(r"[mi]_[a-z2-7]{26}")
+# Letters and digits, of whatever client; what begins with two underscores, or is only dots, Firestore refuses.
+_WA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,127}")
 _IDEMPOTENCY_KEY_LENGTH_MAX = 255
 
@@ -67,6 +69,13 @@ def inbound_message_id(account: str, chat: str, wa_message_id: str) -> str:
 def place_id(account: str) -> str:
     """The name of an account's place in the pool: an account id may have dots, which the name of a field may not."""
     return "p_" + _digest("place", account)
+
+
+def wa_document_id(wa_message_id: str) -> str:
+    """A WhatsApp id as a document's: itself, unless it cannot stand in a path (Firestore, "Constraints on document IDs")."""
+    if _WA_ID.fullmatch(wa_message_id):
+        return wa_message_id
+    return "odd-" + hashlib.sha256(wa_message_id.encode(errors="surrogatepass")).hexdigest()
 
 
 def _digest(*parts: str) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+from keepline.domain.content.references import Addressing
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,10 @@ class RateSignal:
 
 @dataclass(frozen=True)
 class MessageHeard:
-    """A message that WhatsApp considers delivered to this device. `seq` numbers it in the device's journal."""
+    """A message that WhatsApp considers delivered to this device. `seq` numbers it in the device's journal.
+
+    `content` has what its kind says besides the text (domain/content/heard.py); `addressing` is how its chat names its sender.
+    """
 
     seq: int
     wa_message_id: str
@@ -134,6 +141,8 @@ class MessageHeard:
     text: str | None
     at: datetime
     tag: bytes | None = None
+    content: Mapping[str, Any] = field(default_factory=dict)
+    addressing: Addressing = "phone"
 
 
 @dataclass(frozen=True)
@@ -205,6 +214,10 @@ class SendOutcome:
     wa_message_id: str | None = None
     error_code: str | None = None
     detail: str = field(default="", compare=False)
+    to_phone: str | None = field(
+        default=None, compare=False
+    )  # its recipient by both names, where the device knows them
+    to_lid: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

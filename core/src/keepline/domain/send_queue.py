@@ -17,12 +17,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from keepline.domain.addresses import is_group
+from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import SendOutcome
 from keepline.domain.message import Cause, MessageState, OnDoubt, next_state
 from keepline.domain.pacing import CHATS_MAX, Pacing, Wait
 
-# Below Firestore's 500, with room for the authority document.
-WRITES_PER_COMMIT_MAX = 400
+# Below Firestore's 500, with room for the authority document, and for what an edit or a revocation does to its message.
+WRITES_PER_COMMIT_MAX = 240
 # Sent rows whose receipts are still expected are remembered this long; an older one costs a query when its receipt comes.
 REMEMBERED_SENT_MAX = 2_000
 # A message that cannot be handed over for passing reasons is given up after this many tries (about 9 minutes).
@@ -46,7 +48,8 @@ CLAIMS_LINGER_S = 0.08
 RECEIPTS_LINGER_S = 0.4
 
 _WAITING = (MessageState.QUEUED, MessageState.IN_DOUBT)
-_WITH_WHATSAPP = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
+# They have left, and WhatsApp knows them by an id.
+WITH_WHATSAPP = (MessageState.SENT, MessageState.DELIVERED, MessageState.READ, MessageState.PLAYED)
 
 
 @dataclass
@@ -55,7 +58,7 @@ class Outgoing:
 
     message_id: str
     chat: str
-    text: str
+    content: Content
     due_at: datetime
     created: datetime
     version: datetime
@@ -74,6 +77,8 @@ class Outgoing:
     tried_at: datetime | None = None  # by Firestore's clock: not before this
     unreadable: str | None = None  # the WhatsApp id of such a copy, while the row's claim is not released yet
     wa_message_id: str | None = None
+    to_phone: str | None = None  # the person that it goes to by both names, as digits, where they are known
+    to_lid: str | None = None
     error_code: str | None = None
     times: dict[str, datetime] = field(default_factory=dict)
     claim: int | None = None
@@ -89,7 +94,7 @@ class Outgoing:
 
     @property
     def doubtful_attempt(self) -> int:
-        """The number of the try that is in doubt, for a row in that state."""
+        """The number of the last try: of a row in doubt the one that is."""
         return max(0, self.attempts - 1)
 
 
@@ -180,7 +185,11 @@ class SendQueue:
         if not self._pacing.tells_strangers(now_s):
             return []
         chats = self._ready_chats(now, now_s)
-        return list(itertools.islice((chat for chat in chats if chat not in self._strangers), limit))
+        return list(itertools.islice((chat for chat in chats if not self._is_placed(chat)), limit))
+
+    def _is_placed(self, chat: str) -> bool:
+        """Whether it is known if a chat is a first contact. A group is none: somebody let us in."""
+        return is_group(chat) or chat in self._strangers
 
     def met(self, chat: str, *, stranger: bool = False) -> None:
         """Something was said in this chat; or, for a `stranger`, nothing ever was."""
@@ -229,6 +238,7 @@ class SendQueue:
         row.attempts += 1
         row.tried_by = self._slot
         self._pacing.signal(outcome.error_code or "", now_s)
+        row.to_phone, row.to_lid = outcome.to_phone or row.to_phone, outcome.to_lid or row.to_lid
         match outcome.result:
             case "sent":
                 self._prove(row, Cause.TAKEN, now, outcome.wa_message_id)
@@ -284,7 +294,7 @@ class SendQueue:
         """A commit with this row was refused; `current` is what the store holds of it now (None: it is gone)."""
         if current is None:
             self._forget(row)
-        elif current.state in (MessageState.QUEUED, row.state) or (row.dirty and row.state in _WITH_WHATSAPP):
+        elif current.state in (MessageState.QUEUED, row.state) or (row.dirty and row.state in WITH_WHATSAPP):
             # Ours to write still; or it was applied after all and only the answer was lost.
             row.version = current.version
         else:
@@ -353,7 +363,7 @@ class SendQueue:
         ready: dict[str, list[Outgoing]] = {}
         held: list[Wait] = []
         for chat, rows in chats.items():
-            if tells_strangers and chat not in self._strangers:
+            if tells_strangers and not self._is_placed(chat):
                 continue  # It is being looked up.
             wait = self._pacing.wait(now_s, chat, first_contact=self._strangers.get(chat, False))
             if wait.because is None:

@@ -152,6 +152,15 @@ _MESSAGE_ERRORS: dict[str, MessageError] = {
             "Check the number and its country code.",
         ),
         MessageError(
+            "not_in_group", "This number is not in the group.", "Have somebody add it, then replay the message."
+        ),
+        MessageError("no_such_group", "WhatsApp knows no such group.", "Look at the id of the group."),
+        MessageError(
+            "no_poll_secret",
+            "The device that sends has no key for votes in this poll: it came before the device was linked, or was lost.",
+            "Vote on the phone.",
+        ),
+        MessageError(
             "bad_recipient", "Messages cannot be sent to this address.", "Send to the phone number of a person."
         ),
         MessageError("not_on_whatsapp", "This number is not on WhatsApp.", "Check the number and its country code."),

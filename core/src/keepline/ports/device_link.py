@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from keepline.domain.commands import Command, CommandOutcome
+from keepline.domain.content.bodies import Content
 from keepline.domain.link_events import LinkEvent, SendOutcome, Tried
 from keepline.domain.link_settings import LinkSettings
 from keepline.domain.pairing import CodeAnswer
@@ -29,12 +31,15 @@ class DeviceLink(Protocol):
         """Begin (or begin again) to connect or pair. Returns when a cell has taken the order; events tell how it goes."""
         ...
 
-    async def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
-        """Hand one message to WhatsApp and wait for its answer (the library gives up after 75 s). Never raises."""
+    async def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
+        """Hand one message to WhatsApp and wait for its answer (the library gives up after 75 s). Never raises.
+
+        What the content refers to is resolved: WhatsApp's own ids, chats and senders.
+        """
         ...
 
-    async def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
-        """Take a message of ours back: the recipient's devices show that it was deleted. Never raises."""
+    async def carry_out(self, command: Command) -> CommandOutcome:
+        """Do something at once that is no message. Never raises; not connected is an outcome."""
         ...
 
     async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, Tried]:

@@ -77,6 +77,17 @@ class Put:
 
 
 @dataclass(frozen=True)
+class Merge:
+    """Write these fields beside those that are there, inside of maps as well; a document that is not there is made of them.
+
+    Several writers of different fields come to the same document in whatever order they write. An empty map is not written.
+    """
+
+    path: str
+    fields: Fields
+
+
+@dataclass(frozen=True)
 class Update:
     """Change the named fields (`a.b` reaches into a map) of a document that must exist, at `version` if given."""
 
@@ -93,7 +104,7 @@ class Delete:
     version: Version | None = None
 
 
-Write = Create | Put | Update | Delete
+Write = Create | Put | Merge | Update | Delete
 
 Operator = Literal["==", "in", "<", "<=", ">", ">="]
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from keepline.domain.content.references import MessageRef
 from keepline.domain.ids import inbound_message_id
 from keepline.domain.link_events import MessageHeard, MessageUnreadable
 from keepline.domain.message import MessageState
-from keepline.ports.documents import SERVER_TIME, Create, Put, Query, Where
+from keepline.ports.documents import SERVER_TIME, Create, Document, Merge, Query, Where
+from keepline.records.changes import MESSAGES, heard_path
 
-MESSAGES = "messages"
 
+def heard_message(
+    account: str, tenant: str, session_id: str, heard: MessageHeard, content: Mapping[str, Any] | None = None
+) -> Merge:
+    """The document of a message; hearing it again writes the same, and heals one that could not be read before.
 
-def heard_message(account: str, tenant: str, session_id: str, heard: MessageHeard) -> Put:
-    """The document of a message; hearing it again writes the same, and heals one that could not be read before."""
+    `content` is what it says besides the text, with its references resolved.
+    """
     fields = _fields(account, tenant, session_id, heard, heard.kind, heard.text)
-    return Put(_path(account, heard), fields)
+    return Merge(_path(account, heard), fields | {"content": dict(content or {}), "addressing": heard.addressing})
 
 
 def unreadable_message(account: str, tenant: str, session_id: str, heard: MessageUnreadable) -> Create:
@@ -25,7 +31,7 @@ def unreadable_message(account: str, tenant: str, session_id: str, heard: Messag
 
 
 def _path(account: str, heard: MessageHeard | MessageUnreadable) -> str:
-    return f"accounts/{account}/chats/{heard.chat}/{MESSAGES}/{heard.wa_message_id}"
+    return heard_path(account, heard.chat, heard.wa_message_id)
 
 
 def _fields(
@@ -53,6 +59,27 @@ def _fields(
         "times": {state.value: heard.at, "recorded": SERVER_TIME},
         "at": heard.at,
     }
+
+
+def reference(document: Document) -> MessageRef:
+    """The name that WhatsApp knows a recorded message by."""
+    fields = document.fields
+    from_me, phone, lid = author(document)
+    addressing = fields.get("addressing", "phone")
+    return MessageRef(fields["message_id"], fields["wa_message_id"], fields["chat"], from_me, phone, lid, addressing)
+
+
+def marked_read(document: Document) -> Merge:
+    """We have told a message's sender that it was read."""
+    return Merge(document.path, {"read_at": SERVER_TIME})
+
+
+def author(document: Document) -> tuple[bool, str | None, str | None]:
+    """Who wrote a message, heard or of the outbox: whether it was our number, and their phone and LID."""
+    fields = document.fields
+    if "from" not in fields:
+        return (True, None, None)
+    return (fields["direction"] == "out", fields["from"]["phone"], fields["from"]["lid"])
 
 
 def message_by_id(account_tenant: str, message_id: str) -> Query:

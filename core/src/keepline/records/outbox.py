@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from keepline.domain.addresses import lid_of, phone_of
+from keepline.domain.content import maps
+from keepline.domain.content.bodies import Content
 from keepline.domain.message import FACTS, MessageState, OnDoubt
 from keepline.domain.pacing import PacingMemory
 from keepline.domain.send_queue import ATTEMPTS_MAX, Outgoing
@@ -43,7 +46,7 @@ class NewMessage:
     account: str
     session_id: str
     chat: str
-    text: str
+    content: Content
     body_hash: str
     send_at: datetime | None = None
     expires_at: datetime | None = None
@@ -60,8 +63,9 @@ def new_row(message: NewMessage) -> Create:
             "account": message.account,
             "session_id": message.session_id,
             "chat": message.chat,
-            "kind": "text",
-            "text": message.text,
+            "to": {"phone": phone_of(message.chat), "lid": lid_of(message.chat)},
+            "kind": message.content.kind,
+            "content": maps.to_map(message.content),
             "body_hash": message.body_hash,
             "state": MessageState.QUEUED.value,
             "priority": message.priority,
@@ -154,7 +158,7 @@ def to_outgoing(document: Document) -> Outgoing:
     return Outgoing(
         message_id=document.id,
         chat=fields["chat"],
-        text=fields["text"],
+        content=maps.from_map(fields["kind"], fields["content"]),
         due_at=fields["due_at"],
         created=document.created,
         version=document.version,
@@ -170,6 +174,8 @@ def to_outgoing(document: Document) -> Outgoing:
         tried_by=fields["tried_by"],
         tried_at=fields["tried_at"],
         wa_message_id=fields["wa_message_id"],
+        to_phone=fields["to"]["phone"],
+        to_lid=fields["to"]["lid"],
         error_code=fields["error_code"],
         times=dict(fields["times"]),
     )
@@ -188,6 +194,7 @@ def settle_row(row: Outgoing) -> Update:
             # Of others nobody asks, and an index over what rises with time slows all writes.
             "tried_at": row.tried_at if row.state is MessageState.IN_DOUBT else None,
             "wa_message_id": row.wa_message_id,
+            "to": {"phone": row.to_phone, "lid": row.to_lid},
             "error_code": row.error_code,
             "times": dict(row.times),
         },

@@ -21,6 +21,7 @@ from keepline.ports.documents import (
     Delete,
     Document,
     Fields,
+    Merge,
     Put,
     Query,
     StoreConflict,
@@ -139,6 +140,8 @@ class MemoryDocuments:
                 fields = _resolved(write.fields, version)
             case Put():
                 fields = _resolved(write.fields, version)
+            case Merge():
+                fields = _deeply_merged(before.fields if before else {}, write.fields, version)
             case Update():
                 _check_version(write.path, before, write.version, must_exist=True)
                 assert before is not None
@@ -206,6 +209,21 @@ def _merged(before: Fields, changes: Fields, version: datetime) -> dict[str, Any
             target.pop(name, None)
         else:
             target.update(_resolved({name: value}, version))
+    return merged
+
+
+def _deeply_merged(before: Fields, changes: Fields, version: datetime) -> dict[str, Any]:
+    merged: dict[str, Any] = _plain_copy(before)
+    for name, value in changes.items():
+        if value is DELETE:
+            merged.pop(name, None)
+        elif not isinstance(value, Mapping):
+            merged.update(_resolved({name: value}, version))
+        else:
+            inner = merged.get(name)
+            inside = _deeply_merged(inner if isinstance(inner, Mapping) else {}, value, version)
+            if inside:
+                merged[name] = inside
     return merged
 
 

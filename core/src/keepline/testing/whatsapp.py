@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
+from keepline.domain.commands import Command, CommandOutcome
+from keepline.domain.content.bodies import Content, Revoke
 from keepline.domain.link_events import (
     CaughtUp,
     CellLost,
@@ -215,6 +217,7 @@ class FakeWhatsApp:
     random: Random
     shown: list[Shown] = field(default_factory=list)
     revoked: set[str] = field(default_factory=set)
+    carried_out: list[Command] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)  # texts that came under a message key which had been used
     devices: list[FakeDevice] = field(default_factory=list)
     sequence: int = 0
@@ -421,10 +424,13 @@ class FakeLink:
     def tell(self, event: LinkEvent) -> None:
         self._events.put_nowait(event)
 
-    async def send_text(self, chat: str, text: str, tag: bytes) -> SendOutcome:
+    async def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
         await self._pause()
         if not self._up:
             return SendOutcome("not_sent", error_code="not_connected")
+        if isinstance(content.body, Revoke):
+            return self._revoke(chat, content.body.message.wa_message_id)
+        text = content.text or ""
         socket = self._socket
         wa_message_id = f"OUT{self._whatsapp.new_number()}"
         self._folder.note_tag(tag, wa_message_id)  # Before the stanza leaves, as the library does it.
@@ -462,13 +468,17 @@ class FakeLink:
         await self._pause()
         return SendOutcome("sent", wa_message_id=wa_message_id)
 
-    async def revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
-        await self._pause()
-        if not self._up:
-            return SendOutcome("not_sent", error_code="not_connected")
+    def _revoke(self, chat: str, wa_message_id: str) -> SendOutcome:
         if self._whatsapp.can_read(self._device, chat, self._next_key(chat), f"revocation of {wa_message_id}"):
             self._whatsapp.revoked.add(wa_message_id)
         return SendOutcome("sent", wa_message_id=f"OUT{self._whatsapp.new_number()}")
+
+    async def carry_out(self, command: Command) -> CommandOutcome:
+        await self._pause()
+        if not self._up:
+            return CommandOutcome("not_connected")
+        self._whatsapp.carried_out.append(command)
+        return CommandOutcome()
 
     async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, Tried]:
         await self._pause()

@@ -27,9 +27,11 @@ from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
 from keepline.records.accounts import FIRST_SLOT, Account, Device, Pairing
+from keepline.records.commands import Order
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
+from keepline.usecases.commanding import CommandDesk
 from keepline.usecases.device_opening import DeviceOpening
 from keepline.usecases.offering import NumberCheck, StandbyOffer
 from keepline.usecases.pairing import PairingDesk
@@ -110,6 +112,7 @@ class DeviceRunner:
         self._recorder = Recorder(store, session, device_link, account)
         self._witness = Witness(store, device_link)
         self._settings = SettingsFollower(keys, device_link, device, self._move)
+        self._commands = CommandDesk(store, clock, device_link, device.slot, lambda: self.speaks)
         self._speaker = Speaker(
             store,
             clock,
@@ -158,6 +161,10 @@ class DeviceRunner:
         """What the account's sending device asks of this one."""
         self._witness.asked(question)
 
+    def ordered(self, orders: Iterable[Order]) -> None:
+        """The open commands of this account."""
+        self._commands.ordered(orders)
+
     def beat(self) -> DeviceBeat:
         """What the connector's heartbeat says of this device."""
         queued, oldest = self._speaker.queue_depth()
@@ -186,6 +193,7 @@ class DeviceRunner:
                 tasks.create_task(self._number.run())
                 tasks.create_task(self._recorder.run())
                 tasks.create_task(self._witness.run())
+                tasks.create_task(self._commands.run())
                 tasks.create_task(self._hear())
                 tasks.create_task(self._reconnector.run())
                 tasks.create_task(self._proof.run())

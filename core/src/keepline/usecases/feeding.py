@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Mapping
 
 from keepline.ports.documents import IN_VALUES_MAX, Document, DocumentStore
-from keepline.records import accounts, outbox, witness
+from keepline.records import accounts, commands, outbox, witness
 from keepline.records.accounts import SLOTS, Pairing
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
+from keepline.usecases.commanding import by_account
 from keepline.usecases.device_running import DeviceRunner
 
 
@@ -42,6 +43,7 @@ class Feeds:
                         self._feed_authorities(group),
                         self._feed_pairings(group),
                         self._feed_questions(group),
+                        self._feed_commands(group),
                     )
                 ]
                 while self._runners == held:
@@ -63,6 +65,13 @@ class Feeds:
                 for question in map(Question.read, documents):
                     if runner := self._runners.get((question.account, question.slot)):
                         runner.asked(question)
+
+    async def _feed_commands(self, group: tuple[str, ...]) -> None:
+        async with self._store.watch(commands.open_commands(group)) as watch:
+            async for documents in watch:
+                for account, orders in by_account(documents, group).items():
+                    for runner in self._runners_of(account):
+                        runner.ordered(orders)
 
     async def _feed_rows(self, group: tuple[str, ...]) -> None:
         async with self._store.watch(outbox.waiting_rows(group)) as watch:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from keepline.domain.addresses import is_group, lid_of, phone_of
+from keepline.domain.content import maps
 from keepline.domain.message import MessageState, OnDoubt
 from keepline.domain.send_options import Priority
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore
 from keepline.records import outbox
+from keepline.records.changes import latest_edit
 from keepline.records.outbox import Authority
 
 
@@ -27,6 +31,14 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class Person:
+    """Somebody by both of WhatsApp's names, as digits, where they are known."""
+
+    phone: str | None
+    lid: str | None
+
+
+@dataclass(frozen=True)
 class MessageView:
     """One message, in or out. `at` orders it among the others, to the millisecond."""
 
@@ -36,6 +48,11 @@ class MessageView:
     direction: str
     kind: str
     text: str | None
+    content: Mapping[str, Any]  # what its kind says, by the names of domain/content/maps.py
+    sender: Person | None  # of what WhatsApp brought
+    recipient: Person | None  # of what went out to one person
+    edited_at: datetime | None
+    revoked_at: datetime | None
     state: MessageState
     wa_message_id: str | None
     times: Mapping[str, datetime]
@@ -80,7 +97,9 @@ class MessageViewer:
             chat=fields["chat"],
             direction="out",
             kind=fields["kind"],
-            text=fields["text"],
+            **_said(fields, maps.from_map(fields["kind"], fields["content"]).text),
+            sender=None,
+            recipient=None if is_group(fields["chat"]) else Person(fields["to"]["phone"], fields["to"]["lid"]),
             state=self._shown_state(row, claimed),
             wa_message_id=fields["wa_message_id"],
             times=fields["times"],
@@ -107,6 +126,17 @@ class MessageViewer:
         return MessageState.SCHEDULED if send_at is not None and send_at > self._clock.now() else state
 
 
+def _said(fields: Mapping[str, Any], text: str | None) -> dict[str, Any]:
+    """What a message says by now: as it was written, as it was edited last, or nothing since it was taken back."""
+    edit, revoked_at = latest_edit(fields), fields.get("revoked_at")
+    return {
+        "text": None if revoked_at else edit["text"] if edit else text,
+        "content": {} if revoked_at else fields.get("content") or {},
+        "edited_at": edit["at"] if edit else None,
+        "revoked_at": revoked_at,
+    }
+
+
 def is_row(document: Document) -> bool:
     """Whether this is a row of the outbox; else WhatsApp brought it."""
     return document.path.startswith(f"{outbox.OUTBOX}/")
@@ -123,16 +153,19 @@ def instant(document: Document) -> datetime:
 
 def _heard_view(document: Document) -> MessageView:
     fields = document.fields
+    chat, incoming, read_at = fields["chat"], fields["direction"] == "in", fields.get("read_at")
     return MessageView(
         message_id=fields["message_id"],
         session_id=fields["session_id"],
         chat=fields["chat"],
         direction=fields["direction"],
         kind=fields["kind"],
-        text=fields["text"],
-        state=MessageState(fields["state"]),
+        **_said(fields, fields["text"]),
+        sender=Person(fields["from"]["phone"], fields["from"]["lid"]),
+        recipient=None if incoming or is_group(chat) else Person(phone_of(chat), lid_of(chat)),
+        state=MessageState.READ if read_at is not None else MessageState(fields["state"]),
         wa_message_id=fields["wa_message_id"],
-        times=fields["times"],
+        times=fields["times"] if read_at is None else {**fields["times"], "read": read_at},
         error_code=None,
         at=instant(document),
         delivery=None,

@@ -7,8 +7,11 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from keepline.domain.addresses import parse_chat
-from keepline.domain.errors import InvalidInput, NotFound, StateConflict, TooLarge, Unavailable
+from keepline.domain.addresses import STATUS_CHAT, parse_chat
+from keepline.domain.content import maps
+from keepline.domain.content.bodies import Addition, Content, Text
+from keepline.domain.content.checks import check
+from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavailable
 from keepline.domain.ids import account_id, is_message_id, message_id_for_key, new_message_id
 from keepline.domain.message import Cause, MessageState, next_state
 from keepline.domain.send_options import SendOptions
@@ -22,11 +25,10 @@ from keepline.records.accounts import FIRST_SLOT, Account, Device
 from keepline.records.outbox import NewMessage
 from keepline.usecases.message_views import MessageView, MessageViewer
 from keepline.usecases.queue_room import QueueRoom
+from keepline.usecases.referring import References
 from keepline.usecases.sessions import Entropy, own_account
 from keepline.usecases.withdrawing import TRIES_MAX, authority_of, is_repair, withdraw
 
-# WhatsApp's own limit for a text message.
-TEXT_CHARACTERS_MAX = 65_536
 MESSAGE_ID_ENTROPY_BYTES = 16
 
 # A person has to act before anything can leave again: accepting would be a promise with no end in sight.
@@ -50,26 +52,28 @@ class Messages:
         self._entropy = entropy
         self._room = QueueRoom(store, clock)
         self._viewer = MessageViewer(store, clock)
+        self._references = References(store, clock)
 
     async def send(
         self,
         tenant: str,
         session_id: str,
-        to: str,
-        text: str,
+        to: str | None,
+        content: Content,
         idempotency_key: str | None,
         options: SendOptions,
     ) -> Accepted:
-        """Accept a text message. After this it ends as sent, failed, expired or cancelled, whatever breaks.
+        """Accept a message. After this it ends as sent, failed, expired or cancelled, whatever breaks.
 
-        With a key, the first request decides: a repeat gets the message as it is now, another body StateConflict
-        (`idempotency_mismatch`). Raises InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict
-        (`session_cannot_send`) and TooMany (`queue_full`), with nothing written.
+        `to` is None for what is about an earlier message and goes where that is; the content names it by our id. With a key the
+        first request decides: a repeat gets the message as it is now, another body StateConflict (`idempotency_mismatch`).
+        Raises InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict (`session_cannot_send`), what
+        `References.resolve` raises, and TooMany (`queue_full`), with nothing written.
         """
         account = account_id(tenant, session_id)
-        chat = parse_chat(to)
-        check_text(text)
-        body_hash = _body_hash(chat, text, options)
+        chat = parse_chat(to) if to is not None else None
+        check(content)
+        body_hash = _body_hash(chat, content, options)
         if idempotency_key is None:
             message_id = new_message_id(self._entropy(MESSAGE_ID_ENTROPY_BYTES))
         else:
@@ -80,14 +84,16 @@ class Messages:
         session = await self._check_can_send(tenant, session_id)
         # After the look for an earlier one: a repeat is answered also when the times that it names have passed since.
         options = options.at(self._clock.now())
+        content = await self._references.resolve(tenant, account, content)
+        _check_goes_to(content, chat)
         row = outbox.new_row(
             NewMessage(
                 message_id=message_id,
                 tenant=tenant,
                 account=account,
                 session_id=session_id,
-                chat=chat,
-                text=text,
+                chat=chat if chat is not None else _chat_of(content),
+                content=content,
                 body_hash=body_hash,
                 send_at=options.send_at,
                 expires_at=options.expires_at,
@@ -191,35 +197,25 @@ class Messages:
         return Accepted(await self._viewer.view(row), replayed)
 
 
-def check_text(text: str) -> None:
-    """Raise InvalidInput or TooLarge unless WhatsApp takes this text."""
-    if len(text) > TEXT_CHARACTERS_MAX:
-        raise TooLarge(
-            "text_too_long",
-            f"The text has {len(text)} characters; WhatsApp takes {TEXT_CHARACTERS_MAX}.",
-            "Divide it into several messages.",
-        )
-    if not text.strip():
-        raise InvalidInput("empty_text", "The text is empty.", "Write something that can be seen.")
-    if "\0" in text or not _is_unicode(text):
+def _check_goes_to(content: Content, chat: str | None) -> None:
+    """A status is a text that nobody's message is quoted in; all else goes to people and groups."""
+    if chat == STATUS_CHAT and (not isinstance(content.body, Text) or content.quote is not None):
         raise InvalidInput(
-            "bad_text", "The text has a character that cannot be sent.", "Leave out NUL and unpaired surrogates."
+            "not_for_status", "Only a text without a quote can be sent as a status.", "Send it to a person or a group."
         )
 
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _chat_of(content: Content) -> str:
+    assert isinstance(content.body, Addition)
+    return content.body.message.chat
 
 
-def _body_hash(chat: str, text: str, options: SendOptions) -> str:
+def _body_hash(chat: str | None, content: Content, options: SendOptions) -> str:
     # Of the chat and the instants, not of how they were written: the same thing said in another way is the same message.
+    # And of our own ids for earlier messages, so that a repeat is known also when what they name has changed since.
     times = [at.astimezone(UTC).isoformat() if at is not None else None for at in (options.send_at, options.expires_at)]
-    parts = ["text", chat, text, *times, options.priority.word, options.on_doubt]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    parts = [content.kind, chat, maps.to_map(content), *times, options.priority.word, options.on_doubt]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _as_written(row: Create, accepted_at: datetime) -> Document:
@@ -258,7 +254,9 @@ def _too_late(state: MessageState, *, sent_before: bool) -> StateConflict:
                 "Look at it again in a second; if it comes back to the queue, it can be cancelled.",
             )
     return StateConflict(
-        "already_sent", "WhatsApp has this message already.", "Delete it for everyone on the phone (revoke)."
+        "already_sent",
+        "WhatsApp has this message already.",
+        "Send a message of the kind `revoke` to delete it for everyone.",
     )
 
 

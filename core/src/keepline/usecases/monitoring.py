@@ -11,8 +11,8 @@ from datetime import timedelta
 
 from keepline.domain.message import MessageState
 from keepline.ports.clock import Clock
-from keepline.ports.documents import SERVER_TIME, Document, DocumentStore, StoreConflict, Update, Write
-from keepline.records import accounts, connectors, monitoring, outbox
+from keepline.ports.documents import SERVER_TIME, Delete, Document, DocumentStore, StoreConflict, Update, Write
+from keepline.records import accounts, commands, connectors, monitoring, outbox
 from keepline.records.accounts import Device
 from keepline.records.connectors import ConnectorBeat
 from keepline.records.monitoring import Silence, StateChange
@@ -29,6 +29,9 @@ STRANDED_ROWS_MAX = 300
 OVERDUE_AFTER_S = 60.0
 # In one commit of an account with its authority; the rest has its turn a minute later.
 OVERDUE_ROWS_MAX = 300
+# Whoever asked for a command waits no longer than its own time; this is long after that.
+COMMANDS_KEPT_S = 60.0
+COMMANDS_REMOVED_MAX = 400
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ class MinuteRound:
         await self._cancel_stranded()
         await self._expire_overdue()
         await pool.heal(self._store, self._clock)
+        await self._remove_commands()
 
     async def _watch_connectors(self) -> None:
         documents = await self._store.query(connectors.all_connectors())
@@ -117,6 +121,13 @@ class MinuteRound:
                 await expire(self._store, account, overdue)
             except StoreConflict:
                 log.info("the overdue messages of %s are left to the next round: its queue is busy", account)
+
+    async def _remove_commands(self) -> None:
+        """Commands whose asker died before it could take them away."""
+        expired_before = self._clock.now() - timedelta(seconds=COMMANDS_KEPT_S)
+        left = await self._store.query(commands.left_over(expired_before, COMMANDS_REMOVED_MAX))
+        if left:
+            await self._store.commit([Delete(document.path) for document in left])
 
 
 def _by_account(rows: Sequence[Document]) -> dict[str, list[Document]]:

@@ -18,16 +18,18 @@ from dataclasses import replace
 from datetime import datetime
 from random import Random
 
+from keepline.domain.content.bodies import Content, Edit, Revoke
+from keepline.domain.content.references import MessageRef
 from keepline.domain.doubt import Judgement, judge
 from keepline.domain.link_events import ReceiptHeard, SendOutcome
 from keepline.domain.message import FACTS, Cause, MessageState
 from keepline.domain.pacing import BAN_PREFIX, PROFILES, Pacing, Wait
-from keepline.domain.send_queue import Outgoing, Plan, SendQueue
+from keepline.domain.send_queue import WITH_WHATSAPP, Outgoing, Plan, SendQueue
 from keepline.domain.tag import message_tag
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
-from keepline.records import accounts, history, outbox
+from keepline.records import accounts, changes, history, outbox
 from keepline.records.accounts import Account, Device
 from keepline.records.outbox import Authority
 from keepline.usecases.session_keeping import SessionKeeper, Step
@@ -389,6 +391,7 @@ class Sender:
         now_s = self._clock.monotonic_s()
         self._queue.claiming(plan, now_s, self._random.random())
         writes: list[Write] = [outbox.settle_row(row) for row in plan.write]
+        writes += [change for row in plan.write if (change := _change_of_another(authority.account, row)) is not None]
         try:
             # What phones say is true whoever writes it. All else is the voice's alone, and proves with each commit to be it.
             if plan.changes_claims or any(row.state not in FACTS for row in plan.write):
@@ -409,7 +412,7 @@ class Sender:
         except StoreConflict:
             await self._reconcile(plan)
             return
-        self._queue.committed(plan, authority.attempt, versions)
+        self._queue.committed(plan, authority.attempt, versions[: len(plan.write)])
         if self._leaving:
             for row in plan.claim:
                 self._queue.put_back(row)
@@ -453,11 +456,13 @@ class Sender:
         self._wake.set()
 
     async def _hand_over(self, row: Outgoing) -> SendOutcome:
-        if row.repair_of is not None:
+        if row.repair_of is not None and not row.content.can_come_twice:
             # First the copy that cannot be read, so that at no time two can be. Whether that worked does not decide anything.
-            await self._link.revoke(row.chat, row.repair_of)
+            copy = MessageRef(row.message_id, row.repair_of, row.chat, from_me=True)
+            # Under the tag of the try that it takes back, which nobody asks for any more: the other device knows it for ours.
+            await self._link.send(row.chat, Content(Revoke(copy)), self._tag(row, row.doubtful_attempt))
         tag = self._tag(row, row.attempts)
-        outcome = await self._link.send_text(row.chat, row.text, tag)
+        outcome = await self._link.send(row.chat, row.content, tag)
         if outcome.result == "unknown":
             found = (await self._link.find_tried([tag])).get(tag)
             if found is not None and found.acknowledged:
@@ -494,6 +499,19 @@ class Sender:
 
     def _tag(self, row: Outgoing, attempt: int) -> bytes:
         return message_tag(self._key, row.message_id, attempt)
+
+
+def _change_of_another(account: str, row: Outgoing) -> Write | None:
+    """What a row that is with WhatsApp did to an earlier message. Said with each of its settles: it comes to the same."""
+    sent_at = row.times.get(MessageState.SENT.value) or row.times.get(row.state.value)
+    if row.state not in WITH_WHATSAPP or sent_at is None:
+        return None
+    match row.content.body:
+        case Edit(message=message, text=text):
+            return changes.edited(account, message, row.message_id, text, sent_at)
+        case Revoke(message=message):
+            return changes.revoked(account, message, sent_at)
+    return None
 
 
 def _open_attempt(row: Outgoing) -> int:

@@ -1,0 +1,1 @@
+"""What a message says: kinds (`bodies`), earlier messages' names (`references`), limits (`checks`), maps (`maps`, `heard`)."""

@@ -1,0 +1,101 @@
+"""Contents as plain maps, as Firestore and the frames between connector and cell keep them. The kind stands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keepline.domain.content.bodies import (
+    Body,
+    ContactCard,
+    Contacts,
+    Content,
+    Edit,
+    Forward,
+    LinkPreview,
+    Location,
+    Poll,
+    Quote,
+    Reaction,
+    Revoke,
+    Text,
+    Vote,
+)
+from keepline.domain.content.references import MessageRef
+
+Fields = Mapping[str, Any]
+
+
+def to_map(content: Content) -> dict[str, Any]:
+    """What the content says besides its kind. What is not there has no entry."""
+    fields = _body_map(content.body)
+    if content.quote is not None:
+        fields["quote"] = {**content.quote.message.to_map(), "text": content.quote.text}
+    if content.forwarded:
+        fields["forwarded"] = True
+    return fields
+
+
+def from_map(kind: str, fields: Mapping[str, Any]) -> Content:
+    """The content that `to_map` made this of. Raises KeyError for a kind that cannot be sent."""
+    quote = fields.get("quote")
+    return Content(
+        _READERS[kind](fields),
+        Quote(MessageRef.from_map(quote), quote["text"]) if quote is not None else None,
+        bool(fields.get("forwarded")),
+    )
+
+
+def _body_map(body: Body) -> dict[str, Any]:
+    match body:
+        case Text():
+            fields: dict[str, Any] = {"text": body.text}
+            if body.mentions:
+                fields["mentions"] = list(body.mentions)
+            if body.preview is not None:
+                fields["preview"] = dict(vars(body.preview))
+            return fields
+        case Location():
+            return {"location": dict(vars(body))}
+        case Contacts():
+            return {"contacts": [dict(vars(card)) for card in body.cards]}
+        case Poll():
+            return {"poll": {**vars(body), "options": list(body.options)}}
+        case Vote():
+            return {"vote": {"message": body.message.to_map(), "options": list(body.options)}}
+        case Reaction():
+            return {"reaction": {"message": body.message.to_map(), "emoji": body.emoji}}
+        case Edit():
+            return {"edit": {"message": body.message.to_map(), "text": body.text}}
+        case Revoke():
+            return {"revoke": {"message": body.message.to_map()}}
+        case Forward():
+            return {"forward": {"message": body.message.to_map()}}
+
+
+def _text(fields: Mapping[str, Any]) -> Text:
+    preview = fields.get("preview")
+    return Text(
+        fields["text"], tuple(fields.get("mentions", ())), LinkPreview(**preview) if preview is not None else None
+    )
+
+
+def _poll(fields: Mapping[str, Any]) -> Poll:
+    poll = fields["poll"]
+    return Poll(poll["question"], tuple(poll["options"]), poll["selectable"])
+
+
+def _about(fields: Mapping[str, Any], name: str) -> MessageRef:
+    return MessageRef.from_map(fields[name]["message"])
+
+
+_READERS: dict[str, Callable[[Fields], Body]] = {
+    "text": _text,
+    "location": lambda fields: Location(**fields["location"]),
+    "contact": lambda fields: Contacts(tuple(ContactCard(**card) for card in fields["contacts"])),
+    "poll": _poll,
+    "vote": lambda fields: Vote(_about(fields, "vote"), tuple(fields["vote"]["options"])),
+    "reaction": lambda fields: Reaction(_about(fields, "reaction"), fields["reaction"]["emoji"]),
+    "edit": lambda fields: Edit(_about(fields, "edit"), fields["edit"]["text"]),
+    "revoke": lambda fields: Revoke(_about(fields, "revoke")),
+}

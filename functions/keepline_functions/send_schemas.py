@@ -1,0 +1,284 @@
+"""What `POST /api/messages/send` may contain, kind by kind: one model each, with the fields of that kind and no others."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from flask import Request
+from pydantic import Field
+from werkzeug.exceptions import UnsupportedMediaType
+
+from keepline.domain.addresses import parse_person, phone_of
+from keepline.domain.content.bodies import (
+    ContactCard,
+    Contacts,
+    Content,
+    Edit,
+    Forward,
+    LinkPreview,
+    Location,
+    Poll,
+    Quote,
+    Reaction,
+    Revoke,
+    Text,
+    Vote,
+)
+from keepline.domain.content.references import MessageRef
+from keepline.domain.content.vcards import make_vcard
+from keepline.domain.errors import InvalidInput
+from keepline.domain.message import OnDoubt
+from keepline.domain.send_options import Priority, SendOptions
+from keepline_functions.schemas import Body, Time, body_bytes, parse_body
+
+# Strict JSON knows no whole numbers among the others: 48 is as good a latitude as 48.2.
+_Degrees = Annotated[float, Field(strict=False)]
+
+
+class SendMessage(Body):
+    """What every kind has. What is null is as if it were not there."""
+
+    session_id: str
+    send_at: Time | None = None
+    expires_at: Time | None = None
+    priority: Literal["high", "normal", "low"] | None = None
+    on_doubt: Literal["resend", "hold"] | None = None
+
+    def options(self) -> SendOptions:
+        """What is asked for beyond the content and where it goes."""
+        return SendOptions(
+            send_at=self.send_at,
+            expires_at=self.expires_at,
+            priority=Priority[self.priority.upper()] if self.priority else Priority.NORMAL,
+            on_doubt=OnDoubt(self.on_doubt) if self.on_doubt else None,
+        )
+
+    def recipient(self) -> str | None:
+        """Where it goes; None for what goes where the message is that it is about."""
+        return None
+
+    def content(self) -> Content:
+        """What it says. Raises InvalidInput for an address in it that is none."""
+        raise NotImplementedError
+
+
+class _SendTo(SendMessage):
+    to: str
+
+    def recipient(self) -> str:
+        return self.to
+
+
+class _Answer(_SendTo):
+    quote: str | None = None
+
+    def _quoting(self) -> Quote | None:
+        return Quote(MessageRef(self.quote)) if self.quote is not None else None
+
+
+class _Preview(Body):
+    url: str
+    title: str
+    description: str = ""
+
+
+class SendText(_Answer):
+    """A text."""
+
+    kind: Literal["text"] = "text"
+    text: str
+    mentions: list[str] = Field(default_factory=list)
+    preview: _Preview | None = None
+
+    def content(self) -> Content:
+        preview = LinkPreview(**self.preview.model_dump()) if self.preview is not None else None
+        return Content(Text(self.text, tuple(map(parse_person, self.mentions)), preview), self._quoting())
+
+
+class _Place(Body):
+    latitude: _Degrees
+    longitude: _Degrees
+    name: str = ""
+    address: str = ""
+
+
+class SendLocation(_Answer):
+    """A place."""
+
+    kind: Literal["location"]
+    location: _Place
+
+    def content(self) -> Content:
+        return Content(Location(**self.location.model_dump()), self._quoting())
+
+
+class _Contact(Body):
+    name: str
+    phones: list[str] | None = None
+    vcard: str | None = None
+
+
+class SendContact(_Answer):
+    """One contact card, or several."""
+
+    kind: Literal["contact"]
+    contacts: list[_Contact]
+
+    def content(self) -> Content:
+        cards = [_card(number, contact) for number, contact in enumerate(self.contacts)]
+        return Content(Contacts(tuple(cards)), self._quoting())
+
+
+class _Poll(Body):
+    question: str
+    options: list[str]
+    selectable: int = 1
+
+
+class SendPoll(_Answer):
+    """A poll."""
+
+    kind: Literal["poll"]
+    poll: _Poll
+
+    def content(self) -> Content:
+        poll = Poll(self.poll.question, tuple(self.poll.options), self.poll.selectable)
+        return Content(poll, self._quoting())
+
+
+class _Vote(Body):
+    message: str
+    options: list[str]
+
+
+class SendVote(SendMessage):
+    """A vote in a poll, in the poll's chat."""
+
+    kind: Literal["vote"]
+    vote: _Vote
+
+    def content(self) -> Content:
+        return Content(Vote(MessageRef(self.vote.message), tuple(self.vote.options)))
+
+
+class _Reaction(Body):
+    message: str
+    emoji: str
+
+
+class SendReaction(SendMessage):
+    """A reaction to a message, in that message's chat."""
+
+    kind: Literal["reaction"]
+    reaction: _Reaction
+
+    def content(self) -> Content:
+        return Content(Reaction(MessageRef(self.reaction.message), self.reaction.emoji))
+
+
+class _Edit(Body):
+    message: str
+    text: str
+
+
+class SendEdit(SendMessage):
+    """New words for a text of ours."""
+
+    kind: Literal["edit"]
+    edit: _Edit
+
+    def content(self) -> Content:
+        return Content(Edit(MessageRef(self.edit.message), self.edit.text))
+
+
+class _Named(Body):
+    message: str
+
+
+class SendRevoke(SendMessage):
+    """Deletes a message of ours for everyone."""
+
+    kind: Literal["revoke"]
+    revoke: _Named
+
+    def content(self) -> Content:
+        return Content(Revoke(MessageRef(self.revoke.message)))
+
+
+class SendForward(_SendTo):
+    """Says in one chat what an earlier message said, in whatever chat of the session."""
+
+    kind: Literal["forward"]
+    forward: _Named
+
+    def content(self) -> Content:
+        return Content(Forward(MessageRef(self.forward.message)))
+
+
+_KINDS: dict[str, type[SendMessage]] = {
+    "text": SendText,
+    "location": SendLocation,
+    "contact": SendContact,
+    "poll": SendPoll,
+    "vote": SendVote,
+    "reaction": SendReaction,
+    "edit": SendEdit,
+    "revoke": SendRevoke,
+    "forward": SendForward,
+}
+
+
+def read_message(request: Request) -> SendMessage:
+    """The body as the model of its kind has it; a text when it names none.
+
+    Raises InvalidInput (`unsupported_kind` by name, and what `read_body` raises) and werkzeug's errors for the wrong type (415)
+    and too much (413).
+    """
+    data = body_bytes(request)
+    if not request.is_json:
+        raise UnsupportedMediaType
+    kind = _kind_in(data)
+    model = _KINDS.get(kind)
+    if model is None:
+        raise InvalidInput(
+            "unsupported_kind",
+            f"Messages of the kind {kind[:40]!r} cannot be sent.",
+            f"The kinds are: {', '.join(_KINDS)}.",
+        )
+    return parse_body(model, data)
+
+
+def _kind_in(data: bytes) -> str:
+    """The kind that a body names. What is wrong with a body that is none, its model says best."""
+    try:
+        body: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        return "text"
+    kind = body.get("kind") if isinstance(body, dict) else None
+    if kind is not None and not isinstance(kind, str):
+        raise InvalidInput(
+            "bad_field", "The field 'kind' is not right.", f"Input should be one of: {', '.join(_KINDS)}."
+        )
+    return kind or "text"
+
+
+def _card(number: int, contact: _Contact) -> ContactCard:
+    if (contact.vcard is None) == (not contact.phones):
+        raise InvalidInput(
+            "bad_contact",
+            f"contacts.{number} has neither `phones` nor `vcard`, or both.",
+            "Give the phone numbers, or a whole vCard.",
+        )
+    if contact.vcard is not None:
+        return ContactCard(contact.name, contact.vcard)
+    return ContactCard(contact.name, make_vcard(contact.name, [_digits(phone) for phone in contact.phones or ()]))
+
+
+def _digits(phone: str) -> str:
+    digits = phone_of(parse_person(phone))
+    if digits is None:
+        raise InvalidInput(
+            "bad_contact", "A contact card has phone numbers, and a LID is none.", "Write the number as +14155550123."
+        )
+    return digits
