@@ -14,7 +14,7 @@ from keepline.records import accounts
 from keepline.records.connectors import ConnectorBeat
 from keepline.testing import whatsapp
 from keepline.testing.whatsapp import FakeLink
-from keepline.usecases.connecting import Connector
+from keepline.usecases.holding import Holder
 from keepline.usecases.neighbours import Neighbours
 from tests.simulation import failover, ring
 from tests.simulation.failover import Fault, Faults
@@ -89,15 +89,15 @@ def test_the_right_is_given_up_while_the_socket_stands(monkeypatch: pytest.Monke
 
 
 def test_devices_are_given_to_others_while_they_still_speak(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Connector._stop_runners
+    honest = Holder.stop
 
-    async def hasty(self: Connector, stopping: Sequence[tuple[str, str]]) -> None:
+    async def hasty(self: Holder, stopping: Sequence[tuple[str, str]]) -> None:
         for name in stopping:
             document = await self._store.get(accounts.device_path(*name))
-            if document is not None and (device := accounts.Device.read(document)).connector == self.connector:
+            if document is not None and (device := accounts.Device.read(document)).connector == self._connector:
                 await self._store.commit([accounts.assign(device, "", "")])
         await asyncio.sleep(2)
         await honest(self, stopping)
 
-    monkeypatch.setattr(Connector, "_stop_runners", hasty)
+    monkeypatch.setattr(Holder, "stop", hasty)
     assert caught(monkeypatch, "", faults=(Faults._sigterm,))
