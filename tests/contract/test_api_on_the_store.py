@@ -26,7 +26,7 @@ from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.proxy_sealing import ProxySealer
-from keepline.usecases.sessions import Sessions, SessionView
+from keepline.usecases.sessions import SessionChoices, Sessions, SessionView
 from keepline.usecases.withdrawing import expire
 
 CLOCK = SystemClock()
@@ -55,7 +55,7 @@ class Api:
 @pytest.fixture
 async def api(store: DocumentStore) -> Api:
     api = Api(store)
-    await api.sessions.create("demo", "shop", OnDoubt.HOLD)
+    await api.sessions.create("demo", "shop", SessionChoices(on_doubt=OnDoubt.HOLD))
     connected = SessionStatus(SessionState.CONNECTED, "connected")
     await store.commit([accounts.account_status(ACCOUNT, connected, phone="14155550100", lid=None)])
     return api
