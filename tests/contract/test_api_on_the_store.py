@@ -30,13 +30,14 @@ from keepline.usecases.sessions import SessionChoices, Sessions, SessionView
 from keepline.usecases.withdrawing import expire
 
 CLOCK = SystemClock()
+SEALER = ProxySealer(None, os.urandom, private_allowed=False)
 ACCOUNT = "demo_shop"
 
 
 class Api:
     def __init__(self, store: DocumentStore) -> None:
         self.store = store
-        self.sessions = Sessions(store, CLOCK, os.urandom, ProxySealer(None, os.urandom, private_allowed=False))
+        self.sessions = Sessions(store, CLOCK, os.urandom, SEALER)
         self.linking = Linking(store, CLOCK)
         self.messages = Messages(store, CLOCK, os.urandom)
         self.lists = MessageLists(store, CLOCK)
@@ -158,7 +159,7 @@ async def test_only_overdue_rows_are_found_and_expired(api: Api) -> None:
 
 async def test_of_creations_in_a_race_only_as_many_succeed_as_the_limit_allows(api: Api) -> None:
     """Also where a place's name has to be quoted for Firestore, and where its account's has dots."""
-    instances = [Sessions(api.store, CLOCK, os.urandom, PoolLimits(of_user=2, of_all=4)) for _ in range(3)]
+    instances = [Sessions(api.store, CLOCK, os.urandom, SEALER, PoolLimits(of_user=2, of_all=4)) for _ in range(3)]
     tenants = ("x.y", "a:b", "7up")  # and "demo", which has one
     asked = [one.create(tenant, f"s{number}") for number, one in enumerate(instances) for tenant in tenants]
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
