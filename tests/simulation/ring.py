@@ -279,7 +279,7 @@ class Ring:
                 self.reset(number.account, slot, COMES_BACK_IN_S)
 
     async def stop(self) -> None:
-        """SIGTERM to all at once. What `rest` waited for has become what it will: whom they hand their devices to decides nothing."""
+        """SIGTERM to all at once. What was to come has come: whom they hand their devices to decides nothing any more."""
         self._forgotten = {account: self._left_in_journals(number) for account, number in self.numbers.items()}
         for process in self._all:
             if process.task is not None:

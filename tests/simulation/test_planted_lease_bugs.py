@@ -51,7 +51,7 @@ def caught(monkeypatch: pytest.MonkeyPatch, *kinds: str, faults: Sequence[Fault]
 
 
 def wake_in_the_middle_of_a_send() -> list[str]:
-    """Who speaks out of turn where a process is stopped when a message is about to leave, and goes on when another has the right."""
+    """Who speaks out of turn: a process is stopped when a message is about to leave, and wakes when another has the right."""
 
     async def story() -> list[str]:
         world = Ring(Random(1), EXTREME)
