@@ -81,8 +81,8 @@ class Trial:
         await asyncio.sleep(self.random.uniform(1, 2))
         await kind.strike(self)
         await self._until_calm()
-        await asyncio.sleep(2 * LATE_S)
         probing.cancel()
+        await asyncio.sleep(2 * LATE_S)  # The last probes have their time as well.
         await self._until_calm()
         return {account: self._down_s(number, first[account]) for account, number in self.ring.numbers.items()}
 

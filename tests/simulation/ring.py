@@ -195,6 +195,7 @@ class Ring:
         self._open: dict[str, str] = {}  # by message id, the texts of those that were not settled at the last look
         self._owners: dict[str, Number] = {}  # by message id
         self._epochs: dict[str, tuple[int, Member]] = {}  # by session: who took it last
+        self._forgotten: dict[str, set[str]] = {}  # by account, once all have been stopped
 
     async def start(self) -> None:
         self.clock = LoopClock()
@@ -281,6 +282,8 @@ class Ring:
                 self.reset(number.account, slot, COMES_BACK_IN_S)
 
     async def stop(self) -> None:
+        """SIGTERM to all at once. What was to come has come: whom they hand their devices to decides nothing any more."""
+        self._forgotten = {account: self._left_in_journals(number) for account, number in self.numbers.items()}
         for process in self._all:
             if process.task is not None:
                 process.go_on()
@@ -310,7 +313,7 @@ class Ring:
         return ""
 
     def verdict(self) -> Verdict:
-        """What must hold and does not, of all accounts."""
+        """What must hold and does not, of all accounts. Call it after `stop`."""
         total = Verdict()
         rows = {document.id: document.fields for document in self.documents.run_query(Query("outbox", limit=1_000_000))}
         history = self.documents.run_query(Query("messages", limit=1_000_000, group=True))
@@ -323,7 +326,7 @@ class Ring:
             of_account = Verdict.of(
                 *(number.accepted, number.said, rows, recorded, number.whatsapp),
                 standby=number.standby,
-                forgotten=self._forgotten(number),
+                forgotten=self._forgotten[number.account],
                 stale_settles=(),
                 errors=(),
             )
@@ -336,7 +339,7 @@ class Ring:
         total.complaints += self.outside.errors
         return total
 
-    def _forgotten(self, number: Number) -> set[str]:
+    def _left_in_journals(self, number: Number) -> set[str]:
         """What only journals have that nobody will read: a device has moved on from that machine."""
         forgotten: set[str] = set()
         holders = self.holders()
