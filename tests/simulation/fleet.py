@@ -212,6 +212,11 @@ class Fleet:
         times: list[dict[str, datetime]] = [row.fields["times"] for row in rows]
         return [(at["sent"] - at["accepted"]).total_seconds() for at in times]
 
+    def ever_in_doubt(self) -> list[str]:
+        """The texts of messages of which it was not known for a time whether WhatsApp has them."""
+        rows = self.documents.run_query(Query("outbox", limit=1_000_000))
+        return [row.fields["text"] for row in rows if "in_doubt" in row.fields["times"]]
+
     def shown(self) -> list[str]:
         return sorted(shown.text for whatsapp in self.whatsapp.values() for shown in whatsapp.shown)
 

@@ -27,6 +27,9 @@ SEND_S = 2.0
 # A device that moves alone settles what is on its way, and is restored and logged in elsewhere.
 MOVE_S = 5.0
 LONG_S = 120.0
+# Of WhatsApp, at most: half of that at the mean, and less than a move waits.
+SLOW_ANSWER_S = 4.0
+CHAT_WAITS = 10
 
 
 def machines(west: int = 20, east: int = 20, north: int = 0) -> list[Machine]:
@@ -324,6 +327,36 @@ def test_nor_when_stepping_aside_takes_longer_than_anybody_waits(
         async with talking(fleet):
             await change_cells(fleet)
             await fleet.until(lambda: fleet.connected() == 6)
+        await fleet.stop()
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("how", ["changes its cell", "is given away"])
+def test_a_lone_device_that_moves_waits_for_one_answer_and_leaves_nothing_in_doubt(how: str, seed: int) -> None:
+    """However many messages its chat has waiting, and how slow WhatsApp is: no phone is on to say what came of a doubt."""
+
+    async def story() -> None:
+        fleet = await fleet_of(machines(), pairs=0, singles=1, seed=seed)
+        whatsapp = fleet.whatsapp["single0"]
+        whatsapp.recipients_are_off = True
+        whatsapp.late_answer, whatsapp.late_answer_s_max = 1.0, SLOW_ANSWER_S
+        for number in range(CHAT_WAITS):
+            await fleet.accept("single0", f"single0 says {number}")
+        await fleet.until(lambda: len(fleet.shown()) == 1)
+        if how == "changes its cell":
+            process = fleet.processes[WEST]
+            await process.connector.step_aside("single0", FIRST_SLOT)
+            process.link_of("single0", FIRST_SLOT).leave_cell()
+        else:
+            await fleet.drain(WEST)
+            await fleet.until(lambda: fleet.holder("single0") == EAST)
+        whatsapp.late_answer = 0.0
+        assert len(fleet.shown()) < CHAT_WAITS
+        await fleet.until_sent()
+        assert fleet.shown() == sorted(fleet.accepted.values())
+        assert fleet.ever_in_doubt() == []
         await fleet.stop()
 
     run_virtual(story())
