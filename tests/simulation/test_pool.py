@@ -17,7 +17,7 @@ from keepline.testing.virtual_time import run_virtual
 from keepline.usecases import speaking
 from keepline.usecases.adopting import OTHERS_TURN_S
 from keepline.usecases.balancing import ROUND_S, SETTLE_S
-from tests.simulation.fleet import Fleet
+from tests.simulation.fleet import CHAT, Fleet
 from tests.simulation.processes import Machine
 
 WEST, EAST, NORTH = "connector-1", "connector-2", "connector-3"
@@ -357,6 +357,37 @@ def test_a_lone_device_that_moves_waits_for_one_answer_and_leaves_nothing_in_dou
         await fleet.until_sent()
         assert fleet.shown() == sorted(fleet.accepted.values())
         assert fleet.ever_in_doubt() == []
+        await fleet.stop()
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize("slow", [0.0, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_lone_device_hears_while_it_is_given_away_is_not_left_behind(seed: int, slow: float) -> None:
+    """Neither messages nor receipts: WhatsApp does not tell them again, and the next machine has another disk."""
+
+    async def story() -> None:
+        fleet = await fleet_of(machines(), pairs=0, singles=1, seed=seed)
+        whatsapp = fleet.whatsapp["single0"]
+        whatsapp.late_answer, whatsapp.late_answer_s_max = slow, SLOW_ANSWER_S
+        said: list[str] = []
+
+        async def say() -> None:
+            while fleet.holder("single0") == WEST:
+                said.append(f"in {len(said)}")
+                whatsapp.write(said[-1], CHAT)
+                if len(said) % 3 == 0:
+                    await fleet.accept("single0", f"single0 says {len(said)}")
+                await asyncio.sleep(0.1)
+
+        saying = asyncio.create_task(say())
+        await asyncio.sleep(SEND_S)
+        await fleet.drain(WEST)
+        await saying
+        await fleet.until_sent()
+        await fleet.until(lambda: fleet.outbox_states() == {"delivered"})
+        assert sorted(fleet.history("single0")) == sorted(said)
         await fleet.stop()
 
     run_virtual(story())
