@@ -49,6 +49,8 @@ from keepline.usecases.witnessing import Witness
 _STALLED_LIMIT_S = 4.0
 # How long a device that is to be unlinked may take to log in for it.
 _UNLINK_LOGIN_LIMIT_S = 15.0
+# What was heard last is recorded within this time when the connector stops, or stays in the journal: a commit takes milliseconds.
+_HEAR_OUT_LIMIT_S = 1.0
 
 # The causes of a loss (domain/reconnect.py) by the event that tells of it.
 _CAUSES: dict[type[link.StateEvent], str] = {
@@ -93,7 +95,7 @@ class DeviceRunner:
         self._device = device
         self._tell_connected = connected
         self._status = STARTING
-        self._leaving = False
+        self._leaving = self._fenced = False
         self._replaced = False  # once, since it was opened
         self._stalled = asyncio.Event()
         self._answering = asyncio.Event()
@@ -172,32 +174,51 @@ class DeviceRunner:
     async def run(self) -> None:
         """Run until cancelled; then settle what is in flight and cut the socket. Returns by itself when its session is lost."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._keeper.run())
-                await self._link.open()
-                await self._opening.open()
-                await self._settings.begin(self._show)
-                tasks.create_task(self._settings.run())
-                tasks.create_task(self._session.run())
-                tasks.create_task(self._desk.keep_shown())
-                tasks.create_task(self._desk.give_codes())
-                if self._device.slot == FIRST_SLOT:
-                    tasks.create_task(self._offer.run())
-                tasks.create_task(self._number.run())
-                tasks.create_task(self._recorder.run())
-                tasks.create_task(self._witness.run())
-                tasks.create_task(self._hear())
-                tasks.create_task(self._reconnector.run())
-                tasks.create_task(self._proof.run())
-                tasks.create_task(self._heal_stalls())
-                tasks.create_task(self._poor_connections.run())
-                tasks.create_task(self._speaker.run())
+            # What is in flight takes its time to be settled, and what comes meanwhile is heard once only.
+            async with asyncio.TaskGroup() as hearing:
+                try:
+                    await self._work(hearing)
+                except asyncio.CancelledError:
+                    await self._hear_out()
+                    raise
         except* SessionLost:
             log.warning(
                 "another connector has device %s of %s now; this one falls silent", self._device.slot, self._account.id
             )
         finally:
             await (self._link.log_out() if self._leaving else self._link.close())
+
+    async def _work(self, hearing: asyncio.TaskGroup) -> None:
+        """Until cancelled. What hears and records goes on in `hearing`."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keeper.run())
+            await self._link.open()
+            await self._opening.open()
+            await self._settings.begin(self._show)
+            hearing.create_task(self._recorder.run())
+            hearing.create_task(self._hear())
+            tasks.create_task(self._settings.run())
+            tasks.create_task(self._session.run())
+            tasks.create_task(self._desk.keep_shown())
+            tasks.create_task(self._desk.give_codes())
+            if self._device.slot == FIRST_SLOT:
+                tasks.create_task(self._offer.run())
+            tasks.create_task(self._number.run())
+            tasks.create_task(self._witness.run())
+            tasks.create_task(self._reconnector.run())
+            tasks.create_task(self._proof.run())
+            tasks.create_task(self._heal_stalls())
+            tasks.create_task(self._poor_connections.run())
+            tasks.create_task(self._speaker.run())
+
+    async def _hear_out(self) -> None:
+        """Record what came until the socket was cut: in the journal of this machine nobody reads it if the device moves."""
+        if self._fenced or self._leaving:
+            return
+        await self._link.cut()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HEAR_OUT_LIMIT_S):
+                await self._recorder.finish()
 
     @property
     def speaks(self) -> bool:
@@ -210,6 +231,7 @@ class DeviceRunner:
 
     def fence(self) -> None:
         """The connector's lease is lost: when `run` is cancelled, cut the socket and say nothing more, to nobody."""
+        self._fenced = True
         self._speaker.fence()
 
     async def tell_failed(self) -> None:

@@ -34,10 +34,17 @@ class Recorder:
         self._account = account
         self._heard: list[MessageHeard | MessageUnreadable] = []
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()  # while all that was heard is durable
+        self._idle.set()
 
     def heard(self, message: MessageHeard | MessageUnreadable) -> None:
         self._heard.append(message)
         self._wake.set()
+        self._idle.clear()
+
+    async def finish(self) -> None:
+        """Wait until all that was heard is durable."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Record until cancelled. Raises SessionLost."""
@@ -46,6 +53,7 @@ class Recorder:
             self._wake.clear()
             while self._heard:
                 await self._record_batch()
+            self._idle.set()
 
     async def _record_batch(self) -> None:
         batch = self._heard[:BATCH_MAX]
