@@ -254,7 +254,7 @@ class DeviceRunner:
 
     async def _until_nothing_is_heard(self) -> None:
         began_s = self._clock.monotonic_s()
-        while self._clock.monotonic_s() - max(self._heard_at_s, began_s) < _LAST_WORDS_S:
+        while self._clock.monotonic_s() - max(self._heard_at_s, began_s) < _LAST_WORDS_S:  # noqa: ASYNC110 - silence tells nobody
             await asyncio.sleep(_LAST_WORDS_S / 5)
 
     @property

@@ -293,7 +293,7 @@ class Sender:
             await self._judge_doubts()
             await self._look_up_strangers()
             now, now_s = self._clock.now(), self._clock.monotonic_s()
-            plan = self._queue.plan(now, now_s, may_send=self._connected)
+            plan = self._queue.plan(now, now_s, may_send=self._connected and not self._leaving)
             if not plan:
                 self._pending_since_s = self._commit_at_s = None
             elif self._is_time_for(plan, now_s):
