@@ -245,9 +245,10 @@ class DeviceRunner:
                 await self._speaker.settle_receipts()
 
     async def _until_nothing_is_heard(self) -> None:
-        began_s = self._clock.monotonic_s()
-        while self._clock.monotonic_s() - max(self._heard_at_s, began_s) < _LAST_WORDS_S:
-            await asyncio.sleep(_LAST_WORDS_S / 5)
+        left_s = _LAST_WORDS_S
+        while left_s > 0:
+            await asyncio.sleep(left_s)
+            left_s = self._heard_at_s + _LAST_WORDS_S - self._clock.monotonic_s()
 
     @property
     def speaks(self) -> bool:
