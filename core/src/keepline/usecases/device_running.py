@@ -97,7 +97,7 @@ class DeviceRunner:
         self._device = device
         self._tell_connected = connected
         self._status = STARTING
-        self._leaving = self._fenced = False
+        self._leaving = self._fenced = self._finishing = False
         self._speaking: asyncio.Task[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._heard_at_s = clock.monotonic_s()
@@ -235,6 +235,7 @@ class DeviceRunner:
         await asyncio.wait([self._connecting, self._speaking])
         if self._leaving:
             return  # Nobody has it next, and the socket is needed to unlink it.
+        self._finishing = True
         self._reconnector.about_to_cut()
         # Where no cell holds the device (RuntimeError) there is nothing to hear.
         with contextlib.suppress(TimeoutError, RuntimeError, SessionLost):
@@ -327,6 +328,8 @@ class DeviceRunner:
                     self._speaker.heard(event)
                 case link.Connected() | link.CaughtUp() | link.Resumed() if self._reconnector.is_cut:
                     pass  # It is of the connection that was cut.
+                case _ if self._finishing:
+                    pass  # The state is told by whoever has the device next.
                 case _:
                     self._changed(event)
 
