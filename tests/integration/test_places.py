@@ -48,7 +48,9 @@ async def held(gateway: Gateway, name: str) -> int:
 
 
 async def until_connected(gateway: Gateway, account: str, slot: str) -> None:
-    await gateway.until(lambda: gateway.device_is(account, slot, "connected"), f"device {slot} of {account}", MOVE_S_MAX)
+    await gateway.until(
+        lambda: gateway.device_is(account, slot, "connected"), f"device {slot} of {account}", MOVE_S_MAX
+    )
 
 
 @asynccontextmanager
