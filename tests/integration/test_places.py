@@ -47,6 +47,12 @@ async def held(gateway: Gateway, name: str) -> int:
     return len(await gateway.store.query(accounts.devices_of_connector(name)))
 
 
+async def until_connected(gateway: Gateway, account: str, slot: str) -> None:
+    await gateway.until(
+        lambda: gateway.device_is(account, slot, "connected"), f"device {slot} of {account}", MOVE_S_MAX
+    )
+
+
 @asynccontextmanager
 async def talking(gateway: Gateway, *senders: str) -> AsyncIterator[dict[str, list[Document]]]:
     """Each account sends all the time; at the end each message has arrived once. By account: what became of them."""
@@ -106,7 +112,7 @@ async def test_a_drained_connector_is_empty_soon_and_an_account_with_a_standby_h
         await gateway.until(empty, "the connector to be empty", MOVES_LIMIT_S)
         assert (await health(gateway, "connector-1"))["draining"] is True
         for account, slot in ((pair, "a"), (pair, "b"), (single, "a")):
-            assert await gateway.device_is(account, slot, "connected")
+            await until_connected(gateway, account, slot)
     assert slowest_s(rows[pair]) < GAP_S_MAX
     assert slowest_s(rows[single]) < MOVE_S_MAX
     assert ever_in_doubt(rows[single]) == []
@@ -139,7 +145,7 @@ async def test_cells_are_replaced_under_load_and_nothing_is_lost_or_doubled(gate
             )
         gateway.whatsapp.send(FRIEND, PHONE, "still there?")
     for account, slot in ((pair, "a"), (pair, "b"), (single, "a")):
-        assert await gateway.device_is(account, slot, "connected")
+        await until_connected(gateway, account, slot)
     print(await health(gateway, "connector-1"))
     assert slowest_s(rows[pair]) < GAP_S_MAX
     assert slowest_s(rows[single]) < MOVE_S_MAX

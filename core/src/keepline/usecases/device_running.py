@@ -99,7 +99,7 @@ class DeviceRunner:
         self._device = device
         self._tell_connected = connected
         self._status = STARTING
-        self._leaving = self._fenced = False
+        self._leaving = self._fenced = self._finishing = False
         self._speaking: asyncio.Task[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._heard_at_s = clock.monotonic_s()
@@ -243,6 +243,7 @@ class DeviceRunner:
         await asyncio.wait([self._connecting, self._speaking])
         if self._leaving:
             return  # Nobody has it next, and the socket is needed to unlink it.
+        self._finishing = True
         self._reconnector.about_to_cut()
         # Where no cell holds the device (RuntimeError) there is nothing to hear.
         with contextlib.suppress(TimeoutError, RuntimeError, SessionLost):
@@ -253,9 +254,10 @@ class DeviceRunner:
                 await self._speaker.settle_receipts()
 
     async def _until_nothing_is_heard(self) -> None:
-        began_s = self._clock.monotonic_s()
-        while self._clock.monotonic_s() - max(self._heard_at_s, began_s) < _LAST_WORDS_S:  # noqa: ASYNC110 - silence tells nobody
-            await asyncio.sleep(_LAST_WORDS_S / 5)
+        left_s = _LAST_WORDS_S
+        while left_s > 0:
+            await asyncio.sleep(left_s)
+            left_s = self._heard_at_s + _LAST_WORDS_S - self._clock.monotonic_s()
 
     @property
     def speaks(self) -> bool:
@@ -334,6 +336,8 @@ class DeviceRunner:
                     self._speaker.heard(event)
                 case link.Connected() | link.CaughtUp() | link.Resumed() if self._reconnector.is_cut:
                     pass  # It is of the connection that was cut.
+                case _ if self._finishing:
+                    pass  # The state is told by whoever has the device next.
                 case _:
                     self._changed(event)
 

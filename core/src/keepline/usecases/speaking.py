@@ -258,7 +258,10 @@ class Speaker:
             raise
 
     async def settle_receipts(self) -> None:
-        """After `run`, when nothing more can be heard: make durable what receipts have said, unless another device sends."""
+        """After `run`, when nothing more can be heard: make durable what receipts have said.
+
+        Where another device sends, that one does it.
+        """
         if self._sender is not None:
             with contextlib.suppress(AuthorityLost, StoreUnavailable, StoreConflict):
                 await self._sender.drain(LAST_RECEIPTS_LIMIT_S)
