@@ -29,14 +29,15 @@ class Settings:
     """`project` is the Google Cloud project. `in_cloud` is true on Cloud Run, where logs are read as JSON lines.
 
     What seals a proxy's address: the Cloud KMS key `kms_key` or the `key_file`, or nothing, and then no proxy can be set.
-    `private_proxies`: sessions may name proxies that have private addresses. `limits`: how many sessions there may be.
+    `private_addresses`: proxies of sessions and webhooks may have addresses that are not public. `limits`: how many sessions
+    there may be.
     """
 
     project: str
     in_cloud: bool
     kms_key: str | None = None
     key_file: Path | None = None
-    private_proxies: bool = False
+    private_addresses: bool = False
     limits: PoolLimits = DEFAULT_LIMITS
 
 
@@ -60,9 +61,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         of_all=_count(environment, "KEEPLINE_SESSIONS_MAX", SESSIONS_MAX, _OF_ALL_MAX),
     )
     kms_key, key_file = _wrapping_key(environment)
-    private = environment.get("KEEPLINE_PRIVATE_PROXIES", "").strip() or "refuse"
+    private = environment.get("KEEPLINE_PRIVATE_ADDRESSES", "").strip() or "refuse"
     if private not in ("allow", "refuse"):
-        raise SettingsError("KEEPLINE_PRIVATE_PROXIES must be allow or refuse.")
+        raise SettingsError("KEEPLINE_PRIVATE_ADDRESSES must be allow or refuse.")
     return Settings(project, in_cloud, kms_key, key_file, private == "allow", limits)
 
 

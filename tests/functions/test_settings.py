@@ -25,12 +25,12 @@ KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
             {
                 "KEEPLINE_PROJECT": "demo-keepline",
                 "KEEPLINE_KEY_FILE": "/keys.json",
-                "KEEPLINE_PRIVATE_PROXIES": "allow",
+                "KEEPLINE_PRIVATE_ADDRESSES": "allow",
             },
-            Settings("demo-keepline", False, key_file=Path("/keys.json"), private_proxies=True),
+            Settings("demo-keepline", False, key_file=Path("/keys.json"), private_addresses=True),
         ),
         (
-            {"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_PRIVATE_PROXIES": "refuse"},
+            {"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_PRIVATE_ADDRESSES": "refuse"},
             Settings("demo-keepline", False, kms_key=KMS_KEY),
         ),
         (
@@ -52,7 +52,7 @@ def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
         ({"KEEPLINE_PROJECT": "123456"}, "123456"),
         ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": "sessions"}, "KEEPLINE_KMS_KEY"),
         ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_KEY_FILE": "/k"}, "not both"),
-        ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_PRIVATE_PROXIES": "yes"}, "KEEPLINE_PRIVATE_PROXIES"),
+        ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_PRIVATE_ADDRESSES": "yes"}, "KEEPLINE_PRIVATE_ADDRESSES"),
         (
             {"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"},
             "FIREBASE_AUTH_EMULATOR_HOST",
