@@ -384,10 +384,23 @@ async def test_messages_of_the_api_are_told_from_sent_to_read_whatever_order_the
     for name in ("x", "a"):
         sent_at = world.clock.now()
         row = {
-            "tenant": "anna", "account": "anna_shop", "session_id": "shop", "chat": CHAT, "kind": "text",
-            "content": {"text": name}, "to": {"phone": "14155550123", "lid": None}, "state": "delivered",
-            "wa_message_id": f"wa{name}", "error_code": None, "send_at": None, "expires_at": None, "priority": 0,
-            "on_doubt": "resend", "attempts": 1, "repairs": 0, "accepted_at": sent_at,
+            "tenant": "anna",
+            "account": "anna_shop",
+            "session_id": "shop",
+            "chat": CHAT,
+            "kind": "text",
+            "content": {"text": name},
+            "to": {"phone": "14155550123", "lid": None},
+            "state": "delivered",
+            "wa_message_id": f"wa{name}",
+            "error_code": None,
+            "send_at": None,
+            "expires_at": None,
+            "priority": 0,
+            "on_doubt": "resend",
+            "attempts": 1,
+            "repairs": 0,
+            "accepted_at": sent_at,
             "times": {"accepted": sent_at, "sent": sent_at, "delivered": sent_at},
         }
         paths.append(f"outbox/m_{name * 26}")
