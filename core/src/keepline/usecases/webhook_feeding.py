@@ -142,12 +142,12 @@ class WebhookFeeder:
 
     async def _untold(self, webhook: Webhook, found: Sequence[Document]) -> list[Told]:
         """The events of these messages that this webhook is to get and that have no delivery yet."""
-        since = max(_second(webhook.created_at), self._clock.now() - TOLD_WITHIN)
+        told_before = self._clock.now() - TOLD_WITHIN
         wanted = [
             (document, happening)
             for document in found
             for happening in happenings(document)
-            if wants(webhook.events, happening.type) and _moment(document, happening) >= since
+            if wants(webhook.events, happening.type) and _is_new(webhook, document, happening, told_before)
         ]
         paths = [webhooks.delivery_path(webhook.id, happening.event_id) for _, happening in wanted]
         known = await asyncio.gather(*(self._store.get(path) for path in paths))
@@ -185,11 +185,11 @@ def _second(at: datetime) -> datetime:
     return datetime(at.year, at.month, at.day, at.hour, at.minute, at.second, tzinfo=at.tzinfo)
 
 
-def _moment(document: Document, happening: Happening) -> datetime:
-    """When we heard of it: a message that waited for us at WhatsApp is new, however old it is."""
+def _is_new(webhook: Webhook, document: Document, happening: Happening, told_before: datetime) -> bool:
+    """Whether it came after the webhook: a message that waited for us at WhatsApp is new, however old it is."""
     if happening.type in FIRST_WORDS and not is_row(document):
-        return document.created
-    return happening.at
+        return document.created >= max(webhook.created_at, told_before)
+    return happening.at >= max(_second(webhook.created_at), told_before)
 
 
 def _heard_order(document: Document) -> tuple[datetime, datetime, int]:
