@@ -6,6 +6,7 @@ import os
 import secrets
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 from flask import Flask
 
@@ -40,7 +41,7 @@ from keepline_functions.firebase_tokens import FirebaseTokens
 from keepline_functions.logs import write_json_lines
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.services import Services
-from keepline_functions.settings import Settings, read_settings
+from keepline_functions.settings import read_settings
 from keepline_functions.store_health import StoreHealth
 from keepline_functions.views import message_json, rfc3339
 
@@ -78,6 +79,7 @@ def assemble(
     verify_token: VerifyToken,
     entropy: Entropy,
     keys: KeyWrapper | None,
+    webhook_keys: KeyWrapper | None,
     caller: WebhookCaller,
     waker: DeliveryWaker,
     *,
@@ -86,7 +88,7 @@ def assemble(
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
     sealer = ProxySealer(keys, entropy, private_allowed=private_addresses)
-    webhook_sealer = WebhookSealer(keys, entropy)
+    webhook_sealer = WebhookSealer(webhook_keys, entropy)
     calling = Calling(caller, webhook_sealer, clock)
     deliverer = WebhookDeliverer(store, clock, entropy, calling, waker)
     rendering = Rendering(message_json, rfc3339)
@@ -134,7 +136,8 @@ def _start() -> Process:
         SystemClock(),
         FirebaseTokens(settings.project),
         secrets.token_bytes,
-        _wrapping_keys(settings),
+        _wrapping_keys(settings.kms_key, settings.key_file),
+        _wrapping_keys(settings.webhook_kms_key, settings.key_file),
         HttpWebhookCaller(private_allowed=settings.private_addresses),
         PubSubWaker(settings.project),
         private_addresses=settings.private_addresses,
@@ -142,12 +145,12 @@ def _start() -> Process:
     )
 
 
-def _wrapping_keys(settings: Settings) -> KeyWrapper | None:
-    if settings.kms_key is not None:
+def _wrapping_keys(kms_key: str | None, key_file: Path | None) -> KeyWrapper | None:
+    if kms_key is not None:
         from keepline.adapters.kms_keys import KmsKeys  # Its client takes a while to load.
 
-        return KmsKeys(settings.kms_key)
-    return LocalKeyFile(settings.key_file) if settings.key_file is not None else None
+        return KmsKeys(kms_key)
+    return LocalKeyFile(key_file) if key_file is not None else None
 
 
 async def _open_store(project: str) -> FirestoreDocuments:

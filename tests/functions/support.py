@@ -121,6 +121,7 @@ class World:
             self._verify,
             secrets.token_bytes,
             self.keys,
+            self.keys,
             self.receiver,
             self.waker,
             private_addresses=False,

@@ -34,6 +34,10 @@ KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
             Settings("demo-keepline", False, kms_key=KMS_KEY),
         ),
         (
+            {"KEEPLINE_PROJECT": "p1", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_WEBHOOK_KMS_KEY": f"{KMS_KEY}2"},
+            Settings("p1", False, kms_key=KMS_KEY, webhook_kms_key=f"{KMS_KEY}2"),
+        ),
+        (
             {"KEEPLINE_PROJECT": "p1", "KEEPLINE_SESSIONS_PER_USER_MAX": "200", "KEEPLINE_SESSIONS_MAX": "1000"},
             Settings("p1", False, limits=PoolLimits(200, 1000)),
         ),
@@ -53,6 +57,11 @@ def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
         ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": "sessions"}, "KEEPLINE_KMS_KEY"),
         ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_KEY_FILE": "/k"}, "not both"),
         ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_PRIVATE_ADDRESSES": "yes"}, "KEEPLINE_PRIVATE_ADDRESSES"),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_WEBHOOK_KMS_KEY": "key"}, "KEEPLINE_WEBHOOK_KMS_KEY"),
+        (
+            {"KEEPLINE_PROJECT": "p1", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_WEBHOOK_KMS_KEY": KMS_KEY},
+            "KEEPLINE_WEBHOOK_KMS_KEY",
+        ),
         (
             {"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"},
             "FIREBASE_AUTH_EMULATOR_HOST",

@@ -8,7 +8,7 @@ from enum import Enum, StrEnum
 
 # The pauses before the second try, the third and so on, in seconds; the last one repeats. Standard Webhooks' example has the same
 # beginning and end; in between there are more tries.
-PAUSES_S = (5.0, 30.0, 120.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0)
+PAUSES_S: tuple[float, ...] = (5.0, 30.0, 120.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0)
 # A pause is up to so much longer, by chance, so that what failed together is not tried together.
 JITTER = 0.2
 # An event is given up once it has waited this long while its endpoint failed.

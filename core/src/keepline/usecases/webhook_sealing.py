@@ -111,5 +111,5 @@ def _no_sealing_key() -> StateConflict:
     return StateConflict(
         "no_sealing_key",
         "This installation's API has no key to seal a webhook's secrets with, so it cannot keep one.",
-        "Its operator gives the functions KEEPLINE_KMS_KEY or KEEPLINE_KEY_FILE, the same as the connectors have.",
+        "Its operator gives the functions KEEPLINE_WEBHOOK_KMS_KEY, or KEEPLINE_KEY_FILE.",
     )
