@@ -1,4 +1,4 @@
-"""A receiver that fails, hangs, redirects, answers slowly, closes and is killed at random: a short run of tests/chaos/webhooks.py."""
+"""A short run of tests/chaos/webhooks.py: a receiver that fails, hangs, redirects, is slow, closes, and is killed at random."""
 
 from __future__ import annotations
 
