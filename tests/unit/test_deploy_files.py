@@ -241,7 +241,7 @@ def written() -> Iterator[tuple[str, Fields]]:
 def delivery_fields() -> Fields:
     """A delivery when it was tried, over what it was before."""
     lane = webhooks.Lane("w", "l_x")
-    new = webhooks.new_delivery(lane, 0, {"id": "e", "type": "message", "session_id": "s"}, None, "{}")
+    new = webhooks.new_delivery(lane, 0, {"id": "e", "type": "message", "session_id": "s"}, None, "{}", NOW)
     delivery = webhooks.Delivery(
         *("w", "e", "message", "s", None, "l_x", 0, "{}", DeliveryState.PENDING, 0, NOW, None, ())
     )

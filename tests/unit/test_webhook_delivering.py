@@ -367,10 +367,25 @@ async def test_a_session_is_told_of_once_for_each_change(world: World) -> None:
 
 
 @in_virtual_time
-async def test_the_lane_of_a_deleted_webhook_goes(world: World) -> None:
+async def test_of_a_deleted_webhook_nothing_is_delivered_and_nothing_stays(world: World) -> None:
     webhook = await world.webhook("message")
     await world.trigger(*await world.hear("one"))
     await world.webhooks.delete("anna", webhook)
+    await world.deliver()
+    await world.pass_time(120)
+    assert world.receiver.calls == []
+    assert world.store.run_query(Query(f"{WEBHOOKS}/{webhook}/{LANES}", limit=10)) == []
+    deliveries = world.store.run_query(Query(f"{WEBHOOKS}/{webhook}/{DELIVERIES}", limit=10))
+    assert all(one.fields["expire_at"] is not None for one in deliveries)
+
+
+@in_virtual_time
+async def test_a_lane_that_was_added_to_after_its_webhook_was_deleted_goes(world: World) -> None:
+    webhook = await world.webhook("message")
+    [path] = await world.hear("one")
+    document = world.store.peek(webhooks.webhook_path(webhook))
+    await world.webhooks.delete("anna", webhook)
+    await world.feeder._feed_message(Webhook.read(document), world.store.peek(path))
     await world.deliver()
     assert world.receiver.calls == []
     assert world.store.run_query(Query(f"{WEBHOOKS}/{webhook}/{LANES}", limit=10)) == []

@@ -25,6 +25,8 @@ LANES = "lanes"
 WEBHOOKS_OF_TENANT_MAX = 10
 # How long what was delivered or given up can be looked at and replayed.
 KEPT_DAYS = 14
+# Nothing waits that long: this is for what is left of a webhook that was deleted.
+WAITING_DAYS_MAX = 30
 TRIES_LOGGED_MAX = 10
 LANES_WOKEN_MAX = 500
 
@@ -197,6 +199,10 @@ def due_lanes(now: datetime) -> Query:
     return Query(LANES, (Where("due_at", "<=", now),), "due_at", limit=LANES_WOKEN_MAX, group=True)
 
 
+def lanes_of(webhook: str, limit: int) -> Query:
+    return Query(f"{WEBHOOKS}/{webhook}/{LANES}", limit=limit)
+
+
 def waiting_lanes(webhook: str, now: datetime) -> Query:
     """Lanes of a webhook that wait for a later time."""
     return Query(f"{WEBHOOKS}/{webhook}/{LANES}", (Where("due_at", ">", now),), "due_at", limit=LANES_WOKEN_MAX)
@@ -240,7 +246,9 @@ class Delivery:
         )
 
 
-def new_delivery(lane: Lane, sequence: int, event: Mapping[str, Any], chat: str | None, body: str) -> Create:
+def new_delivery(
+    lane: Lane, sequence: int, event: Mapping[str, Any], chat: str | None, body: str, now: datetime
+) -> Create:
     """An event in its place; created a second time it is refused."""
     return Create(
         delivery_path(lane.webhook, event["id"]),
@@ -256,7 +264,7 @@ def new_delivery(lane: Lane, sequence: int, event: Mapping[str, Any], chat: str 
             "queued_at": SERVER_TIME,
             "settled_at": None,
             "tries": [],
-            "expire_at": None,
+            "expire_at": now + timedelta(days=WAITING_DAYS_MAX),
         },
     )
 
@@ -272,10 +280,11 @@ def given_up(delivery: Delivery, now: datetime) -> Update:
     return Update(delivery_path(delivery.webhook, delivery.event_id), _settled(DeliveryState.DEAD, now))
 
 
-def replayed(delivery: Document, sequence: int) -> Update:
+def replayed(delivery: Document, sequence: int, now: datetime) -> Update:
     """A dead letter is to be delivered after all, behind what its lane has waiting now."""
-    fields = {"state": DeliveryState.PENDING.value, "sequence": sequence, "queued_at": SERVER_TIME}
-    return Update(delivery.path, fields | {"settled_at": None, "expire_at": None}, delivery.version)
+    fields: dict[str, Any] = {"state": DeliveryState.PENDING.value, "sequence": sequence, "queued_at": SERVER_TIME}
+    fields |= {"settled_at": None, "expire_at": now + timedelta(days=WAITING_DAYS_MAX)}
+    return Update(delivery.path, fields, delivery.version)
 
 
 def _settled(state: DeliveryState, now: datetime) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,9 +22,6 @@ from keepline.records.webhooks import KEPT_DAYS, Lane, Webhook, lane_name
 from keepline.usecases.message_views import MessageViewer, is_row
 from keepline.usecases.webhook_events import FIRST_WORDS, Rendering, Told, happenings, told_of_message, told_of_session
 
-# How long a change of a tenant's webhooks may go unnoticed here.
-REMEMBERED_S = 5.0
-REMEMBERED_TENANTS_MAX = 1_000
 # Others add to the same lane at the same time; each of them gets on, so one of so many tries is ours.
 TRIES_MAX = 20
 HEARD_PAGE = 100
@@ -45,7 +41,6 @@ class WebhookFeeder:
         self._waker = waker
         self._rendering = rendering
         self._viewer = MessageViewer(store, clock)
-        self._remembered: OrderedDict[str, tuple[float, list[Webhook]]] = OrderedDict()
 
     async def message_changed(self, tenant: str, path: str) -> None:
         """A message's document was written. Raises StoreUnavailable and WakeFailed; then the trigger is to come again."""
@@ -68,17 +63,9 @@ class WebhookFeeder:
 
     async def _webhooks(self, tenant: str) -> list[Webhook]:
         """Those of a tenant that are enabled."""
-        known = self._remembered.get(tenant)
-        now_s = self._clock.monotonic_s()
-        if known is not None and now_s - known[0] <= REMEMBERED_S:
-            return known[1]
+        # Asked each time: what is remembered would leave a new webhook without what happens in its first seconds.
         documents = await self._store.query(webhooks.webhooks_of_tenant(tenant))
-        found = [webhook for webhook in map(Webhook.read, documents) if webhook.enabled]
-        self._remembered[tenant] = (now_s, found)
-        self._remembered.move_to_end(tenant)
-        while len(self._remembered) > REMEMBERED_TENANTS_MAX:
-            self._remembered.popitem(last=False)
-        return found
+        return [webhook for webhook in map(Webhook.read, documents) if webhook.enabled]
 
     async def _feed_session(self, webhook: Webhook, name: str, told: Told) -> None:
         for _ in range(TRIES_MAX):
@@ -162,9 +149,10 @@ class WebhookFeeder:
 
     async def _append(self, lane: Lane, told: Sequence[Told]) -> Lane:
         """Raises StoreConflict when somebody else has changed the lane."""
-        after = lane.longer_by(len(told), self._clock.now()) if told else lane
+        now = self._clock.now()
+        after = lane.longer_by(len(told), now) if told else lane
         creates = [
-            webhooks.new_delivery(lane, lane.next + place, one.event, one.chat, one.body)
+            webhooks.new_delivery(lane, lane.next + place, one.event, one.chat, one.body, now)
             for place, one in enumerate(told)
         ]
         await self._store.commit([*creates, after.write()])

@@ -16,7 +16,7 @@ from keepline.domain.webhook_policy import Breaker, DeliveryState, Verdict, judg
 from keepline.domain.webhook_settings import check_events, check_headers, check_url
 from keepline.domain.webhook_signing import SECRET_BYTES, new_secret, rotated
 from keepline.ports.clock import Clock
-from keepline.ports.documents import Document, DocumentStore, StoreConflict
+from keepline.ports.documents import Delete, Document, DocumentStore, StoreConflict
 from keepline.ports.webhook_calls import Answer, DeliveryWaker
 from keepline.records import webhooks
 from keepline.records.webhooks import WEBHOOKS_OF_TENANT_MAX, Delivery, Lane, Webhook
@@ -30,6 +30,9 @@ TRIES_MAX = 5
 LISTED_MAX = 100
 # Of one commit, and so of one instant, as many as can be in one.
 SAME_INSTANT_MAX = 500
+LANES_PAGE = 400
+# A webhook with more chats than these leaves some lanes behind, which hurt nobody.
+LANE_PAGES_MAX = 20
 # As many dead letters as one call replays; the rest is the next call's.
 REPLAYED_MAX = 200
 
@@ -176,7 +179,7 @@ class Webhooks:
         raise _busy()
 
     async def delete(self, tenant: str, webhook: str) -> None:
-        """What waits for it is delivered no more."""
+        """What waits for it is delivered no more; its lanes go, and its deliveries by their time to live."""
         for _ in range(TRIES_MAX):
             found = await self.look(tenant, webhook)
             owner = await self._store.get(webhooks.owner_path(tenant))
@@ -185,8 +188,16 @@ class Webhooks:
                 await self._store.commit(webhooks.remove_webhook(found, owner))
             except StoreConflict:
                 continue
-            return
+            return await self._remove_lanes(webhook)
         raise _busy()
+
+    async def _remove_lanes(self, webhook: str) -> None:
+        for _ in range(LANE_PAGES_MAX):
+            lanes = await self._store.query(webhooks.lanes_of(webhook, LANES_PAGE))
+            if lanes:
+                await self._store.commit([Delete(lane.path) for lane in lanes])
+            if len(lanes) < LANES_PAGE:
+                return
 
     async def test(self, tenant: str, webhook: str) -> tuple[bool, Answer]:
         """Call the endpoint once, now, with an event of the type `test`; whether it took it, and what it said."""
@@ -256,7 +267,7 @@ class Webhooks:
             now = self._clock.now()
             longer = lane.longer_by(1, now)
             try:
-                await self._store.commit([webhooks.replayed(document, lane.next), longer.write()])
+                await self._store.commit([webhooks.replayed(document, lane.next, now), longer.write()])
             except StoreConflict:
                 again = await self._store.get(document.path)
                 if again is None or again.fields["state"] != DeliveryState.DEAD.value:
