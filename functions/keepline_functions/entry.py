@@ -15,6 +15,7 @@ from keepline_functions.events import MalformedEvent, due_lane, state_change, wr
 
 # A round that takes longer than this is left to the next one.
 MINUTE_ROUND_TIMEOUT_S = 50.0
+WAKING_TIMEOUT_S = 8.0
 FEEDING_TIMEOUT_S = 50.0
 # Shorter than what Cloud Run functions grant by themselves (60 s); a lane that is left is taken up again.
 DELIVERING_TIMEOUT_S = 58.0
@@ -86,8 +87,10 @@ def webhook_due(event: CloudEvent) -> None:
 def minute(event: CloudEvent) -> None:
     """The round looks at what is there now, so it makes no difference which minute's event this is."""
     process = bootstrap()
-    process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
-    process.services.run(process.deliverer.wake_due(), MINUTE_ROUND_TIMEOUT_S)
+    try:
+        process.services.run(process.deliverer.wake_due(), WAKING_TIMEOUT_S)
+    finally:
+        process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
 
 
 def _drain(request: Request) -> None:

@@ -137,6 +137,9 @@ def test_what_is_told_of_a_message_of_the_api() -> None:
     sent = facts(from_api=True, direction="out", times=times, state=MessageState.READ)
     assert names(sent) == ["message.any", "message.ack sent", "message.ack delivered", "message.ack read"]
     assert names(replace(sent, times={"accepted": NOON}, state=MessageState.QUEUED)) == []
+    assert names(replace(sent, kind="reaction"))[0] == "message.reaction"
+    # An edit is told of the message that it changes.
+    assert names(replace(sent, kind="edit"))[0] == "message.ack sent"
     failed = replace(sent, times={"accepted": NOON, "failed": NOON}, state=MessageState.FAILED)
     assert names(failed) == ["message.ack failed"]
     arrived = replace(sent, times={"failed": NOON, "delivered": later}, state=MessageState.DELIVERED)

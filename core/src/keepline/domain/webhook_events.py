@@ -32,6 +32,8 @@ class EventType(StrEnum):
 TEST = "test"  # What a test call sends; no filter names it.
 
 _REACTION = "reaction"
+# Sent by the API, they change another message, and are told of that one.
+_CHANGES = frozenset({"edit", "revoke"})
 # Nothing is known of what they say yet; a message that can be read after all is told of then.
 _UNREADABLE = "unreadable"
 
@@ -107,7 +109,7 @@ def _heard(facts: MessageFacts) -> list[Happening]:
 def _sent(facts: MessageFacts) -> list[Happening]:
     """A message of the API is part of its chat once WhatsApp has it."""
     acks = [_ack(facts, state) for state in _ON_ITS_WAY if state.value in facts.times]
-    if acks:
+    if acks and facts.kind not in _CHANGES:
         told = EventType.MESSAGE_REACTION if facts.kind == _REACTION else EventType.MESSAGE_ANY
         acks.insert(0, Happening(told, facts.message_id, "", acks[0].at))
     ends = [_ack(facts, state) for state in _ENDS if state.value in facts.times]

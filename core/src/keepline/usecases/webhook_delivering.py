@@ -28,7 +28,7 @@ from keepline.domain.webhook_policy import (
 )
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict, Write
-from keepline.ports.webhook_calls import Answer, DeliveryWaker, WebhookCaller
+from keepline.ports.webhook_calls import Answer, DeliveryWaker, WakeFailed, WebhookCaller
 from keepline.records import webhooks
 from keepline.records.webhooks import Delivery, Lane, Webhook
 from keepline.usecases.session_chain import Entropy
@@ -37,7 +37,7 @@ from keepline.usecases.webhook_sealing import SecretsUnreadable, WebhookSealer
 # Longer than a call and what is written around it take.
 LEASE_S = 60.0
 # One invocation's work; what is left is the next one's.
-RUN_S_MAX = 40.0
+RUN_S_MAX = 35.0
 PAGE = 20
 CONFLICTS_MAX = 20
 ENDPOINT_TRIES_MAX = 5
@@ -112,9 +112,8 @@ class WebhookDeliverer:
 
     async def wake_due(self) -> None:
         """Have every lane looked at whose time has come: tries that are due, and what somebody left. Raises as `deliver` does."""
-        for document in await self.store.query(webhooks.due_lanes(self.clock.now())):
-            lane = Lane.read(document)
-            await self._waker.wake(lane.webhook, lane.id)
+        lanes = map(Lane.read, await self.store.query(webhooks.due_lanes(self.clock.now())))
+        await asyncio.gather(*(self._waker.wake(lane.webhook, lane.id) for lane in lanes))
 
     async def wake_waiting(self, webhook_id: str) -> None:
         """The endpoint can be reached again: none of its lanes needs to wait any longer."""
@@ -127,7 +126,9 @@ class WebhookDeliverer:
                 await self.store.commit([replace(lane, due_at=now).write()])
             except StoreConflict:
                 continue
-            await self._waker.wake(webhook_id, lane.id)
+            # If nobody is woken now, the minute's round does it.
+            with contextlib.suppress(WakeFailed):
+                await self._waker.wake(webhook_id, lane.id)
 
     def jitter(self) -> float:
         """From 0 to 1, by chance."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from base64 import b32encode
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +18,7 @@ from keepline.domain.webhook_settings import check_events, check_headers, check_
 from keepline.domain.webhook_signing import SECRET_BYTES, new_secret, rotated
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Delete, Document, DocumentStore, StoreConflict
-from keepline.ports.webhook_calls import Answer, DeliveryWaker
+from keepline.ports.webhook_calls import Answer, DeliveryWaker, WakeFailed
 from keepline.records import webhooks
 from keepline.records.webhooks import WEBHOOKS_OF_TENANT_MAX, Delivery, Lane, Webhook
 from keepline.usecases.session_chain import Entropy
@@ -275,7 +276,8 @@ class Webhooks:
                 document = again
                 continue
             if longer.is_due(now):
-                await self._waker.wake(webhook.id, lane.id)
+                with contextlib.suppress(WakeFailed):  # Then the minute's round does it.
+                    await self._waker.wake(webhook.id, lane.id)
             return
         raise _busy()
 
