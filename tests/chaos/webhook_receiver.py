@@ -12,7 +12,7 @@ import random
 import sys
 
 # In so many of a hundred calls.
-TROUBLE = {"fail": 2, "hang": 1, "redirect": 2, "close": 2, "slow": 2}
+TROUBLE = {"fail": 2, "hang": 1, "redirect": 2, "close": 2, "slow": 2, "lost": 2}
 SLOW_S = 0.2
 
 
@@ -41,6 +41,9 @@ async def main(port: int, log: str, seed: int) -> None:
                     await asyncio.sleep(SLOW_S)
             taken = {"id": event["id"], "chat": event["data"]["chat"], "text": event["data"]["text"]}
             os.write(record, json.dumps(taken).encode() + b"\n")
+            if trouble == "lost":  # It has the event, and its answer gets lost.
+                writer.transport.abort()
+                return
             writer.write(b"HTTP/1.1 204 Taken\r\n\r\n")
             await writer.drain()
         except (OSError, EOFError):

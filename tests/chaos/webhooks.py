@@ -51,7 +51,7 @@ BATCH_MAX = 40
 WAKES_LOST = 0.02
 TRIGGERS_LATE = 0.05
 TRIGGERS_AT_ONCE = 8
-DELIVERERS_KILLED = 0.02
+DELIVERERS_KILLED = 0.15
 # A receiver that hangs costs this much of real time.
 CALL_TIMEOUT_S = 1.0
 FIRST_PAUSE_S = 0.05
@@ -240,7 +240,7 @@ class Run:
         killed = self._chance.random() < DELIVERERS_KILLED
         self.report.deliverer_kills += killed
         with contextlib.suppress(WakeFailed, TimeoutError):
-            async with asyncio.timeout(self._chance.uniform(0, 0.05) if killed else None):
+            async with asyncio.timeout(self._chance.uniform(0, 0.3) if killed else None):
                 await self._deliverer.deliver(webhook, lane)
 
     async def _skip(self) -> bool:

@@ -328,6 +328,25 @@ async def test_a_deliverer_that_dies_is_followed_by_another_and_nothing_is_lost(
 
 
 @in_virtual_time
+async def test_while_one_delivers_a_chat_nobody_else_does(world: World) -> None:
+    await world.webhook("message")
+    await world.trigger(*await world.hear("one", "two", "three"))
+    [wake] = set(world.waker.woken)
+    post = world.receiver.post
+
+    async def post_slowly(url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        answer = await post(url, headers, body)
+        await asyncio.sleep(15)
+        await world.deliverer.deliver(*wake)
+        return answer
+
+    world.receiver.post = post_slowly  # type: ignore[method-assign]
+    await world.deliverer.deliver(*wake)
+    await world.pass_time(120)
+    assert world.texts == ["one", "two", "three"]
+
+
+@in_virtual_time
 async def test_a_wake_that_fails_is_tried_again_by_the_trigger_and_by_the_minute(world: World) -> None:
     await world.webhook("message")
     [path] = await world.hear("one")
