@@ -118,6 +118,10 @@ def test_the_projects_table_is_good():
         TopicTrigger,
     }
     assert [f.name for f in functions if isinstance(f.trigger, HttpTrigger)] == ["api"]
+    assert functions_table.topics(functions) == {
+        "every-minute": "every-minute",
+        "webhook-deliveries": "webhook-deliveries",
+    }
 
 
 @pytest.mark.parametrize(

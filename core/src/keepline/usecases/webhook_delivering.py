@@ -258,11 +258,16 @@ class _Run:
             log.warning("the receiver of the webhook %s has gone: it is switched off", webhook.id)
             await self._change(webhook.id, lambda one: {"enabled": False, "disabled_because": "gone"})
             return
-        now, jitter = self._clock.now(), self._deliverer.jitter()
-        if await self._change(webhook.id, lambda one: {"breaker": asdict(one.breaker.failed(now, jitter))}):
-            failures = webhook.breaker.failures + 1
-            if failures == FAILURES_BEFORE_REST:
-                log.warning("the webhook %s failed %d times in a row and rests", webhook.id, failures)
+        now, jitter, opens = self._clock.now(), self._deliverer.jitter(), False
+
+        def failed(one: Webhook) -> dict[str, Any]:
+            nonlocal opens
+            breaker = one.breaker.failed(now, jitter)
+            opens = breaker.is_open and not one.breaker.is_open
+            return {"breaker": asdict(breaker)}
+
+        if await self._change(webhook.id, failed) and opens:
+            log.warning("the webhook %s failed %d times in a row and rests", webhook.id, FAILURES_BEFORE_REST)
 
     async def _change(self, webhook_id: str, change: Callable[[Webhook], dict[str, Any]]) -> bool:
         """Of what many holders write: whoever loses every time leaves it to the others."""
