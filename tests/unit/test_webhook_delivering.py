@@ -302,6 +302,20 @@ async def test_a_receiver_that_has_gone_is_switched_off_and_a_person_sees_why(wo
 
 
 @in_virtual_time
+async def test_what_happens_while_a_webhook_is_switched_off_is_not_told_later(world: World) -> None:
+    webhook = await world.webhook("message")
+    await world.trigger(*await world.hear("before"))
+    await world.webhooks.change("anna", webhook, Changes(enabled=False))
+    await asyncio.sleep(1)
+    await world.trigger(*await world.hear("meanwhile"))
+    await asyncio.sleep(1)
+    await world.webhooks.change("anna", webhook, Changes(enabled=True))
+    await world.trigger(*await world.hear("after"))
+    await world.deliver()
+    assert world.texts == ["before", "after"]
+
+
+@in_virtual_time
 async def test_a_deliverer_that_dies_is_followed_by_another_and_nothing_is_lost(world: World) -> None:
     webhook = await world.webhook("message")
     await world.trigger(*await world.hear("one"), *await world.hear("two"))

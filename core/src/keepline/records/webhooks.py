@@ -69,7 +69,7 @@ class SealedSecrets:
 class Webhook:
     """An endpoint. `session_id` None: of all sessions. `headers`: the names of those its owner adds.
 
-    `disabled_because` is None unless Keepline disabled it itself.
+    `disabled_because` is None unless Keepline disabled it itself. `told_since`: when it was made, or switched on after that.
     """
 
     id: str
@@ -82,6 +82,7 @@ class Webhook:
     enabled: bool
     disabled_because: str | None
     breaker: Breaker
+    told_since: datetime
     created_at: datetime
     version: Version
 
@@ -99,6 +100,7 @@ class Webhook:
             enabled=fields["enabled"],
             disabled_because=fields["disabled_because"],
             breaker=Breaker(**fields["breaker"]),
+            told_since=fields["told_since"],
             created_at=fields["created_at"],
             version=document.version,
         )
@@ -125,6 +127,7 @@ def new_webhook(
             "enabled": True,
             "disabled_because": None,
             "breaker": asdict(Breaker()),
+            "told_since": SERVER_TIME,
             "created_at": SERVER_TIME,
         },
     )

@@ -55,7 +55,7 @@ class WebhookFeeder:
     async def session_changed(self, change: StateChange) -> None:
         """Raises as `message_changed` does."""
         for webhook in await self._webhooks(change.tenant):
-            if webhook.session_id not in (None, change.session_id) or change.at < webhook.created_at:
+            if webhook.session_id not in (None, change.session_id) or change.at < webhook.told_since:
                 continue
             if wants(webhook.events, EventType.SESSION_STATUS):
                 told = told_of_session(change, self._rendering)
@@ -104,7 +104,7 @@ class WebhookFeeder:
         """
         if lane.recorded_at is not None and document.created <= lane.recorded_at:
             return [document], lane  # Its first words have been told: nothing comes before its changes.
-        since = lane.heard_at or _second(webhook.created_at)
+        since = lane.heard_at or _second(webhook.told_since)
         chat, account = document.fields["chat"], document.fields["account"]
         found = await self._store.query(history.heard_since(account, chat, since, page))
         whole = len(found) < page or page == HEARD_PAGE_MAX
@@ -176,8 +176,8 @@ def _second(at: datetime) -> datetime:
 def _is_new(webhook: Webhook, document: Document, happening: Happening, told_before: datetime) -> bool:
     """Whether it came after the webhook: a message that waited for us at WhatsApp is new, however old it is."""
     if happening.type in FIRST_WORDS and not is_row(document):
-        return document.created >= max(webhook.created_at, told_before)
-    return happening.at >= max(_second(webhook.created_at), told_before)
+        return document.created >= max(webhook.told_since, told_before)
+    return happening.at >= max(_second(webhook.told_since), told_before)
 
 
 def _heard_order(document: Document) -> tuple[datetime, datetime, int]:

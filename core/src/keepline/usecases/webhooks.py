@@ -17,7 +17,7 @@ from keepline.domain.webhook_policy import Breaker, DeliveryState, Verdict, judg
 from keepline.domain.webhook_settings import check_events, check_headers, check_url
 from keepline.domain.webhook_signing import SECRET_BYTES, new_secret, rotated
 from keepline.ports.clock import Clock
-from keepline.ports.documents import Delete, Document, DocumentStore, StoreConflict
+from keepline.ports.documents import SERVER_TIME, Delete, Document, DocumentStore, StoreConflict
 from keepline.ports.webhook_calls import Answer, DeliveryWaker, WakeFailed
 from keepline.records import webhooks
 from keepline.records.webhooks import WEBHOOKS_OF_TENANT_MAX, Delivery, Lane, Webhook
@@ -146,6 +146,8 @@ class Webhooks:
             fields["breaker"] = asdict(Breaker())
         for _ in range(TRIES_MAX):
             found = await self.look(tenant, webhook)
+            if changes.enabled and not found.enabled:
+                fields["told_since"] = SERVER_TIME
             if "url" in fields or headers is not None:
                 contents = await self._contents(found)
                 url = fields.get("url", found.url)
