@@ -55,7 +55,7 @@ DELIVERERS_KILLED = 0.15
 # A receiver that hangs costs this much of real time.
 CALL_TIMEOUT_S = 1.0
 FIRST_PAUSE_S = 0.05
-ALIVE_S = (0.3, 1.5)
+ALIVE_S = (0.1, 0.6)
 DEAD_S = (0.05, 0.4)
 READY_LIMIT_S = 20.0
 
