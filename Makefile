@@ -40,6 +40,11 @@ test-slow: .venv/.synced  ## Run the tests that wait for the library's real time
 chaos-queue: .venv/.synced  ## Kill cells and connectors 200 times under load; nothing may be lost (about 25 minutes)
 	@$(BIN)/python -m tests.chaos.queue $(CHAOS)
 
+# With other figures: make chaos-webhooks CHAOS="--events 1000 --seed 7"
+.PHONY: chaos-webhooks
+chaos-webhooks: .venv/.synced  ## Kill a webhook's receiver, its deliverers and wakes under 10,000 events; all must arrive in order
+	@$(BIN)/python -m tests.chaos.webhooks $(CHAOS)
+
 # With other figures: make chaos CHAOS="--repeat 2 --only reset --only cell_kill --seed 7 --phase standby"
 .PHONY: chaos
 chaos: .venv/.synced  ## Break everything that can break, again and again, under load; print the gaps (about 20 minutes)

@@ -20,11 +20,29 @@ def api(request: Request) -> Response:
 
 @functions_framework.cloud_event
 def on_account_written(event: CloudEvent) -> None:
-    """Firestore, `accounts/{account}` written: a change of state goes on record."""
+    """Firestore, `accounts/{account}` written: a change of state goes on record, and to webhooks."""
     entry.account_written(event)
 
 
 @functions_framework.cloud_event
+def on_outbox_written(event: CloudEvent) -> None:
+    """Firestore, `outbox/{message}` written: what became of a message of the API is told to webhooks."""
+    entry.message_written(event)
+
+
+@functions_framework.cloud_event
+def on_message_written(event: CloudEvent) -> None:
+    """Firestore, `accounts/{account}/chats/{chat}/messages/{message}` written: what WhatsApp brought is told to webhooks."""
+    entry.message_written(event)
+
+
+@functions_framework.cloud_event
+def on_webhook_due(event: CloudEvent) -> None:
+    """Pub/Sub, `webhook-deliveries`: what a lane of a webhook has waiting is delivered."""
+    entry.webhook_due(event)
+
+
+@functions_framework.cloud_event
 def on_minute(event: CloudEvent) -> None:
-    """Pub/Sub, every minute: silent connectors are noticed and leftovers cleared."""
+    """Pub/Sub, every minute: silent connectors are noticed, leftovers cleared, webhooks tried again."""
     entry.minute(event)

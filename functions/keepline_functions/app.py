@@ -18,6 +18,7 @@ from keepline_functions import (
     pairing_code_api,
     qr_api,
     sessions_api,
+    webhooks_api,
 )
 from keepline_functions.logs import FIELDS
 from keepline_functions.schemas import BODY_BYTES_MAX
@@ -46,6 +47,7 @@ def create_app(services: Services) -> Flask:
         pairing_code_api.routes,
         messages_api.routes,
         chats_api.routes,
+        webhooks_api.routes,
     ):
         app.register_blueprint(routes)
     app.before_request(_begin)

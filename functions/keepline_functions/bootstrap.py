@@ -6,16 +6,20 @@ import os
 import secrets
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 from flask import Flask
 
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import LocalKeyFile
+from keepline.adapters.pubsub_waker import PubSubWaker
 from keepline.adapters.system_clock import SystemClock
+from keepline.adapters.webhook_http import HttpWebhookCaller
 from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
+from keepline.ports.webhook_calls import DeliveryWaker, WebhookCaller
 from keepline.usecases.access import Access, VerifyToken
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
@@ -27,13 +31,19 @@ from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.proxy_sealing import ProxySealer
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Entropy, Sessions
+from keepline.usecases.webhook_delivering import Calling, WebhookDeliverer
+from keepline.usecases.webhook_events import Rendering
+from keepline.usecases.webhook_feeding import WebhookFeeder
+from keepline.usecases.webhook_sealing import WebhookSealer
+from keepline.usecases.webhooks import Webhooks
 from keepline_functions.app import create_app
 from keepline_functions.firebase_tokens import FirebaseTokens
 from keepline_functions.logs import write_json_lines
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.services import Services
-from keepline_functions.settings import Settings, read_settings
+from keepline_functions.settings import read_settings
 from keepline_functions.store_health import StoreHealth
+from keepline_functions.views import message_json, rfc3339
 
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -45,6 +55,8 @@ class Process:
     app: Flask
     services: Services
     minute_round: MinuteRound
+    feeder: WebhookFeeder
+    deliverer: WebhookDeliverer
 
 
 _lock = threading.Lock()
@@ -67,12 +79,19 @@ def assemble(
     verify_token: VerifyToken,
     entropy: Entropy,
     keys: KeyWrapper | None,
+    webhook_keys: KeyWrapper | None,
+    caller: WebhookCaller,
+    waker: DeliveryWaker,
     *,
-    private_proxies: bool,
+    private_addresses: bool,
     limits: PoolLimits = DEFAULT_LIMITS,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
-    sealer = ProxySealer(keys, entropy, private_allowed=private_proxies)
+    sealer = ProxySealer(keys, entropy, private_allowed=private_addresses)
+    webhook_sealer = WebhookSealer(webhook_keys, entropy)
+    calling = Calling(caller, webhook_sealer, clock)
+    deliverer = WebhookDeliverer(store, clock, entropy, calling, waker)
+    rendering = Rendering(message_json, rfc3339)
     services = Services(
         loop=loop,
         store=store,
@@ -84,9 +103,21 @@ def assemble(
         messages=Messages(store, clock, entropy),
         message_lists=MessageLists(store, clock),
         chats=Chats(store, Commands(store, clock, entropy)),
+        webhooks=Webhooks(
+            store,
+            clock,
+            entropy,
+            webhook_sealer,
+            calling,
+            deliverer,
+            waker,
+            rendering,
+            private_allowed=private_addresses,
+        ),
         store_health=StoreHealth(loop, store, clock),
     )
-    return Process(create_app(services), services, MinuteRound(store, clock))
+    feeder = WebhookFeeder(store, clock, waker, rendering)
+    return Process(create_app(services), services, MinuteRound(store, clock), feeder, deliverer)
 
 
 def _start() -> Process:
@@ -105,18 +136,21 @@ def _start() -> Process:
         SystemClock(),
         FirebaseTokens(settings.project),
         secrets.token_bytes,
-        _wrapping_keys(settings),
-        private_proxies=settings.private_proxies,
+        _wrapping_keys(settings.kms_key, settings.key_file),
+        _wrapping_keys(settings.webhook_kms_key, settings.key_file),
+        HttpWebhookCaller(private_allowed=settings.private_addresses),
+        PubSubWaker(settings.project),
+        private_addresses=settings.private_addresses,
         limits=settings.limits,
     )
 
 
-def _wrapping_keys(settings: Settings) -> KeyWrapper | None:
-    if settings.kms_key is not None:
+def _wrapping_keys(kms_key: str | None, key_file: Path | None) -> KeyWrapper | None:
+    if kms_key is not None:
         from keepline.adapters.kms_keys import KmsKeys  # Its client takes a while to load.
 
-        return KmsKeys(settings.kms_key)
-    return LocalKeyFile(settings.key_file) if settings.key_file is not None else None
+        return KmsKeys(kms_key)
+    return LocalKeyFile(key_file) if key_file is not None else None
 
 
 async def _open_store(project: str) -> FirestoreDocuments:

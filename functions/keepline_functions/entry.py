@@ -11,10 +11,14 @@ from werkzeug.test import run_wsgi_app
 from keepline.usecases.monitoring import record_state_change
 from keepline_functions.bootstrap import bootstrap
 from keepline_functions.errors import not_started
-from keepline_functions.events import MalformedEvent, state_change
+from keepline_functions.events import MalformedEvent, due_lane, state_change, written_message
 
 # A round that takes longer than this is left to the next one.
 MINUTE_ROUND_TIMEOUT_S = 50.0
+WAKING_TIMEOUT_S = 8.0
+FEEDING_TIMEOUT_S = 50.0
+# Shorter than what Cloud Run functions grant by themselves (60 s); a lane that is left is taken up again.
+DELIVERING_TIMEOUT_S = 58.0
 _DRAIN_CHUNK_BYTES = 64 * 1024
 
 log = logging.getLogger(__name__)
@@ -54,12 +58,39 @@ def account_written(event: CloudEvent) -> None:
         return
     if change is not None:
         process.services.run(record_state_change(process.services.store, change))
+        process.services.run(process.feeder.session_changed(change), FEEDING_TIMEOUT_S)
+
+
+def message_written(event: CloudEvent) -> None:
+    """Give the events of a written message their places in front of the webhooks. Fails as `account_written` does."""
+    process = bootstrap()
+    try:
+        written = written_message(event)
+    except MalformedEvent as error:
+        log.error("an event cannot be read and is dropped: %s", error)
+        return
+    if written is not None:
+        process.services.run(process.feeder.message_changed(written.tenant, written.path), FEEDING_TIMEOUT_S)
+
+
+def webhook_due(event: CloudEvent) -> None:
+    """Deliver what a lane has waiting. A message that comes twice, or late, finds nothing to do."""
+    process = bootstrap()
+    try:
+        due = due_lane(event)
+    except MalformedEvent as error:
+        log.error("an event cannot be read and is dropped: %s", error)
+        return
+    process.services.run(process.deliverer.deliver(due.webhook, due.lane), DELIVERING_TIMEOUT_S)
 
 
 def minute(event: CloudEvent) -> None:
     """The round looks at what is there now, so it makes no difference which minute's event this is."""
     process = bootstrap()
-    process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
+    try:
+        process.services.run(process.deliverer.wake_due(), WAKING_TIMEOUT_S)
+    finally:
+        process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
 
 
 def _drain(request: Request) -> None:

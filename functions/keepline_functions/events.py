@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
+from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
@@ -11,6 +15,8 @@ from google.protobuf.message import DecodeError
 
 from keepline.records.accounts import ACCOUNTS
 from keepline.records.monitoring import StateChange
+
+_ID = re.compile(r"[a-z0-9_]{1,64}")
 
 
 class MalformedEvent(Exception):
@@ -39,6 +45,45 @@ def state_change(event: CloudEvent) -> StateChange | None:
         code=code,
         sentence=_reason(document, "sentence"),
     )
+
+
+@dataclass(frozen=True)
+class WrittenMessage:
+    """A message's document was written: whose it is, and where it stands."""
+
+    tenant: str
+    path: str
+
+
+def written_message(event: CloudEvent) -> WrittenMessage | None:
+    """What an event of the outbox, or of a chat's messages, is about; None when the document was deleted."""
+    data = _document_event(event)
+    if "value" not in data:
+        return None
+    _, found, path = data.value.name.partition("/documents/")
+    if not found or not path:
+        raise MalformedEvent("its document has no path")
+    return WrittenMessage(_text(data.value, "tenant"), path)
+
+
+@dataclass(frozen=True)
+class DueLane:
+    """A lane of a webhook whose deliveries are to be looked at."""
+
+    webhook: str
+    lane: str
+
+
+def due_lane(event: CloudEvent) -> DueLane:
+    """What a message on the topic of deliveries names. Raises MalformedEvent."""
+    try:
+        named = json.loads(base64.b64decode(event.data["message"]["data"]))
+        webhook, lane = named["webhook"], named["lane"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MalformedEvent("its data names no lane") from error
+    if not all(isinstance(one, str) and _ID.fullmatch(one) for one in (webhook, lane)):
+        raise MalformedEvent("its data names no lane")
+    return DueLane(webhook, lane)
 
 
 def _document_event(event: CloudEvent) -> DocumentEventData:

@@ -122,13 +122,13 @@ class ShowTypingInChat(Body):
     state: Literal["composing", "recording", "paused"] = "composing"
 
 
-class _Query(BaseModel):
+class Query(BaseModel):
     """Everything in a query is text, so these convert."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ListDeadLetters(_Query):
+class ListDeadLetters(Query):
     """Query of `GET /api/dead-letters`."""
 
     session_id: str
@@ -136,7 +136,7 @@ class ListDeadLetters(_Query):
     before: Time | None = None
 
 
-class ListMessages(_Query):
+class ListMessages(Query):
     """Query of `GET /api/messages`."""
 
     session_id: str

@@ -17,6 +17,7 @@ from keepline.usecases.messages import Messages
 from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Sessions
+from keepline.usecases.webhooks import Webhooks
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.store_health import StoreHealth
 
@@ -41,6 +42,7 @@ class Services:
     messages: Messages
     message_lists: MessageLists
     chats: Chats
+    webhooks: Webhooks
     store_health: StoreHealth
 
     def run(self, coroutine: Coroutine[Any, Any, _T], timeout_s: float = CALL_TIMEOUT_S) -> _T:

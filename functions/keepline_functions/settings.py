@@ -29,14 +29,17 @@ class Settings:
     """`project` is the Google Cloud project. `in_cloud` is true on Cloud Run, where logs are read as JSON lines.
 
     What seals a proxy's address: the Cloud KMS key `kms_key` or the `key_file`, or nothing, and then no proxy can be set.
-    `private_proxies`: sessions may name proxies that have private addresses. `limits`: how many sessions there may be.
+    A webhook's secrets: `webhook_kms_key`, or the same `key_file`; with neither no webhook can be made.
+    `private_addresses`: proxies of sessions and webhooks may have addresses that are not public. `limits`: how many sessions
+    there may be.
     """
 
     project: str
     in_cloud: bool
     kms_key: str | None = None
     key_file: Path | None = None
-    private_proxies: bool = False
+    webhook_kms_key: str | None = None
+    private_addresses: bool = False
     limits: PoolLimits = DEFAULT_LIMITS
 
 
@@ -60,20 +63,30 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         of_all=_count(environment, "KEEPLINE_SESSIONS_MAX", SESSIONS_MAX, _OF_ALL_MAX),
     )
     kms_key, key_file = _wrapping_key(environment)
-    private = environment.get("KEEPLINE_PRIVATE_PROXIES", "").strip() or "refuse"
+    webhook_kms_key = _kms_key(environment, "KEEPLINE_WEBHOOK_KMS_KEY")
+    if webhook_kms_key and (key_file or webhook_kms_key == kms_key):
+        raise SettingsError(
+            "KEEPLINE_WEBHOOK_KMS_KEY goes with KEEPLINE_KMS_KEY, and must be another key: the functions decrypt with it."
+        )
+    private = environment.get("KEEPLINE_PRIVATE_ADDRESSES", "").strip() or "refuse"
     if private not in ("allow", "refuse"):
-        raise SettingsError("KEEPLINE_PRIVATE_PROXIES must be allow or refuse.")
-    return Settings(project, in_cloud, kms_key, key_file, private == "allow", limits)
+        raise SettingsError("KEEPLINE_PRIVATE_ADDRESSES must be allow or refuse.")
+    return Settings(project, in_cloud, kms_key, key_file, webhook_kms_key, private == "allow", limits)
 
 
 def _wrapping_key(environment: Mapping[str, str]) -> tuple[str | None, Path | None]:
-    kms_key = environment.get("KEEPLINE_KMS_KEY", "").strip()
+    kms_key = _kms_key(environment, "KEEPLINE_KMS_KEY")
     key_file = environment.get("KEEPLINE_KEY_FILE", "").strip()
     if kms_key and key_file:
         raise SettingsError("Set KEEPLINE_KMS_KEY or KEEPLINE_KEY_FILE, not both: the one that the connectors have.")
-    if kms_key and not _KMS_KEY.fullmatch(kms_key):
-        raise SettingsError("KEEPLINE_KMS_KEY must look like projects/P/locations/L/keyRings/R/cryptoKeys/K.")
-    return kms_key or None, Path(key_file) if key_file else None
+    return kms_key, Path(key_file) if key_file else None
+
+
+def _kms_key(environment: Mapping[str, str], name: str) -> str | None:
+    text = environment.get(name, "").strip()
+    if text and not _KMS_KEY.fullmatch(text):
+        raise SettingsError(f"{name} must look like projects/P/locations/L/keyRings/R/cryptoKeys/K.")
+    return text or None
 
 
 def _count(environment: Mapping[str, str], name: str, usual: int, most: int) -> int:

@@ -22,6 +22,7 @@ from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
+from keepline.testing.webhook_calls import MemoryReceiver, MemoryWaker
 from keepline_functions.bootstrap import Process, assemble
 from keepline_functions.loop import BackgroundLoop
 
@@ -111,8 +112,19 @@ class World:
         self.store = FaultyDocuments(self.clock)
         self.tokens: dict[str, str] = {}
         self.keys = MemoryKeys()
+        self.receiver = MemoryReceiver()
+        self.waker = MemoryWaker()
         self.process: Process = assemble(
-            self.loop, self.store, self.clock, self._verify, secrets.token_bytes, self.keys, private_proxies=False
+            self.loop,
+            self.store,
+            self.clock,
+            self._verify,
+            secrets.token_bytes,
+            self.keys,
+            self.keys,
+            self.receiver,
+            self.waker,
+            private_addresses=False,
         )
         self.client: FlaskClient = self.process.app.test_client()
         self.anna = self.add_key("anna")

@@ -30,6 +30,15 @@ PRIVATE = [
     ("GET", "/api/dead-letters"),
     ("POST", "/api/chats/14155550123@s.whatsapp.net/read"),
     ("POST", "/api/chats/14155550123@s.whatsapp.net/typing"),
+    ("POST", "/api/webhooks"),
+    ("GET", "/api/webhooks"),
+    ("GET", "/api/webhooks/w1"),
+    ("PATCH", "/api/webhooks/w1"),
+    ("DELETE", "/api/webhooks/w1"),
+    ("POST", "/api/webhooks/w1/rotate-secret"),
+    ("POST", "/api/webhooks/w1/test"),
+    ("GET", "/api/webhooks/w1/deliveries"),
+    ("POST", "/api/webhooks/w1/replay"),
 ]
 TOKEN = "header.payload.signature"
 
@@ -108,6 +117,7 @@ OF_SCOPE = {
         ("POST", "/api/sessions/shop/standby"),
         ("DELETE", "/api/sessions/shop/standby"),
         ("PATCH", "/api/sessions/shop"),
+        *((method, path) for method, path in PRIVATE if path.startswith("/api/webhooks")),
         ("POST", "/api/sessions/shop/pairing-code"),
         ("DELETE", "/api/sessions/shop"),
     },

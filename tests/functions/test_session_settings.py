@@ -226,7 +226,9 @@ def test_the_same_address_is_sealed_anew_each_time(world: World) -> None:
 
 def without_keys(world: World) -> Any:
     process = assemble(
-        *(world.loop, world.store, world.clock, world._verify, lambda n: bytes(n), None), private_proxies=False
+        *(world.loop, world.store, world.clock, world._verify, lambda n: bytes(n), None, None),
+        *(world.receiver, world.waker),
+        private_addresses=False,
     )
     return process.app.test_client()
 
@@ -256,7 +258,9 @@ def test_a_keeper_of_keys_that_does_not_answer_is_to_be_asked_again(world: World
 def test_an_installation_can_allow_private_proxies(world: World) -> None:
     create(world)
     process = assemble(
-        *(world.loop, world.store, world.clock, world._verify, lambda n: bytes(n), world.keys), private_proxies=True
+        *(world.loop, world.store, world.clock, world._verify, lambda n: bytes(n), world.keys, world.keys),
+        *(world.receiver, world.waker),
+        private_addresses=True,
     )
     answer = process.app.test_client().patch(
         "/api/sessions/shop", json={"proxy": "http://127.0.0.1:3128"}, headers=world.anna

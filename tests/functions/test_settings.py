@@ -25,13 +25,17 @@ KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
             {
                 "KEEPLINE_PROJECT": "demo-keepline",
                 "KEEPLINE_KEY_FILE": "/keys.json",
-                "KEEPLINE_PRIVATE_PROXIES": "allow",
+                "KEEPLINE_PRIVATE_ADDRESSES": "allow",
             },
-            Settings("demo-keepline", False, key_file=Path("/keys.json"), private_proxies=True),
+            Settings("demo-keepline", False, key_file=Path("/keys.json"), private_addresses=True),
         ),
         (
-            {"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_PRIVATE_PROXIES": "refuse"},
+            {"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_PRIVATE_ADDRESSES": "refuse"},
             Settings("demo-keepline", False, kms_key=KMS_KEY),
+        ),
+        (
+            {"KEEPLINE_PROJECT": "p1", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_WEBHOOK_KMS_KEY": f"{KMS_KEY}2"},
+            Settings("p1", False, kms_key=KMS_KEY, webhook_kms_key=f"{KMS_KEY}2"),
         ),
         (
             {"KEEPLINE_PROJECT": "p1", "KEEPLINE_SESSIONS_PER_USER_MAX": "200", "KEEPLINE_SESSIONS_MAX": "1000"},
@@ -52,7 +56,12 @@ def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
         ({"KEEPLINE_PROJECT": "123456"}, "123456"),
         ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": "sessions"}, "KEEPLINE_KMS_KEY"),
         ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_KEY_FILE": "/k"}, "not both"),
-        ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_PRIVATE_PROXIES": "yes"}, "KEEPLINE_PRIVATE_PROXIES"),
+        ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_PRIVATE_ADDRESSES": "yes"}, "KEEPLINE_PRIVATE_ADDRESSES"),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_WEBHOOK_KMS_KEY": "key"}, "KEEPLINE_WEBHOOK_KMS_KEY"),
+        (
+            {"KEEPLINE_PROJECT": "p1", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_WEBHOOK_KMS_KEY": KMS_KEY},
+            "KEEPLINE_WEBHOOK_KMS_KEY",
+        ),
         (
             {"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"},
             "FIREBASE_AUTH_EMULATOR_HOST",

@@ -90,7 +90,7 @@ class Settings:
 
 @pytest.fixture
 async def settings(gateway: Gateway, tmp_path: Path) -> AsyncIterator[Settings]:
-    gateway.environment["KEEPLINE_PRIVATE_PROXIES"] = "allow"
+    gateway.environment["KEEPLINE_PRIVATE_ADDRESSES"] = "allow"
     settings = Settings(gateway, tmp_path / "session_keys.json")
     yield settings
     settings.stop()
@@ -241,7 +241,7 @@ async def test_a_proxy_that_goes_away_under_a_connection_is_named(gateway: Gatew
 
 
 async def test_a_session_cannot_lead_its_connector_to_a_private_address(gateway: Gateway, settings: Settings) -> None:
-    gateway.environment["KEEPLINE_PRIVATE_PROXIES"] = "refuse"
+    gateway.environment["KEEPLINE_PRIVATE_ADDRESSES"] = "refuse"
     gateway.start()
     account = await gateway.link()
     proxy = settings.socks()

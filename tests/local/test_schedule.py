@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from keepline_local import functions_table
 from keepline_local.cron import Cron
 from keepline_local.errors import LocalError
-from keepline_local.functions_table import FirestoreTrigger, Function, HttpTrigger, ScheduleTrigger
+from keepline_local.functions_table import FirestoreTrigger, Function, HttpTrigger, ScheduleTrigger, TopicTrigger
 from keepline_local.scheduler import LOOK_AGAIN_S_MAX, Schedule, keep_publishing
 
 NOON = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)  # a Sunday
@@ -111,8 +111,17 @@ def test_a_failing_topic_is_said_once_and_the_schedule_goes_on(caplog):
 
 def test_the_projects_table_is_good():
     functions = functions_table.load()
-    assert {type(function.trigger) for function in functions} <= {HttpTrigger, FirestoreTrigger, ScheduleTrigger}
+    assert {type(function.trigger) for function in functions} <= {
+        HttpTrigger,
+        FirestoreTrigger,
+        ScheduleTrigger,
+        TopicTrigger,
+    }
     assert [f.name for f in functions if isinstance(f.trigger, HttpTrigger)] == ["api"]
+    assert functions_table.topics(functions) == {
+        "every-minute": "every-minute",
+        "webhook-deliveries": "webhook-deliveries",
+    }
 
 
 @pytest.mark.parametrize(

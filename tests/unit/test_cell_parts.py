@@ -242,7 +242,7 @@ def test_settings_are_read() -> None:
     assert read_settings(GOOD).upstream_proxy is None
     assert "secret" not in repr(read_settings({**GOOD, "KEEPLINE_UPSTREAM_PROXY": "socks5://user:secret@host"}))
     assert not read_settings(GOOD).private_proxies
-    assert read_settings({**GOOD, "KEEPLINE_PRIVATE_PROXIES": "allow"}).private_proxies
+    assert read_settings({**GOOD, "KEEPLINE_PRIVATE_ADDRESSES": "allow"}).private_proxies
     assert (read_settings(GOOD).devices_max, read_settings(GOOD).devices_per_cell_max) == (200, 25)
     assert read_settings(GOOD).recycle == RecycleLimits(device_mb_max=12, age_max_s=86_400)
     few = read_settings({**GOOD, "KEEPLINE_DEVICES_MAX": "40", "KEEPLINE_DEVICES_PER_CELL_MAX": " 10"})
@@ -274,7 +274,7 @@ def test_sessions_are_wrapped_by_cloud_kms_or_by_a_file_that_is_there(tmp_path: 
         ("KEEPLINE_HEALTH_PORT", "70000"),
         ("KEEPLINE_KMS_KEY", "sessions"),
         ("KEEPLINE_RESTORE_POLICY", "hope"),
-        ("KEEPLINE_PRIVATE_PROXIES", "yes"),
+        ("KEEPLINE_PRIVATE_ADDRESSES", "yes"),
         ("KEEPLINE_UPSTREAM_PROXY", "socks4://x:1"),
         ("KEEPLINE_UPSTREAM_PROXY", "https://user:secret@host:1"),
         ("KEEPLINE_DEVICES_MAX", "0"),

@@ -25,8 +25,9 @@ from keepline.domain.content.references import MessageRef
 from keepline.domain.link_events import MessageHeard
 from keepline.domain.pacing import PacingMemory
 from keepline.domain.sealing import SegmentKind
+from keepline.domain.webhook_policy import DeliveryState
 from keepline.ports.documents import Fields, Query, Sentinel, Where
-from keepline.records import changes, connectors, history, outbox, session_docs, witness
+from keepline.records import changes, connectors, history, outbox, session_docs, webhooks, witness
 from keepline.records.outbox import NewMessage
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "datetime": [NOW],
     "str | None": [None, "x"],
     "datetime | None": [None, NOW],
+    "DeliveryState | None": [None, DeliveryState.DEAD],
     "list[str]": [["x"]],
     "tuple[str, ...]": [("x",)],
 }
@@ -230,7 +232,20 @@ def written() -> Iterator[tuple[str, Fields]]:
     yield "whatsapp_sessions", session_docs.Head("t", "t_s", "a", b"key", "c", 1, (saved,)).write().fields
     segment = session_docs.Segment(1, 1, SegmentKind.ROWS, b"sealed")
     yield "segments", session_docs.new_segment("t_s", "a", segment).fields
+    lane = webhooks.Lane("w", "l_x", 1, NOW, NOW, NOW, 1, NOW, NOW, "h")
+    yield "lanes", lane.write().fields
+    yield "deliveries", delivery_fields()
     yield "snapshots", session_docs.new_chunk("t_s", "a", b"sealed", version=1, chunk=0, chunks=1, sequence=1).fields
+
+
+def delivery_fields() -> Fields:
+    """A delivery when it was tried, over what it was before."""
+    lane = webhooks.Lane("w", "l_x")
+    new = webhooks.new_delivery(lane, 0, {"id": "e", "type": "message", "session_id": "s"}, None, "{}", NOW)
+    delivery = webhooks.Delivery(
+        *("w", "e", "message", "s", None, "l_x", 0, "{}", DeliveryState.PENDING, 0, NOW, None, ())
+    )
+    return {**new.fields, **webhooks.tried(delivery, {"at": NOW}, DeliveryState.DEAD, NOW).fields}
 
 
 def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_written() -> None:
@@ -248,6 +263,8 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
         ("messages", "content"),
         ("outbox", "body_hash"),
         ("messages", "text"),
+        ("messages", "seq"),
+        ("deliveries", "body"),
         ("send_authority", "claims"),
         ("pool", "places"),
         ("witness", "asked"),

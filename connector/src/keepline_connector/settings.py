@@ -49,7 +49,7 @@ class Settings:
     recycle: RecycleLimits  # KEEPLINE_CELL_DEVICE_MB_MAX and KEEPLINE_CELL_AGE_S_MAX: when a process is replaced
     profile: LeaseProfile  # KEEPLINE_PROFILE: the pace of its lease, `normal` or `extreme`
     upstream_proxy: Proxy | None  # KEEPLINE_UPSTREAM_PROXY: a proxy to WhatsApp, for sessions without their own
-    private_proxies: bool  # KEEPLINE_PRIVATE_PROXIES: whether sessions may name proxies that have private addresses
+    private_proxies: bool  # KEEPLINE_PRIVATE_ADDRESSES: whether sessions may name proxies that have private addresses
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -74,7 +74,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         ),
         profile=_profile(environment, "KEEPLINE_PROFILE"),
         upstream_proxy=_proxy(environment, "KEEPLINE_UPSTREAM_PROXY"),
-        private_proxies=_allowed(environment, "KEEPLINE_PRIVATE_PROXIES"),
+        private_proxies=_allowed(environment, "KEEPLINE_PRIVATE_ADDRESSES"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,14 @@ class ScheduleTrigger:
     cron: Cron
 
 
-Trigger = HttpTrigger | FirestoreTrigger | ScheduleTrigger
+@dataclass(frozen=True)
+class TopicTrigger:
+    """The function gets each Pub/Sub message on `topic`."""
+
+    topic: str
+
+
+Trigger = HttpTrigger | FirestoreTrigger | ScheduleTrigger | TopicTrigger
 
 
 @dataclass(frozen=True)
@@ -93,5 +101,12 @@ def _trigger(trigger: dict[str, Any]) -> Trigger:
             return FirestoreTrigger(trigger["event_type"], trigger["document"])
         case "schedule":
             return ScheduleTrigger(trigger["topic"], Cron.parse(trigger["cron"]))
+        case "topic":
+            return TopicTrigger(trigger["topic"])
         case other:
-            raise ValueError(f"{other!r} is no trigger (http, firestore and schedule are)")
+            raise ValueError(f"{other!r} is no trigger (http, firestore, schedule and topic are)")
+
+
+def topics(functions: Sequence[Function]) -> dict[str, str]:
+    """The Pub/Sub topic of each function that has one, by the function's name."""
+    return {f.name: f.trigger.topic for f in functions if isinstance(f.trigger, ScheduleTrigger | TopicTrigger)}

@@ -202,7 +202,7 @@ def _sealing(plan: Plan) -> dict[str, str]:
     with contextlib.suppress(FileExistsError):
         create_key_file(plan.session_keys)
     # On one's own machine a proxy on the same machine or network is nothing to be protected from.
-    return {"KEEPLINE_KEY_FILE": str(plan.session_keys), "KEEPLINE_PRIVATE_PROXIES": "allow"}
+    return {"KEEPLINE_KEY_FILE": str(plan.session_keys), "KEEPLINE_PRIVATE_ADDRESSES": "allow"}
 
 
 def health_url(plan: Plan, connector: str) -> str:

@@ -90,15 +90,11 @@ class Proxy:
 
         What a name resolves to can change: whoever dials it looks at the address again (`is_public`).
         """
-        try:
-            public = is_public(ip_address(self.host))
-        except ValueError:
-            public = self.host != "localhost" and not self.host.endswith((".localhost", ".internal", ".local"))
-        if not public:
+        if not is_public_host(self.host):
             raise InvalidInput(
                 "proxy_not_allowed",
                 "The proxy's address is a private one, and this installation does not dial those for its sessions.",
-                "Use a proxy with a public address; or its operator allows private ones with KEEPLINE_PRIVATE_PROXIES.",
+                "Use a proxy with a public address; or its operator allows private ones with KEEPLINE_PRIVATE_ADDRESSES.",
             )
 
 
@@ -108,6 +104,14 @@ class LinkSettings:
 
     presence: Presence = Presence.UNAVAILABLE
     proxy: Proxy | None = None
+
+
+def is_public_host(host: str) -> bool:
+    """Whether a name or an address, as it is written, is not seen to be a private one."""
+    try:
+        return is_public(ip_address(host))
+    except ValueError:
+        return host != "localhost" and not host.endswith((".localhost", ".internal", ".local"))
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:

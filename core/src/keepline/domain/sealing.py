@@ -61,6 +61,29 @@ def proxy_key_context(account: str) -> bytes:
     return _joined("keepline proxy key", FORMAT, account)
 
 
+def webhook_key_context(tenant: str, webhook: str) -> bytes:
+    """What the data key of a webhook's secrets is for, when it is wrapped."""
+    return _joined("keepline webhook key", FORMAT, tenant, webhook)
+
+
+class WebhookSeal:
+    """Seals and opens a webhook's secrets under a data key of their own.
+
+    Bound to the webhook and to its address: whoever could write another address there would be told nothing.
+    """
+
+    def __init__(self, key: bytes, tenant: str, webhook: str, url: str) -> None:
+        self._cipher = AESGCM(key)
+        self._place = _joined("keepline", FORMAT, "webhook", tenant, webhook, url)
+
+    def seal(self, payload: bytes, nonce: bytes) -> bytes:
+        return _sealed(self._cipher, payload, nonce, self._place)
+
+    def open(self, sealed: bytes) -> bytes:
+        """Raises SealBroken."""
+        return _opened(self._cipher, sealed, self._place)
+
+
 class ProxySeal:
     """Seals and opens the address of an account's proxy under a data key of its own.
 

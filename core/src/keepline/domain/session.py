@@ -74,7 +74,7 @@ REASONS: dict[str, Reason] = {
         Reason(
             "proxy_not_allowed",
             "The proxy's name leads to a private address, and this installation does not dial those for its sessions.",
-            "Set a proxy with a public address; or its operator allows private ones with KEEPLINE_PRIVATE_PROXIES.",
+            "Set a proxy with a public address; or its operator allows private ones with KEEPLINE_PRIVATE_ADDRESSES.",
         ),
         Reason(
             "proxy_unreadable",

@@ -58,6 +58,8 @@ def _fields(
         "from": {"phone": heard.sender_phone, "lid": heard.sender_lid},
         "times": {state.value: heard.at, "recorded": SERVER_TIME},
         "at": heard.at,
+        # WhatsApp's times are whole seconds; this tells what came first of what one commit brought.
+        "seq": heard.seq,
     }
 
 
@@ -90,6 +92,12 @@ def message_by_id(account_tenant: str, message_id: str) -> Query:
 def newest_in_chat(account: str, chat: str, limit: int, before: datetime | None) -> Query:
     where = (Where("at", "<", before),) if before else ()
     return Query(f"accounts/{account}/chats/{chat}/{MESSAGES}", where, "at", descending=True, limit=limit)
+
+
+def heard_since(account: str, chat: str, since: datetime, limit: int) -> Query:
+    """A chat's messages from a time on, the oldest first."""
+    where = (Where("at", ">=", since),)
+    return Query(f"accounts/{account}/chats/{chat}/{MESSAGES}", where, "at", limit=limit)
 
 
 def newest_of_account(account: str, limit: int, before: datetime | None) -> Query:

@@ -14,7 +14,7 @@ from keepline_local.eventarc.delivery import STOP_WAIT_S, Lane, over_http
 from keepline_local.eventarc.ingress import EVENT_BYTES_MAX, Ingress
 from keepline_local.eventarc.policy import RedeliveryPolicy
 from keepline_local.eventarc.spool import Spool
-from keepline_local.functions_table import Function, HttpTrigger, ScheduleTrigger
+from keepline_local.functions_table import Function, HttpTrigger, topics
 from keepline_local.ports import LOOPBACK
 
 EVENT_THREADS = 8
@@ -46,9 +46,8 @@ class Eventarc:
             f.name: Lane(f.name, over_http(f"{functions_url}/{f.name}"), self._spool, policy) for f in self._functions
         }
         self._take_up_the_rest()
-        topics = {f.name: f.trigger.topic for f in self._functions if isinstance(f.trigger, ScheduleTrigger)}
         server = waitress.create_server(
-            Ingress(project, self._lanes, topics),
+            Ingress(project, self._lanes, topics(self._functions)),
             host=LOOPBACK,
             port=port,
             threads=EVENT_THREADS,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from keepline_local import loopback_http
 from keepline_local.errors import LocalError
-from keepline_local.functions_table import FirestoreTrigger, Function, ScheduleTrigger
+from keepline_local.functions_table import FirestoreTrigger, Function, topics
 
 REQUEST_TIMEOUT_S = 10.0
 EMULATORS_WAIT_S = 60.0
@@ -45,12 +45,12 @@ def register_firestore_triggers(host: str, project: str, functions: Sequence[Fun
 
 
 def create_subscriptions(project: str, functions: Sequence[Function], push_url: str) -> None:
-    """A topic and a push subscription for each scheduled function. Creating them again is harmless.
+    """A topic and a push subscription for each function that has a topic. Creating them again is harmless.
 
     `push_url` is followed by the function's name. The client finds the emulator by PUBSUB_EMULATOR_HOST.
     """
-    scheduled = {f.name: f.trigger.topic for f in functions if isinstance(f.trigger, ScheduleTrigger)}
-    if not scheduled:
+    subscribed = topics(functions)
+    if not subscribed:
         return
     # Half a second to import: while the emulators start, not before.
     from google.api_core.exceptions import AlreadyExists
@@ -58,7 +58,7 @@ def create_subscriptions(project: str, functions: Sequence[Function], push_url: 
 
     publisher = pubsub_v1.PublisherClient()
     with pubsub_v1.SubscriberClient() as subscriber:
-        for name, topic in scheduled.items():
+        for name, topic in subscribed.items():
             topic_path = publisher.topic_path(project, topic)
             subscription_path = subscriber.subscription_path(project, name)
             push = {"push_endpoint": f"{push_url}/{name}"}
