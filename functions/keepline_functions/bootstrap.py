@@ -19,6 +19,7 @@ from keepline.ports.keys import KeyWrapper
 from keepline.usecases.access import Access, VerifyToken
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
+from keepline.usecases.limiting import Limiter
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
@@ -72,16 +73,17 @@ def assemble(
     limits: PoolLimits = DEFAULT_LIMITS,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
+    limiter = Limiter(store, clock)
     sealer = ProxySealer(keys, entropy, private_allowed=private_proxies)
     services = Services(
         loop=loop,
         store=store,
         access=Access(store, clock, verify_token),
-        sessions=Sessions(store, clock, entropy, sealer, limits),
+        sessions=Sessions(store, clock, entropy, sealer, limiter, limits),
         session_settings=SessionSettings(store, sealer),
-        linking=Linking(store, clock),
-        pairing_codes=PairingCodes(store, clock),
-        messages=Messages(store, clock, entropy),
+        linking=Linking(store, clock, limiter),
+        pairing_codes=PairingCodes(store, clock, limiter),
+        messages=Messages(store, clock, entropy, limiter),
         message_lists=MessageLists(store, clock),
         chats=Chats(store, Commands(store, clock, entropy)),
         store_health=StoreHealth(loop, store, clock),

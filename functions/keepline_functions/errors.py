@@ -26,6 +26,7 @@ from keepline.domain.errors import (
     Unavailable,
 )
 from keepline.ports.documents import StoreConflict, StoreUnavailable
+from keepline_functions.limit_headers import limit_headers
 
 RETRY_AFTER_S = 1
 
@@ -97,7 +98,7 @@ _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 def _of_keepline(error: KeeplineError) -> Response:
     status = next((status for kind, status in _STATUS_OF.items() if isinstance(error, kind)), 500)
     g.error_code = error.code
-    headers: dict[str, str] = {}
+    headers = limit_headers(getattr(error, "charged", None))
     retry_after_s = getattr(error, "retry_after_s", RETRY_AFTER_S if isinstance(error, Unavailable) else None)
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from keepline.records.api_keys import READ, SEND
 from keepline.usecases.message_lists import Page
 from keepline_functions.auth import caller, needs
+from keepline_functions.limit_headers import limit_headers
 from keepline_functions.schemas import ListDeadLetters, ListMessages, read_query
 from keepline_functions.send_schemas import read_message
 from keepline_functions.services import services
@@ -28,6 +29,7 @@ def send() -> ResponseReturnValue:
     )
     accepted = services().run(sending)
     response = jsonify(message_json(accepted.message))
+    response.headers.update(limit_headers(accepted.charged))
     if accepted.replayed:
         response.headers["Idempotent-Replay"] = "true"
     return response, 202

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from keepline.records.api_keys import ADMIN, READ
 from keepline_functions.auth import caller, needs
+from keepline_functions.limit_headers import limit_headers
 from keepline_functions.schemas import ChangeSession, CreateSession, read_body
 from keepline_functions.services import services
 from keepline_functions.views import session_json
@@ -19,7 +20,8 @@ routes = Blueprint("sessions", __name__)
 def create() -> ResponseReturnValue:
     body = read_body(CreateSession, request, may_be_empty=True)
     creating = services().sessions.create(caller().tenant, body.session_id, body.choices())
-    return jsonify(session_json(services().run(creating))), 201
+    created = services().run(creating)
+    return jsonify(session_json(created.session)), 201, limit_headers(created.charged)
 
 
 @routes.get("/api/sessions")

@@ -15,13 +15,14 @@ from keepline.domain.errors import Unauthenticated
 from keepline.domain.lease import EXTREME
 from keepline.domain.link_events import MessageHeard
 from keepline.domain.session import SessionState, SessionStatus
-from keepline.ports.documents import Document, Query, StoreConflict, StoreUnavailable, Update, Version, Write
-from keepline.records import accounts, api_keys, connectors, history, outbox
+from keepline.ports.documents import Document, Merge, Query, StoreConflict, StoreUnavailable, Update, Version, Write
+from keepline.records import accounts, api_keys, connectors, history, outbox, rate_limits
 from keepline.records.accounts import Account, LinkLife
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
+from keepline.usecases.limiting import OWN_LIMITS_S
 from keepline_functions.bootstrap import Process, assemble
 from keepline_functions.loop import BackgroundLoop
 
@@ -145,6 +146,11 @@ class World:
         key = api_keys.new_key(secrets.token_bytes(32))
         self.commit(api_keys.add_key(key, tenant=tenant, name="test", scopes=scopes))
         return {"X-Api-Key": key}
+
+    def set_limit(self, tenant: str, name: str, **limit: Any) -> None:
+        """What a person would write to give a user a limit of its own; a moment later it holds."""
+        self.commit(Merge(rate_limits.tenant_path(tenant), {"limits": {name: limit}}))
+        self.clock.advance(OWN_LIMITS_S + 0.1)
 
     # What a connector would write.
 

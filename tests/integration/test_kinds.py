@@ -39,6 +39,7 @@ from keepline.records import accounts
 from keepline.records.accounts import Account
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
+from keepline.usecases.limiting import Limiter
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.message_views import MessageView
 from keepline.usecases.messages import Messages
@@ -55,7 +56,7 @@ class Talk:
     def __init__(self, gateway: Gateway, account: str) -> None:
         self.gateway = gateway
         self.account = account
-        self.messages = Messages(gateway.store, SystemClock(), os.urandom)
+        self.messages = Messages(gateway.store, SystemClock(), os.urandom, Limiter(gateway.store, SystemClock()))
         self.lists = MessageLists(gateway.store, SystemClock())
         self.phones = gateway.whatsapp
 

@@ -26,8 +26,9 @@ from keepline.domain.link_events import MessageHeard
 from keepline.domain.pacing import PacingMemory
 from keepline.domain.sealing import SegmentKind
 from keepline.ports.documents import Fields, Query, Sentinel, Where
-from keepline.records import changes, connectors, history, outbox, session_docs, witness
+from keepline.records import changes, connectors, history, outbox, rate_limits, session_docs, witness
 from keepline.records.outbox import NewMessage
+from keepline.usecases.limiting import MESSAGES
 
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core" / "src" / "keepline"
@@ -210,6 +211,7 @@ def written() -> Iterator[tuple[str, Fields]]:
     """A document of each collection in which many are written, with everything in it that can be."""
     row = NewMessage("m", "t", "t_s", "s", "1", text_content("x"), "h", send_at=NOW, expires_at=NOW)
     yield "outbox", outbox.new_row(row).fields
+    yield "rate_limits", rate_limits.use("t", MESSAGES, 0, NOW, None).fields
     heard = MessageHeard(1, "W", "1@s.whatsapp.net", "1", None, False, "text", "hello", NOW)
     yield "messages", history.heard_message("t_s", "t", "s", heard).fields
     for collection, name in (("messages", "i_x"), ("outbox", "m_x")):
@@ -255,6 +257,12 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
     }
     exempt = {place for place, indexes in overrides().items() if not indexes}
     assert exempt == (unasked - needed_alone) | others
+
+
+def test_what_ages_is_removed_by_firestore() -> None:
+    """A field that says from when on its document is worth nothing (TTL)."""
+    found = {(one["collectionGroup"], one["fieldPath"]) for one in declared()["fieldOverrides"] if one.get("ttl")}
+    assert found == {("rate_limits", "whole_at")}
 
 
 def test_the_rules_name_collections_that_exist() -> None:

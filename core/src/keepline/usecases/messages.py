@@ -23,6 +23,7 @@ from keepline.ports.documents import Create, Document, DocumentStore, StoreConfl
 from keepline.records import accounts, history, outbox
 from keepline.records.accounts import FIRST_SLOT, Account, Device
 from keepline.records.outbox import NewMessage
+from keepline.usecases.limiting import MESSAGES, Charged, Limiter
 from keepline.usecases.message_views import MessageView, MessageViewer
 from keepline.usecases.queue_room import QueueRoom
 from keepline.usecases.referring import References
@@ -37,19 +38,24 @@ _CANNOT_SEND = frozenset({SessionState.LOGGED_OUT, SessionState.BANNED, SessionS
 
 @dataclass(frozen=True)
 class Accepted:
-    """A message that is durable. `replayed` says that an earlier request with the same key had it accepted."""
+    """A message that is durable. `replayed` says that an earlier request with the same key had it accepted.
+
+    `charged` is what is left of the user's limit; None where this request has not used it.
+    """
 
     message: MessageView
     replayed: bool
+    charged: Charged | None
 
 
 class Messages:
     """The messages of all tenants. `entropy(n)` gives n random bytes."""
 
-    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy, limiter: Limiter) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._limiter = limiter
         self._room = QueueRoom(store, clock)
         self._viewer = MessageViewer(store, clock)
         self._references = References(store, clock)
@@ -68,7 +74,7 @@ class Messages:
         `to` is None for what is about an earlier message and goes where that is; the content names it by our id. With a key the
         first request decides: a repeat gets the message as it is now, another body StateConflict (`idempotency_mismatch`).
         Raises InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict (`session_cannot_send`), what
-        `References.resolve` raises, and TooMany (`queue_full`), with nothing written.
+        `References.resolve` raises, and TooMany (`queue_full`, `rate_limited`), with nothing written.
         """
         account = account_id(tenant, session_id)
         chat = parse_chat(to) if to is not None else None
@@ -103,14 +109,14 @@ class Messages:
         )
         try:
             async with self._room.place(account):
-                [accepted_at] = await self._store.commit([row])
+                [accepted_at], charged = await self._limiter.commit(tenant, MESSAGES, [row])
         except StoreConflict:
             # Somebody with the same key was faster, or it is our own write whose first answer was lost on its way.
             found = await self._store.get(outbox.row_path(message_id))
             if found is None:
                 raise Unavailable("busy", "The message could not be accepted at this moment.", "Send again.") from None
             return await self._repeat(found, body_hash, replayed=idempotency_key is not None)
-        return Accepted(self._viewer.fresh(_as_written(row, accepted_at)), replayed=False)
+        return Accepted(self._viewer.fresh(_as_written(row, accepted_at)), replayed=False, charged=charged)
 
     async def get(self, tenant: str, message_id: str) -> MessageView:
         """One message by its id. Raises NotFound (`message_not_found`), also for what belongs to others."""
@@ -145,8 +151,8 @@ class Messages:
     async def replay(self, tenant: str, message_id: str) -> MessageView:
         """Queue a dead letter again, behind what waits now and without the time at which it would have expired.
 
-        Raises NotFound, StateConflict (`not_a_dead_letter`, `replayed_too_often`, `session_cannot_send`), TooMany (`queue_full`)
-        and Unavailable (`busy`).
+        Raises NotFound, StateConflict (`not_a_dead_letter`, `replayed_too_often`, `session_cannot_send`), TooMany (`queue_full`,
+        `rate_limited`) and Unavailable (`busy`).
         """
         before: object = None
         for number in range(TRIES_MAX):
@@ -160,7 +166,7 @@ class Messages:
             await self._check_can_send(tenant, row.fields["session_id"])
             try:
                 async with self._room.place(row.fields["account"]):
-                    await self._store.commit([outbox.replay_row(row)])
+                    await self._limiter.commit(tenant, MESSAGES, [outbox.replay_row(row)])
             except StoreConflict:
                 continue  # A late receipt, perhaps: it may have arrived after all.
             return await self.get(tenant, message_id)
@@ -194,7 +200,7 @@ class Messages:
                 "This Idempotency-Key has been used for another message.",
                 "Use a new key for each message; repeat a key only with the same body.",
             )
-        return Accepted(await self._viewer.view(row), replayed)
+        return Accepted(await self._viewer.view(row), replayed, charged=None)
 
 
 def _check_goes_to(content: Content, chat: str | None) -> None:
