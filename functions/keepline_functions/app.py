@@ -14,6 +14,7 @@ from keepline_functions import (
     chats_api,
     errors,
     health_api,
+    keys_api,
     messages_api,
     pairing_code_api,
     qr_api,
@@ -46,6 +47,7 @@ def create_app(services: Services) -> Flask:
         pairing_code_api.routes,
         messages_api.routes,
         chats_api.routes,
+        keys_api.routes,
     ):
         app.register_blueprint(routes)
     app.before_request(_begin)

@@ -16,6 +16,7 @@ PUBLIC = "public"
 _MARK = "keepline_scope"
 
 _View = TypeVar("_View", bound=Callable[..., Any])
+_SessionId = TypeVar("_SessionId", str, str | None)
 
 
 def needs(scope: str) -> Callable[[_View], _View]:
@@ -42,6 +43,12 @@ def caller() -> Caller:
     return found
 
 
+def own_session(session_id: _SessionId) -> _SessionId:
+    """A session id that the caller gave, if the caller's key is for it. Raises Forbidden (`session_not_allowed`)."""
+    caller().require_session(session_id)
+    return session_id
+
+
 def _let_in() -> None:
     if request.endpoint is None:
         return  # No such route or method: the answer is the same for everybody.
@@ -50,6 +57,9 @@ def _let_in() -> None:
         return
     g.caller = _identify()
     g.caller.require(scope)
+    # Whichever route names a session in its address; what a body or query names, its view looks at.
+    if request.view_args is not None and "session_id" in request.view_args:
+        own_session(request.view_args["session_id"])
 
 
 def _identify() -> Caller:

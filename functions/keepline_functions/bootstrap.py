@@ -17,6 +17,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
 from keepline.usecases.access import Access, VerifyToken
+from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
 from keepline.usecases.limiting import Limiter
@@ -79,6 +80,7 @@ def assemble(
         loop=loop,
         store=store,
         access=Access(store, clock, verify_token),
+        api_keys=ApiKeys(store, entropy),
         sessions=Sessions(store, clock, entropy, sealer, limiter, limits),
         session_settings=SessionSettings(store, sealer),
         linking=Linking(store, clock, limiter),

@@ -10,6 +10,7 @@ from flask import current_app
 
 from keepline.ports.documents import DocumentStore
 from keepline.usecases.access import Access
+from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.chats import Chats
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
@@ -34,6 +35,7 @@ class Services:
     loop: BackgroundLoop
     store: DocumentStore
     access: Access
+    api_keys: ApiKeys
     sessions: Sessions
     session_settings: SessionSettings
     linking: Linking

@@ -141,10 +141,13 @@ class World:
     def all_in(self, collection: str) -> list[Document]:
         return self.run(self.store.query(Query(collection, limit=1_000)))
 
-    def add_key(self, tenant: str, scopes: tuple[str, ...] = api_keys.SCOPES) -> dict[str, str]:
-        """The headers of a new key."""
+    def add_key(
+        self, tenant: str, scopes: tuple[str, ...] = api_keys.SCOPES, sessions: tuple[str, ...] | None = None
+    ) -> dict[str, str]:
+        """The headers of a key that is in use: its next use within an hour writes nothing."""
         key = api_keys.new_key(secrets.token_bytes(32))
-        self.commit(api_keys.add_key(key, tenant=tenant, name="test", scopes=scopes))
+        self.commit(api_keys.add_key(key, tenant=tenant, name="test", scopes=scopes, sessions=sessions))
+        self.commit(Update(api_keys.key_path(key), {"last_used_at": self.clock.now()}))
         return {"X-Api-Key": key}
 
     def set_limit(self, tenant: str, name: str, **limit: Any) -> None:

@@ -30,6 +30,9 @@ PRIVATE = [
     ("GET", "/api/dead-letters"),
     ("POST", "/api/chats/14155550123@s.whatsapp.net/read"),
     ("POST", "/api/chats/14155550123@s.whatsapp.net/typing"),
+    ("POST", "/api/keys"),
+    ("GET", "/api/keys"),
+    ("DELETE", "/api/keys/0123456789abcdef"),
 ]
 TOKEN = "header.payload.signature"
 
@@ -110,6 +113,9 @@ OF_SCOPE = {
         ("PATCH", "/api/sessions/shop"),
         ("POST", "/api/sessions/shop/pairing-code"),
         ("DELETE", "/api/sessions/shop"),
+        ("POST", "/api/keys"),
+        ("GET", "/api/keys"),
+        ("DELETE", "/api/keys/0123456789abcdef"),
     },
 }
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from keepline.domain.errors import Forbidden, Unauthenticated
 from keepline.ports.clock import Clock
-from keepline.ports.documents import DocumentStore
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
 from keepline.records import api_keys
 from keepline.records.api_keys import ApiKey
 
 # How long a credential that was good is taken as good without looking again: revoking bites within this time everywhere.
 REMEMBERED_S_MAX = 5.0
 REMEMBERED_CALLERS_MAX = 1_000
+# How exactly it is known when a key was last used: at most one write for each key in this time.
+USE_NOTED_EVERY_S = 3_600.0
 # The largest sign-in tokens with custom claims stay below 4 KiB.
 _CREDENTIAL_CHARACTERS_MAX = 8_192
 
@@ -26,10 +30,11 @@ VerifyToken = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody we know, and what they may do."""
+    """Somebody we know, and what they may do. `sessions` is None for all of the user's."""
 
     tenant: str
     scopes: frozenset[str]
+    sessions: frozenset[str] | None = None
 
     def require(self, scope: str) -> None:
         """Raise Forbidden (`missing_scope`) unless the caller has this scope."""
@@ -38,6 +43,28 @@ class Caller:
                 "missing_scope",
                 f"This API key does not have the scope '{scope}'.",
                 f"Use a key with the scope '{scope}', or have one made.",
+            )
+
+    def may_touch(self, session_id: str | None) -> bool:
+        """Whether a session is one of those that the caller's key is for; None is a session that has no name yet."""
+        return self.sessions is None or session_id in self.sessions
+
+    def require_session(self, session_id: str | None) -> None:
+        """Raise Forbidden (`session_not_allowed`) unless the caller may touch this session, whether there is one or not."""
+        if not self.may_touch(session_id):
+            raise Forbidden(
+                "session_not_allowed",
+                "This API key is for other sessions only.",
+                "Use a key for this session, or for all sessions.",
+            )
+
+    def require_all_sessions(self) -> None:
+        """Raise Forbidden (`session_not_allowed`) for a key that is for some sessions only: this concerns all of them."""
+        if self.sessions is not None:
+            raise Forbidden(
+                "session_not_allowed",
+                "This API key is for some sessions only, and this concerns all of them.",
+                "Use a key for all sessions, or sign in.",
             )
 
 
@@ -63,7 +90,8 @@ class Access:
         if document is None:
             raise _bad_api_key()
         found = ApiKey.read(document)
-        return self._remember(name, asked_s, Caller(found.tenant, found.scopes))
+        await self._note_use(found)
+        return self._remember(name, asked_s, Caller(found.tenant, found.scopes, found.sessions))
 
     async def by_token(self, token: str) -> Caller:
         """A person signed in through Firebase: every scope, on what is theirs. Raises Unauthenticated (`bad_token`)."""
@@ -76,6 +104,14 @@ class Access:
         asked_s = self._clock.monotonic_s()
         tenant = await asyncio.to_thread(self._verify_token, token)
         return self._remember(name, asked_s, Caller(tenant, frozenset(api_keys.SCOPES)))
+
+    async def _note_use(self, key: ApiKey) -> None:
+        noted_at = key.last_used_at
+        if noted_at is not None and self._clock.now() - noted_at < timedelta(seconds=USE_NOTED_EVERY_S):
+            return
+        # Another instance notes it, or will; a note is no reason to keep somebody out.
+        with contextlib.suppress(StoreConflict, StoreUnavailable):
+            await self._store.commit([api_keys.used(key)])
 
     def _recall(self, name: bytes) -> Caller | None:
         found = self._remembered.get(name)

@@ -124,7 +124,7 @@ class Messages:
             return await self._viewer.view(await self._own_row(tenant, message_id))
         heard = await self._store.query(history.message_by_id(tenant, message_id)) if is_message_id(message_id) else []
         if not heard:
-            raise _not_found()
+            raise message_not_found()
         return await self._viewer.view(heard[0])
 
     async def cancel(self, tenant: str, message_id: str) -> MessageView:
@@ -175,10 +175,10 @@ class Messages:
     async def _own_row(self, tenant: str, message_id: str) -> Document:
         """The row of a message of the API. What WhatsApp brought has none."""
         if not is_message_id(message_id) or not message_id.startswith("m_"):
-            raise _not_found()
+            raise message_not_found()
         row = await self._store.get(outbox.row_path(message_id))
         if row is None or row.fields["tenant"] != tenant:
-            raise _not_found()
+            raise message_not_found()
         return row
 
     async def _check_can_send(self, tenant: str, session_id: str) -> Account:
@@ -270,7 +270,8 @@ def _cannot_send(status: SessionStatus) -> StateConflict:
     return StateConflict("session_cannot_send", status.reason.sentence, status.reason.next_step)
 
 
-def _not_found() -> NotFound:
+def message_not_found() -> NotFound:
+    """The answer for what is not there, and for what is somebody else's."""
     return NotFound("message_not_found", "There is no such message.", "Use the message_id that an answer named.")
 
 
