@@ -26,7 +26,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
-from keepline.records.accounts import FIRST_SLOT, Account, Device, Pairing
+from keepline.records.accounts import FIRST_SLOT, Device, KeyedAccount, Pairing
 from keepline.records.commands import Order
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
@@ -79,7 +79,7 @@ class DeviceRunner:
         device_link: DeviceLink,
         session: SessionKeeper,
         openings: Openings,
-        account: Account,
+        account: KeyedAccount,
         device: Device,
         connector: str,
         connected: Callable[[bool], None],

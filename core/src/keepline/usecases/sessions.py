@@ -140,7 +140,9 @@ class Sessions:
         for _ in range(CREATE_TRIES_MAX):
             tried = await self._try_to_create(account, tenant, writes)
             # Read in either case: a conflict may be with our own commit, whose first answer was lost on its way.
-            document = await self._store.get(accounts.account_path(account))
+            document, secret = await asyncio.gather(
+                self._store.get(accounts.account_path(account)), self._store.get(accounts.secret_path(account))
+            )
             if document is None:
                 if isinstance(tried, LimitReached):
                     raise tried
@@ -148,7 +150,7 @@ class Sessions:
                 await asyncio.sleep(CREATE_PAUSE_S_MAX * self._entropy(1)[0] / 256)
                 continue
             found = Account.read(document)
-            if found.tag_key != tag_key:
+            if secret is None or accounts.tag_key(secret) != tag_key:
                 raise _taken(found)
             return Created(_fresh(found), tried if isinstance(tried, Charged) else None)
         raise busy()
