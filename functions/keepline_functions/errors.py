@@ -28,8 +28,6 @@ from keepline.domain.errors import (
 from keepline.ports.documents import StoreConflict, StoreUnavailable
 from keepline_functions.limit_headers import limit_headers
 
-RETRY_AFTER_S = 1
-
 log = logging.getLogger(__name__)
 
 _STATUS_OF: dict[type[KeeplineError], int] = {
@@ -99,7 +97,7 @@ def _of_keepline(error: KeeplineError) -> Response:
     status = next((status for kind, status in _STATUS_OF.items() if isinstance(error, kind)), 500)
     g.error_code = error.code
     headers = limit_headers(getattr(error, "charged", None))
-    retry_after_s = getattr(error, "retry_after_s", RETRY_AFTER_S if isinstance(error, Unavailable) else None)
+    retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
     if isinstance(error, Unauthenticated):

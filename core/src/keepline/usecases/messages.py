@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from keepline.domain.content.checks import check
 from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavailable
 from keepline.domain.ids import account_id, is_message_id, message_id_for_key, new_message_id
 from keepline.domain.message import Cause, MessageState, next_state
+from keepline.domain.reconnect import PROBE_INTERVAL_S, Breaker
 from keepline.domain.send_options import SendOptions
 from keepline.domain.send_queue import ATTEMPTS_MAX
 from keepline.domain.session import SessionState, SessionStatus
@@ -34,6 +36,9 @@ MESSAGE_ID_ENTROPY_BYTES = 16
 
 # A person has to act before anything can leave again: accepting would be a promise with no end in sight.
 _CANNOT_SEND = frozenset({SessionState.LOGGED_OUT, SessionState.BANNED, SessionState.OUTDATED, SessionState.FAILED})
+
+# Where the first device is while its tries may have failed so often that its breaker is open.
+_TRYING = frozenset({SessionState.RECONNECTING})
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,8 @@ class Messages:
 
         `to` is None for what is about an earlier message and goes where that is; the content names it by our id. With a key the
         first request decides: a repeat gets the message as it is now, another body StateConflict (`idempotency_mismatch`).
-        Raises InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict (`session_cannot_send`), what
-        `References.resolve` raises, and TooMany (`queue_full`, `rate_limited`), with nothing written.
+        Raises InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict (`session_cannot_send`), Unavailable
+        (`whatsapp_unreachable`), what `References.resolve` raises, and TooMany (`queue_full`, `rate_limited`), with nothing written.
         """
         account = account_id(tenant, session_id)
         chat = parse_chat(to) if to is not None else None
@@ -182,16 +187,21 @@ class Messages:
         return row
 
     async def _check_can_send(self, tenant: str, session_id: str) -> Account:
+        """The session, unless no device of it can send or will soon. One that is reconnecting will."""
         account = await own_account(self._store, tenant, session_id)
-        if account.status.state in _CANNOT_SEND and not await self._another_can_send(account):
-            raise _cannot_send(account.status)
-        return account
-
-    async def _another_can_send(self, account: Account) -> bool:
-        """Whether the session has a standby that is linked and not at a dead end itself."""
+        if account.status.state not in _CANNOT_SEND | _TRYING:
+            return account
         documents = await self._store.query(accounts.devices_of_account(account.id))
-        others = [device for device in map(Device.read, documents) if device.slot != FIRST_SLOT]
-        return any(device.wanted and device.linked and device.state not in _CANNOT_SEND for device in others)
+        devices = [device for device in map(Device.read, documents) if device.wanted]
+        if account.status.state in _CANNOT_SEND and not any(
+            device.slot != FIRST_SLOT and device.linked and device.state not in _CANNOT_SEND for device in devices
+        ):
+            raise _cannot_send(account.status)
+        # A device that nobody has linked sends nothing, whatever its connection is like; before the first is, all of them count.
+        able = [device for device in devices if device.linked] or devices
+        if able and all(device.life.breaker is Breaker.OPEN or device.state in _CANNOT_SEND for device in able):
+            raise _unreachable(account.status)
+        return account
 
     async def _repeat(self, row: Document, body_hash: str, *, replayed: bool = True) -> Accepted:
         if row.fields["body_hash"] != body_hash:
@@ -268,6 +278,15 @@ def _too_late(state: MessageState, *, sent_before: bool) -> StateConflict:
 
 def _cannot_send(status: SessionStatus) -> StateConflict:
     return StateConflict("session_cannot_send", status.reason.sentence, status.reason.next_step)
+
+
+def _unreachable(status: SessionStatus) -> Unavailable:
+    return Unavailable(
+        "whatsapp_unreachable",
+        f"WhatsApp has not been reached from any device of this session for some time: {status.reason.sentence}",
+        f"Try again when it is tried again. {status.reason.next_step}",
+        math.ceil(PROBE_INTERVAL_S),
+    )
 
 
 def message_not_found() -> NotFound:
