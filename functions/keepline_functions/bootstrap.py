@@ -18,8 +18,11 @@ from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
 from keepline.usecases.access import Access, VerifyToken
 from keepline.usecases.api_keys import ApiKeys
+from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
+from keepline.usecases.diagnosing import Diagnosing
+from keepline.usecases.fleet import Fleet
 from keepline.usecases.limiting import Limiter
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
@@ -33,6 +36,7 @@ from keepline_functions.app import create_app
 from keepline_functions.firebase_tokens import FirebaseTokens
 from keepline_functions.logs import write_json_lines
 from keepline_functions.loop import BackgroundLoop
+from keepline_functions.metrics import Metrics
 from keepline_functions.services import Services
 from keepline_functions.settings import Settings, read_settings
 from keepline_functions.store_health import StoreHealth
@@ -72,23 +76,30 @@ def assemble(
     *,
     private_proxies: bool,
     limits: PoolLimits = DEFAULT_LIMITS,
+    metrics_token: str | None = None,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
     limiter = Limiter(store, clock)
     sealer = ProxySealer(keys, entropy, private_allowed=private_proxies)
+    sessions = Sessions(store, clock, entropy, sealer, limiter, limits)
     services = Services(
         loop=loop,
         store=store,
         access=Access(store, clock, verify_token),
         api_keys=ApiKeys(store, entropy),
-        sessions=Sessions(store, clock, entropy, sealer, limiter, limits),
+        sessions=sessions,
         session_settings=SessionSettings(store, sealer),
         linking=Linking(store, clock, limiter),
         pairing_codes=PairingCodes(store, clock, limiter),
         messages=Messages(store, clock, entropy, limiter),
         message_lists=MessageLists(store, clock),
         chats=Chats(store, Commands(store, clock, entropy)),
+        diagnosing=Diagnosing(store, clock, sessions, limiter, limits),
+        reconnect_requests=ReconnectRequests(store, limiter),
+        fleet=Fleet(store, clock),
         store_health=StoreHealth(loop, store, clock),
+        metrics=Metrics(),
+        metrics_token=metrics_token,
     )
     return Process(create_app(services), services, MinuteRound(store, clock))
 
@@ -112,6 +123,7 @@ def _start() -> Process:
         _wrapping_keys(settings),
         private_proxies=settings.private_proxies,
         limits=settings.limits,
+        metrics_token=settings.metrics_token,
     )
 
 

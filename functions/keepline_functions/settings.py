@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from keepline.domain.pool_limits import DEFAULT_LIMITS, SESSIONS_MAX, SESSIONS_OF_USER_MAX, PoolLimits
@@ -16,7 +16,8 @@ _OF_ALL_MAX = ACCOUNTS_MAX
 # Google's alphabet for project ids, with the domain-scoped form of old ones; its least length is left to Google.
 _PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 
-
+# 128 bits, written in hex.
+_METRICS_TOKEN_CHARACTERS_MIN = 32
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 
 
@@ -30,6 +31,7 @@ class Settings:
 
     What seals a proxy's address: the Cloud KMS key `kms_key` or the `key_file`, or nothing, and then no proxy can be set.
     `private_proxies`: sessions may name proxies that have private addresses. `limits`: how many sessions there may be.
+    `metrics_token`: who knows it may read `/metrics`; None: nobody may.
     """
 
     project: str
@@ -38,6 +40,7 @@ class Settings:
     key_file: Path | None = None
     private_proxies: bool = False
     limits: PoolLimits = DEFAULT_LIMITS
+    metrics_token: str | None = field(default=None, repr=False)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -63,7 +66,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     private = environment.get("KEEPLINE_PRIVATE_PROXIES", "").strip() or "refuse"
     if private not in ("allow", "refuse"):
         raise SettingsError("KEEPLINE_PRIVATE_PROXIES must be allow or refuse.")
-    return Settings(project, in_cloud, kms_key, key_file, private == "allow", limits)
+    metrics_token = environment.get("KEEPLINE_METRICS_TOKEN", "").strip() or None
+    if metrics_token is not None and len(metrics_token) < _METRICS_TOKEN_CHARACTERS_MIN:
+        raise SettingsError("KEEPLINE_METRICS_TOKEN is too short: make one with `openssl rand -hex 32`.")
+    return Settings(project, in_cloud, kms_key, key_file, private == "allow", limits, metrics_token)
 
 
 def _wrapping_key(environment: Mapping[str, str]) -> tuple[str | None, Path | None]:

@@ -30,6 +30,7 @@ MAIN = Path(__file__).parents[2] / "functions" / "main.py"
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 CHAT = "14155550123@s.whatsapp.net"
 TIMEOUT_S = 10.0
+METRICS_TOKEN = "0123456789abcdef" * 2
 
 _T = TypeVar("_T")
 
@@ -113,7 +114,14 @@ class World:
         self.tokens: dict[str, str] = {}
         self.keys = MemoryKeys()
         self.process: Process = assemble(
-            self.loop, self.store, self.clock, self._verify, secrets.token_bytes, self.keys, private_proxies=False
+            self.loop,
+            self.store,
+            self.clock,
+            self._verify,
+            secrets.token_bytes,
+            self.keys,
+            private_proxies=False,
+            metrics_token=METRICS_TOKEN,
         )
         self.client: FlaskClient = self.process.app.test_client()
         self.anna = self.add_key("anna")

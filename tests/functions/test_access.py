@@ -33,12 +33,16 @@ PRIVATE = [
     ("POST", "/api/keys"),
     ("GET", "/api/keys"),
     ("DELETE", "/api/keys/0123456789abcdef"),
+    ("GET", "/health/shop"),
+    ("GET", "/diagnostics/shop"),
+    ("POST", "/reconnect/shop"),
 ]
 TOKEN = "header.payload.signature"
 
 
-def test_every_route_but_health_is_in_the_list_above(world: World) -> None:
-    rules = [rule for rule in world.process.app.url_map.iter_rules() if rule.rule != "/health"]
+def test_every_route_is_in_the_list_above_but_those_that_are_for_others(world: World) -> None:
+    others = ("/health", "/metrics")
+    rules = [rule for rule in world.process.app.url_map.iter_rules() if rule.rule not in others]
     assert sum(len((rule.methods or set()) - {"HEAD", "OPTIONS"}) for rule in rules) == len(PRIVATE)
 
 
@@ -97,6 +101,8 @@ OF_SCOPE = {
         ("GET", "/api/messages?session_id=shop"),
         ("GET", "/api/dead-letters?session_id=shop"),
         ("GET", MESSAGE),
+        ("GET", "/health/shop"),
+        ("GET", "/diagnostics/shop"),
     },
     "send": {
         ("POST", "/api/messages/send"),
@@ -116,6 +122,7 @@ OF_SCOPE = {
         ("POST", "/api/keys"),
         ("GET", "/api/keys"),
         ("DELETE", "/api/keys/0123456789abcdef"),
+        ("POST", "/reconnect/shop"),
     },
 }
 

@@ -175,6 +175,9 @@ def requests(session: str, message_id: str) -> dict[tuple[str, str], Any]:
         ("GET", "/api/dead-letters"): (f"/api/dead-letters?session_id={session}", None),
         ("POST", "/api/chats/<chat>/read"): (f"/api/chats/{CHAT}/read", {"session_id": session}),
         ("POST", "/api/chats/<chat>/typing"): (f"/api/chats/{CHAT}/typing", {"session_id": session}),
+        ("GET", "/health/<session_id>"): (f"/health/{session}", None),
+        ("GET", "/diagnostics/<session_id>"): (f"/diagnostics/{session}", None),
+        ("POST", "/reconnect/<session_id>"): (f"/reconnect/{session}", None),
         ("DELETE", "/api/sessions/<session_id>"): (f"/api/sessions/{session}", None),
     }
 
@@ -198,7 +201,7 @@ def test_every_route_is_in_one_of_the_two_lists_above(world: World) -> None:
         for rule in world.process.app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert routes - {("GET", "/health")} == set(requests(SHOP, "m")) | OF_ALL
+    assert routes - {("GET", "/health"), ("GET", "/metrics")} == set(requests(SHOP, "m")) | OF_ALL
 
 
 @pytest.mark.parametrize("route", requests(SHOP, "m"), ids=" ".join)

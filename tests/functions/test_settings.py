@@ -37,6 +37,8 @@ KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
             {"KEEPLINE_PROJECT": "p1", "KEEPLINE_SESSIONS_PER_USER_MAX": "200", "KEEPLINE_SESSIONS_MAX": "1000"},
             Settings("p1", False, limits=PoolLimits(200, 1000)),
         ),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_METRICS_TOKEN": "f" * 32}, Settings("p1", False, metrics_token="f" * 32)),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_METRICS_TOKEN": " "}, Settings("p1", False)),
     ],
 )
 def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
@@ -53,6 +55,7 @@ def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
         ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": "sessions"}, "KEEPLINE_KMS_KEY"),
         ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_KEY_FILE": "/k"}, "not both"),
         ({"KEEPLINE_PROJECT": "demo-keepline", "KEEPLINE_PRIVATE_PROXIES": "yes"}, "KEEPLINE_PRIVATE_PROXIES"),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_METRICS_TOKEN": "f" * 31}, "KEEPLINE_METRICS_TOKEN"),
         (
             {"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"},
             "FIREBASE_AUTH_EMULATOR_HOST",

@@ -158,7 +158,7 @@ class Device:
     `linked` says whether a phone has linked it: from the login after a scan until it offers a code again. `session_sequence` is
     the step of its stored session when its state was last written. `restored_at`: when its local store was last rebuilt.
     `suspect_chats`: it may have sent to these after the newest state that is stored of it, and another device has settled what
-    became of that. `settings`: a copy of the account's.
+    became of that. `reconnects_asked` rises when somebody wants a connection now. `settings`: a copy of the account's.
     """
 
     account: str
@@ -172,6 +172,7 @@ class Device:
     session_sequence: int
     restored_at: datetime | None
     suspect_chats: tuple[str, ...]
+    reconnects_asked: int
     life: LinkLife
     settings: StoredSettings
     version: Version
@@ -201,6 +202,7 @@ class Device:
             session_sequence=fields["session_sequence"],
             restored_at=fields["restored_at"],
             suspect_chats=tuple(fields["suspect_chats"]),
+            reconnects_asked=fields.get("reconnects_asked", 0),
             life=LinkLife.read(fields),
             settings=StoredSettings.read(fields["settings"]),
             version=document.version,
@@ -294,6 +296,7 @@ def _new_device(account: str, slot: str, status: SessionStatus, settings: Stored
         "session_sequence": 0,
         "restored_at": None,
         "suspect_chats": [],
+        "reconnects_asked": 0,
         "last_activity_at": None,
         "last_activity": None,
         **LinkLife().fields(),
@@ -315,6 +318,12 @@ def unwanted(account: Account, devices: list[Device]) -> list[Write]:
 def unwanted_device(device: Device) -> Update:
     """One device is to go and the session stays; the device's connector logs it out and clears its documents."""
     return Update(device_path(device.account, device.slot), {"wanted": False}, device.version)
+
+
+def ask_to_reconnect(device: Device) -> Update:
+    """Somebody wants this device to connect now, unless it was changed meanwhile."""
+    path = device_path(device.account, device.slot)
+    return Update(path, {"reconnects_asked": device.reconnects_asked + 1}, device.version)
 
 
 def refuse_standby(device: Device) -> list[Write]:
@@ -368,6 +377,11 @@ def accounts_of_tenant(tenant: str) -> Query:
     """The sessions of a tenant, without those that are being deleted. Two equalities and no order: no index of its own."""
     where = (Where("tenant", "==", tenant), Where("wanted", "==", True))
     return Query(ACCOUNTS, where, limit=ACCOUNTS_LISTED_MAX)
+
+
+def accounts_in_state(state: str) -> Query:
+    """Those of the installation whose connector wrote this state last."""
+    return Query(ACCOUNTS, (Where("state", "==", state),), limit=ACCOUNTS_MAX)
 
 
 def all_accounts() -> Query:

@@ -119,7 +119,7 @@ class Holder:
         async with asyncio.TaskGroup() as starting:
             for name, device in devices.items():
                 if name in self.runners:
-                    self.runners[name].settings_seen(device)
+                    self.runners[name].seen(device)
                 idle = name not in self._tasks or self._tasks[name].done()
                 if device.wanted and idle and name not in self._going:
                     starting.create_task(self._start(device))

@@ -78,8 +78,9 @@ class Messages:
 
         `to` is None for what is about an earlier message and goes where that is; the content names it by our id. With a key the
         first request decides: a repeat gets the message as it is now, another body StateConflict (`idempotency_mismatch`).
-        Raises InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict (`session_cannot_send`), Unavailable
-        (`whatsapp_unreachable`), what `References.resolve` raises, and TooMany (`queue_full`, `rate_limited`), with nothing written.
+        Raises, with nothing written, InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict
+        (`session_cannot_send`), Unavailable (`whatsapp_unreachable`), what `References.resolve` raises, and TooMany
+        (`queue_full`, `rate_limited`).
         """
         account = account_id(tenant, session_id)
         chat = parse_chat(to) if to is not None else None

@@ -65,6 +65,7 @@ class DeviceView:
     connector: str | None
     region: str | None
     life: LinkLife
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True)
@@ -318,7 +319,7 @@ def _device_view(device: Device, told: SessionStatus, proof: Proof | None) -> De
     life = device.life
     if proof is not None and (life.last_activity_at is None or proof.at > life.last_activity_at):
         life = replace(life, last_activity_at=proof.at, last_activity=proof.kind)
-    return DeviceView(device.slot, told, device.connector or None, device.region or None, life)
+    return DeviceView(device.slot, told, device.connector or None, device.region or None, life, proof)
 
 
 def _fresh(account: Account) -> SessionView:
