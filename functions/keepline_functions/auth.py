@@ -99,4 +99,4 @@ def _identify() -> Caller:
         )
     if credential.startswith(PREFIX):
         return run(access.by_api_key(credential))
-    return run(access.by_token(credential))
+    return run(access.by_token(credential, request.headers.get("X-Firebase-AppCheck", "").strip()))

@@ -16,7 +16,7 @@ from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
-from keepline.usecases.access import Access, VerifyToken
+from keepline.usecases.access import Access, VerifyApp, VerifyToken
 from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
@@ -77,6 +77,7 @@ def assemble(
     private_proxies: bool,
     limits: PoolLimits = DEFAULT_LIMITS,
     metrics_token: str | None = None,
+    verify_app: VerifyApp | None = None,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
     limiter = Limiter(store, clock)
@@ -85,7 +86,7 @@ def assemble(
     services = Services(
         loop=loop,
         store=store,
-        access=Access(store, clock, verify_token),
+        access=Access(store, clock, verify_token, verify_app),
         api_keys=ApiKeys(store, entropy),
         sessions=sessions,
         session_settings=SessionSettings(store, sealer),
@@ -114,16 +115,18 @@ def _start() -> Process:
     except BaseException:
         loop.stop()
         raise
+    tokens = FirebaseTokens(settings.project)
     return assemble(
         loop,
         store,
         SystemClock(),
-        FirebaseTokens(settings.project),
+        tokens,
         secrets.token_bytes,
         _wrapping_keys(settings),
         private_proxies=settings.private_proxies,
         limits=settings.limits,
         metrics_token=settings.metrics_token,
+        verify_app=tokens.check_app if settings.app_check else None,
     )
 
 

@@ -31,6 +31,7 @@ class Settings:
 
     What seals a proxy's address: the Cloud KMS key `kms_key` or the `key_file`, or nothing, and then no proxy can be set.
     `private_proxies`: sessions may name proxies that have private addresses. `limits`: how many sessions there may be.
+    `app_check`: people sign in from the installation's own app only.
     `metrics_token`: who knows it may read `/metrics`; None: nobody may.
     """
 
@@ -41,6 +42,7 @@ class Settings:
     private_proxies: bool = False
     limits: PoolLimits = DEFAULT_LIMITS
     metrics_token: str | None = field(default=None, repr=False)
+    app_check: bool = False
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -69,7 +71,12 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     metrics_token = environment.get("KEEPLINE_METRICS_TOKEN", "").strip() or None
     if metrics_token is not None and len(metrics_token) < _METRICS_TOKEN_CHARACTERS_MIN:
         raise SettingsError("KEEPLINE_METRICS_TOKEN is too short: make one with `openssl rand -hex 32`.")
-    return Settings(project, in_cloud, kms_key, key_file, private == "allow", limits, metrics_token)
+    app_check = environment.get("KEEPLINE_APP_CHECK", "").strip() or "off"
+    if app_check not in ("off", "require"):
+        raise SettingsError("KEEPLINE_APP_CHECK must be off or require.")
+    return Settings(
+        project, in_cloud, kms_key, key_file, private == "allow", limits, metrics_token, app_check == "require"
+    )
 
 
 def _wrapping_key(environment: Mapping[str, str]) -> tuple[str | None, Path | None]:

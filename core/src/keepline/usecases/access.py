@@ -27,6 +27,9 @@ _CREDENTIAL_CHARACTERS_MAX = 8_192
 VerifyToken = Callable[[str], str]
 """Returns the user id behind a sign-in token, or raises Unauthenticated or Unavailable. May block."""
 
+VerifyApp = Callable[[str], None]
+"""Raises Unauthenticated or Unavailable unless an App Check token is of the installation's own app. May block."""
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -69,12 +72,15 @@ class Caller:
 
 
 class Access:
-    """Turns credentials into callers. Lives in one event loop."""
+    """Turns credentials into callers. Lives in one event loop. Without `verify_app` people may sign in from any app."""
 
-    def __init__(self, store: DocumentStore, clock: Clock, verify_token: VerifyToken) -> None:
+    def __init__(
+        self, store: DocumentStore, clock: Clock, verify_token: VerifyToken, verify_app: VerifyApp | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._verify_token = verify_token
+        self._verify_app = verify_app
         # Good ones only: bad guesses must not push them out, and a new key must work at once.
         self._remembered: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
 
@@ -93,15 +99,21 @@ class Access:
         await self._note_use(found)
         return self._remember(name, asked_s, Caller(found.tenant, found.scopes, found.sessions))
 
-    async def by_token(self, token: str) -> Caller:
-        """A person signed in through Firebase: every scope, on what is theirs. Raises Unauthenticated (`bad_token`)."""
-        # A token is three parts of base64; what is not is refused before anything is fetched for it.
-        if token.count(".") != 2 or len(token) > _CREDENTIAL_CHARACTERS_MAX or not token.isascii():
+    async def by_token(self, token: str, app_token: str = "") -> Caller:
+        """A person signed in through Firebase: every scope, on what is theirs.
+
+        Raises Unauthenticated (`bad_token`, and `bad_app_check` where the app has to show that it is ours).
+        """
+        if not _may_be_token(token):
             raise bad_token()
-        name = _name(token)
+        if self._verify_app is not None and not _may_be_token(app_token):
+            raise bad_app_check()
+        name = _name(f"{token} {app_token}")
         if caller := self._recall(name):
             return caller
         asked_s = self._clock.monotonic_s()
+        if self._verify_app is not None:
+            await asyncio.to_thread(self._verify_app, app_token)
         tenant = await asyncio.to_thread(self._verify_token, token)
         return self._remember(name, asked_s, Caller(tenant, frozenset(api_keys.SCOPES)))
 
@@ -130,6 +142,20 @@ class Access:
 def bad_token() -> Unauthenticated:
     """The answer to a sign-in token that is not good, or not any more."""
     return Unauthenticated("bad_token", "The sign-in token is not valid.", "Sign in again and use the new ID token.")
+
+
+def bad_app_check() -> Unauthenticated:
+    """The answer to an App Check token that is not good, or is not there."""
+    return Unauthenticated(
+        "bad_app_check",
+        "This installation lets people in from its own app only.",
+        "Send the header X-Firebase-AppCheck with the app's token; programs use an API key instead.",
+    )
+
+
+def _may_be_token(text: str) -> bool:
+    """Whether this has a token's form, three parts of base64: what has not is refused before anything is fetched for it."""
+    return text.count(".") == 2 and len(text) <= _CREDENTIAL_CHARACTERS_MAX and text.isascii()
 
 
 def _bad_api_key() -> Unauthenticated:
