@@ -10,6 +10,7 @@ from keepline.ports.documents import Delete
 from keepline.records import api_keys
 from keepline.usecases import access
 
+from .every_route import requests
 from .support import World, error_code
 
 PRIVATE = [
@@ -207,3 +208,26 @@ def test_a_key_is_kept_as_its_hash_only(world: World) -> None:
     for document in world.all_in(api_keys.API_KEYS):
         assert key not in document.path
         assert key not in repr(document.fields)
+
+
+@pytest.mark.parametrize("route", requests("shop", "m"), ids=" ".join)
+def test_nobody_reaches_anothers_session_by_any_route(world: World, route: tuple[str, str]) -> None:
+    world.add_session(state="connected", code="connected", phone="14155550100")
+    message_id = world.send().get_json()["message_id"]
+    path, body = requests("shop", message_id)[route]
+    kept = {document.path: document.version for name in COLLECTIONS for document in world.all_in(name)}
+    answer = world.client.open(path, method=route[0], json=body, headers=world.bert)
+    if route == ("POST", "/api/sessions/create"):
+        assert (answer.status_code, answer.get_json()["user_id"]) == (
+            201,
+            "bert",
+        )  # A name is taken once for each user.
+    else:
+        assert answer.status_code == 404
+        assert error_code(answer) in ("session_not_found", "message_not_found")
+    now = {document.path: document.version for name in COLLECTIONS for document in world.all_in(name)}
+    assert {path: now.get(path) for path in kept} == kept
+
+
+# What a request could change of another user's.
+COLLECTIONS = ("accounts", "account_secrets", "accounts/anna_shop/devices", "outbox", "pairing", "commands", "api_keys")

@@ -13,7 +13,8 @@ from keepline.records import api_keys
 from keepline.usecases import commanding, pairing_codes
 from keepline.usecases.access import REMEMBERED_S_MAX, USE_NOTED_EVERY_S
 
-from .support import CHAT, NOON, World, error_code
+from .every_route import requests
+from .support import NOON, World, error_code
 
 
 def make(world: World, headers: dict[str, str] | None = None, **body: Any) -> Any:
@@ -151,35 +152,6 @@ def test_a_key_that_makes_no_sense_is_not_made(world: World, body: dict[str, Any
 # A key for one session, on every route.
 
 SHOP, OTHER = "shop", "other"
-
-
-def requests(session: str, message_id: str) -> dict[tuple[str, str], Any]:
-    """A request to every route that concerns one session, by the route."""
-    send = {"session_id": session, "to": "+14155550123", "text": "hello"}
-    return {
-        ("POST", "/api/sessions/create"): ("/api/sessions/create", {"session_id": session}),
-        ("GET", "/api/sessions/<session_id>/status"): (f"/api/sessions/{session}/status", None),
-        ("PATCH", "/api/sessions/<session_id>"): (f"/api/sessions/{session}", {"on_doubt": "hold"}),
-        ("POST", "/api/sessions/<session_id>/standby"): (f"/api/sessions/{session}/standby", None),
-        ("DELETE", "/api/sessions/<session_id>/standby"): (f"/api/sessions/{session}/standby", None),
-        ("POST", "/api/sessions/<session_id>/pairing-code"): (
-            f"/api/sessions/{session}/pairing-code",
-            {"phone": "14155550100"},
-        ),
-        ("GET", "/api/qr/<user_id>/<session_id>"): (f"/api/qr/me/{session}", None),
-        ("POST", "/api/messages/send"): ("/api/messages/send", send),
-        ("GET", "/api/messages"): (f"/api/messages?session_id={session}", None),
-        ("GET", "/api/messages/<message_id>"): (f"/api/messages/{message_id}", None),
-        ("POST", "/api/messages/<message_id>/cancel"): (f"/api/messages/{message_id}/cancel", None),
-        ("POST", "/api/messages/<message_id>/replay"): (f"/api/messages/{message_id}/replay", None),
-        ("GET", "/api/dead-letters"): (f"/api/dead-letters?session_id={session}", None),
-        ("POST", "/api/chats/<chat>/read"): (f"/api/chats/{CHAT}/read", {"session_id": session}),
-        ("POST", "/api/chats/<chat>/typing"): (f"/api/chats/{CHAT}/typing", {"session_id": session}),
-        ("GET", "/health/<session_id>"): (f"/health/{session}", None),
-        ("GET", "/diagnostics/<session_id>"): (f"/diagnostics/{session}", None),
-        ("POST", "/reconnect/<session_id>"): (f"/reconnect/{session}", None),
-        ("DELETE", "/api/sessions/<session_id>"): (f"/api/sessions/{session}", None),
-    }
 
 
 # What concerns all sessions of a user, or none: tested on its own above and below.
