@@ -15,7 +15,7 @@ from keepline.domain.ids import new_message_id
 from keepline.domain.link_events import LinkFailed
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Document, Query, Update, Watch, Where
-from keepline.records import accounts, connectors, outbox
+from keepline.records import accounts, connectors, history, outbox
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device
 from keepline.records.link_settings import StoredSettings
 from keepline.records.outbox import Authority, NewMessage
@@ -212,6 +212,20 @@ class Fleet:
         rows = self.documents.run_query(Query("outbox", limit=1_000_000))
         times: list[dict[str, datetime]] = [row.fields["times"] for row in rows]
         return [(at["sent"] - at["accepted"]).total_seconds() for at in times]
+
+    def ever_in_doubt(self) -> list[str]:
+        """The texts of messages of which it was not known for a time whether WhatsApp has them."""
+        rows = self.documents.run_query(Query("outbox", limit=1_000_000))
+        return [row.fields["text"] for row in rows if "in_doubt" in row.fields["times"]]
+
+    def outbox_states(self) -> set[str]:
+        """Those that messages have at present."""
+        return {row.fields["state"] for row in self.documents.run_query(Query("outbox", limit=1_000_000))}
+
+    def history(self, account: str) -> list[str]:
+        """The recorded texts of the chat that everybody talks in."""
+        query = history.newest_in_chat(account, CHAT, 1_000_000, None)
+        return [document.fields["text"] for document in self.documents.run_query(query)]
 
     def shown(self) -> list[str]:
         return sorted(shown.text for whatsapp in self.whatsapp.values() for shown in whatsapp.shown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
@@ -33,6 +33,12 @@ def writes_of(process: Process) -> list[tuple[str, dict[str, Any]]]:
     return seen
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - virtual time, and nobody to tell us
+            await asyncio.sleep(0.01)
+
+
 async def stopped(world: World, process: Process) -> list[tuple[str, dict[str, Any]]]:
     """All that it writes while it stops, with what is on its way to WhatsApp."""
     for n in range(3):
@@ -55,6 +61,30 @@ def test_a_lone_device_is_given_to_another_connector_without_first_being_anybody
         assert [fields["connector"] for path, fields in seen if path == device and "connector" in fields] == [OTHER]
         await asyncio.sleep(TAKEN_WITHIN_S)
         assert world.devices[FIRST_SLOT].link is not None
+        await world.until_settled()
+        await world.stop()
+        assert await world.complaints() == []
+
+    run_virtual(story())
+
+
+def test_a_lone_device_that_moves_takes_with_it_what_it_hears_until_its_socket_is_cut() -> None:
+    async def story() -> None:
+        world = World(Random(1))
+        await world.start()
+        process = world.boot(FIRST)
+        await asyncio.sleep(5)
+        world.boot(OTHER)
+        await asyncio.sleep(5)
+        world.whatsapp.late_answer, world.whatsapp.late_answer_s_max = 1.0, 3.0
+        before = world.whatsapp.sequence
+        await world.accept("out", CHAT)
+        await until(lambda: world.whatsapp.sequence > before)  # It is on its way.
+        stopping = asyncio.create_task(process.terminate())
+        await until(lambda: bool(world.whatsapp.shown))
+        world.say("in", CHAT)
+        await stopping
+        assert not world.machines[FIRST].folder(FIRST_SLOT).journal
         await world.until_settled()
         await world.stop()
         assert await world.complaints() == []

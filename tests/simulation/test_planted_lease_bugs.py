@@ -13,12 +13,10 @@ import pytest
 from keepline.domain import lease
 from keepline.domain.lease import EXTREME
 from keepline.domain.message import OnDoubt
-from keepline.records import accounts
 from keepline.records.connectors import ConnectorBeat
 from keepline.testing import whatsapp
 from keepline.testing.virtual_time import run_virtual
 from keepline.testing.whatsapp import FakeLink
-from keepline.usecases.holding import Holder
 from keepline.usecases.neighbours import Neighbours
 from tests.simulation import failover, ring
 from tests.simulation.failover import Fault, Faults
@@ -124,18 +122,3 @@ def test_the_right_is_given_up_while_the_socket_stands(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(FakeLink, "cut", uncut)
     assert caught(monkeypatch, "two voices", faults=(Faults._no_whatsapp,))
-
-
-def test_devices_are_given_to_others_while_they_still_speak(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = Holder.stop
-
-    async def hasty(self: Holder, stopping: Sequence[tuple[str, str]]) -> None:
-        for name in stopping:
-            document = await self._store.get(accounts.device_path(*name))
-            if document is not None and (device := accounts.Device.read(document)).connector == self._connector:
-                await self._store.commit([accounts.assign(device, "", "")])
-        await asyncio.sleep(2)
-        await honest(self, stopping)
-
-    monkeypatch.setattr(Holder, "stop", hasty)
-    assert caught(monkeypatch, "", faults=(Faults._sigterm,))

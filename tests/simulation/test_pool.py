@@ -17,7 +17,7 @@ from keepline.testing.virtual_time import run_virtual
 from keepline.usecases import speaking
 from keepline.usecases.adopting import OTHERS_TURN_S
 from keepline.usecases.balancing import ROUND_S, SETTLE_S
-from tests.simulation.fleet import Fleet
+from tests.simulation.fleet import CHAT, Fleet
 from tests.simulation.processes import Machine
 
 WEST, EAST, NORTH = "connector-1", "connector-2", "connector-3"
@@ -27,6 +27,9 @@ SEND_S = 2.0
 # A device that moves alone settles what is on its way, and is restored and logged in elsewhere.
 MOVE_S = 5.0
 LONG_S = 120.0
+# Of WhatsApp, at most: half of that at the mean, and less than a move waits.
+SLOW_ANSWER_S = 4.0
+CHAT_WAITS = 10
 
 
 def machines(west: int = 20, east: int = 20, north: int = 0) -> list[Machine]:
@@ -324,6 +327,67 @@ def test_nor_when_stepping_aside_takes_longer_than_anybody_waits(
         async with talking(fleet):
             await change_cells(fleet)
             await fleet.until(lambda: fleet.connected() == 6)
+        await fleet.stop()
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("how", ["changes its cell", "is given away"])
+def test_a_lone_device_that_moves_waits_for_one_answer_and_leaves_nothing_in_doubt(how: str, seed: int) -> None:
+    """However many messages its chat has waiting, and how slow WhatsApp is: no phone is on to say what came of a doubt."""
+
+    async def story() -> None:
+        fleet = await fleet_of(machines(), pairs=0, singles=1, seed=seed)
+        whatsapp = fleet.whatsapp["single0"]
+        whatsapp.recipients_are_off = True
+        whatsapp.late_answer, whatsapp.late_answer_s_max = 1.0, SLOW_ANSWER_S
+        for number in range(CHAT_WAITS):
+            await fleet.accept("single0", f"single0 says {number}")
+        await fleet.until(lambda: len(fleet.shown()) == 1)
+        if how == "changes its cell":
+            process = fleet.processes[WEST]
+            await process.connector.step_aside("single0", FIRST_SLOT)
+            process.link_of("single0", FIRST_SLOT).leave_cell()
+        else:
+            await fleet.drain(WEST)
+            await fleet.until(lambda: fleet.holder("single0") == EAST)
+        whatsapp.late_answer = 0.0
+        assert len(fleet.shown()) < CHAT_WAITS
+        await fleet.until_sent()
+        assert fleet.shown() == sorted(fleet.accepted.values())
+        assert fleet.ever_in_doubt() == []
+        await fleet.stop()
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize("slow", [0.0, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_lone_device_hears_while_it_is_given_away_is_not_left_behind(seed: int, slow: float) -> None:
+    """Neither messages nor receipts: WhatsApp does not tell them again, and the next machine has another disk."""
+
+    async def story() -> None:
+        fleet = await fleet_of(machines(), pairs=0, singles=1, seed=seed)
+        whatsapp = fleet.whatsapp["single0"]
+        whatsapp.late_answer, whatsapp.late_answer_s_max = slow, SLOW_ANSWER_S
+        said: list[str] = []
+
+        async def say() -> None:
+            while fleet.holder("single0") == WEST:
+                said.append(f"in {len(said)}")
+                whatsapp.write(said[-1], CHAT)
+                if len(said) % 3 == 0:
+                    await fleet.accept("single0", f"single0 says {len(said)}")
+                await asyncio.sleep(0.1)
+
+        saying = asyncio.create_task(say())
+        await asyncio.sleep(SEND_S)
+        await fleet.drain(WEST)
+        await saying
+        await fleet.until_sent()
+        await fleet.until(lambda: fleet.outbox_states() == {"delivered"})
+        assert sorted(fleet.history("single0")) == sorted(said)
         await fleet.stop()
 
     run_virtual(story())

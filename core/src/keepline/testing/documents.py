@@ -164,15 +164,17 @@ class _MemoryWatch:
         self._changed.set()
 
     def refresh(self) -> None:
-        if self._run(self.query) != self._last:
-            self._changed.set()
+        """A document of its result has changed, or one that could be in it."""
+        self._changed.set()
 
     async def __aiter__(self) -> AsyncIterator[Sequence[Document]]:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            self._last = self._run(self.query)
-            yield self._last
+            result = self._run(self.query)
+            if result != self._last:
+                self._last = result
+                yield result
 
 
 def _check_version(path: str, before: Document | None, version: Version | None, *, must_exist: bool) -> None:
@@ -234,8 +236,11 @@ def _collection_and_group(path: str) -> tuple[str, str]:
 
 def _meets_all(document: Document, query: Query) -> bool:
     fields = document.fields
-    for where in query.where:  # noqa: SIM110 - the quickest way, for what is asked most
-        if not _meets(fields, where):
+    for where in query.where:  # What is asked most, and of most documents only the first: so without a call.
+        if where.op == "==" and "." not in where.field:
+            if fields.get(where.field) != where.value:
+                return False
+        elif not _meets(fields, where):
             return False
     return True
 

@@ -52,6 +52,10 @@ from keepline.usecases.witnessing import Witness
 _STALLED_LIMIT_S = 4.0
 # How long a device that is to be unlinked may take to log in for it.
 _UNLINK_LOGIN_LIMIT_S = 15.0
+# When its socket is cut, a cell tells within some milliseconds what the library had read already, or more under load.
+_LAST_WORDS_S = 0.1
+# With the commits that write it down.
+_LAST_WORDS_LIMIT_S = 3.0
 
 # The causes of a loss (domain/reconnect.py) by the event that tells of it.
 _CAUSES: dict[type[link.StateEvent], str] = {
@@ -96,7 +100,10 @@ class DeviceRunner:
         self._device = device
         self._tell_connected = connected
         self._status = STARTING
-        self._leaving = False
+        self._leaving = self._fenced = self._finishing = False
+        self._speaking: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._heard_at_s = clock.monotonic_s()
         self._replaced = False  # once, since it was opened
         self._reconnects_seen = device.reconnects_asked
         self._reconnect_asked = asyncio.Event()
@@ -183,7 +190,26 @@ class DeviceRunner:
         return DeviceBeat(kind, age_ms, queued, oldest, because, held_s, self._quality)
 
     async def run(self) -> None:
-        """Run until cancelled; then settle what is in flight and cut the socket. Returns by itself when its session is lost."""
+        """Run until cancelled; then settle what is in flight, cut the socket, and write down what was heard until then.
+
+        Returns by itself when its session is lost.
+        """
+        living = asyncio.create_task(self._live())
+        try:
+            await asyncio.shield(living)
+        except asyncio.CancelledError:
+            if not (living.done() or self._fenced):
+                try:
+                    await self._finish()
+                except Exception:  # Being cancelled is what counts: with another error it would be run again.
+                    log.exception("device %s of %s could not finish", self._device.slot, self._account.id)
+            raise
+        finally:
+            living.cancel()
+            await asyncio.wait([living])
+            await (self._link.log_out() if self._leaving else self._link.close())
+
+    async def _live(self) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keeper.run())
@@ -201,18 +227,44 @@ class DeviceRunner:
                 tasks.create_task(self._witness.run())
                 tasks.create_task(self._commands.run())
                 tasks.create_task(self._hear())
-                tasks.create_task(self._reconnector.run())
+                self._connecting = tasks.create_task(self._reconnector.run())
                 tasks.create_task(self._proof.run())
                 tasks.create_task(self._reconnect_when_asked())
                 tasks.create_task(self._heal_stalls())
                 tasks.create_task(self._poor_connections.run())
-                tasks.create_task(self._speaker.run())
+                self._speaking = tasks.create_task(self._speaker.run())
         except* SessionLost:
             log.warning(
                 "another connector has device %s of %s now; this one falls silent", self._device.slot, self._account.id
             )
-        finally:
-            await (self._link.log_out() if self._leaving else self._link.close())
+
+    async def _finish(self) -> None:
+        """What the library has taken WhatsApp does not tell again, and whoever has the device next may have another disk.
+
+        So this device hears and writes while its sends are settled, and then until its cut socket is empty.
+        """
+        if self._speaking is None or self._connecting is None:
+            return  # It has not got as far as to hear anything.
+        for task in (self._connecting, self._speaking):
+            task.cancel()
+        await asyncio.wait([self._connecting, self._speaking])
+        if self._leaving:
+            return  # Nobody has it next, and the socket is needed to unlink it.
+        self._finishing = True
+        self._reconnector.about_to_cut()
+        # Where no cell holds the device (RuntimeError) there is nothing to hear.
+        with contextlib.suppress(TimeoutError, RuntimeError, SessionLost):
+            async with asyncio.timeout(_LAST_WORDS_LIMIT_S):
+                await self._link.cut()
+                await self._until_nothing_is_heard()
+                await self._recorder.written()
+                await self._speaker.settle_receipts()
+
+    async def _until_nothing_is_heard(self) -> None:
+        left_s = _LAST_WORDS_S
+        while left_s > 0:
+            await asyncio.sleep(left_s)
+            left_s = self._heard_at_s + _LAST_WORDS_S - self._clock.monotonic_s()
 
     @property
     def speaks(self) -> bool:
@@ -225,6 +277,7 @@ class DeviceRunner:
 
     def fence(self) -> None:
         """The connector's lease is lost: when `run` is cancelled, cut the socket and say nothing more, to nobody."""
+        self._fenced = True
         self._speaker.fence()
 
     async def tell_failed(self) -> None:
@@ -282,12 +335,16 @@ class DeviceRunner:
                 case link.QualityChanged():
                     self._judge(event)
                 case link.MessageHeard() | link.MessageUnreadable():
+                    self._heard_at_s = self._clock.monotonic_s()
                     self._recorder.heard(event)
                     self._speaker.met(event.chat)
                 case link.ReceiptHeard():
+                    self._heard_at_s = self._clock.monotonic_s()
                     self._speaker.heard(event)
                 case link.Connected() | link.CaughtUp() | link.Resumed() if self._reconnector.is_cut:
                     pass  # It is of the connection that was cut.
+                case _ if self._finishing:
+                    pass  # The state is told by whoever has the device next.
                 case _:
                     self._changed(event)
 

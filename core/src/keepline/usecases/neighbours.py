@@ -9,7 +9,7 @@ from collections.abc import Callable
 from keepline.domain.lease import LeaseWatch
 from keepline.domain.placement import Place
 from keepline.ports.clock import Clock
-from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
+from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
 from keepline.records import connectors
 from keepline.records.connectors import ConnectorBeat
 
@@ -71,7 +71,7 @@ class Neighbours:
         async with self._store.watch(connectors.all_connectors()) as watch:
             async for documents in watch:
                 silent, places = self.silent(), self.places()
-                self._beats = {beat.connector: beat for beat in map(ConnectorBeat.read, documents)}
+                self._beats = {beat.connector: beat for beat in map(self._read, documents)}
                 now_s = self._clock.monotonic_s()
                 for name, beat in self._beats.items():
                     self._watch(name, beat).seen(beat.beat, now_s)
@@ -79,6 +79,11 @@ class Neighbours:
                 first, self._known = not self._known, True
                 if first or silent != self.silent() or places != self.places():
                     self._changed()
+
+    def _read(self, document: Document) -> ConnectorBeat:
+        """Each names all devices of its connector, and one heartbeat brings the documents of all connectors."""
+        known = self._beats.get(document.id)
+        return known if known is not None and known.version == document.version else ConnectorBeat.read(document)
 
     async def _look(self) -> None:
         """A lease that has run out is said to have, on the condition that it was not renewed unheard: only then anybody acts."""

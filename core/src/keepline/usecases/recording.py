@@ -42,10 +42,17 @@ class Recorder:
         self._account = account
         self._heard: list[MessageHeard | MessageUnreadable] = []
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def heard(self, message: MessageHeard | MessageUnreadable) -> None:
         self._heard.append(message)
+        self._idle.clear()
         self._wake.set()
+
+    async def written(self) -> None:
+        """Wait until all that was heard is recorded."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Record until cancelled. Raises SessionLost."""
@@ -54,6 +61,7 @@ class Recorder:
             self._wake.clear()
             while self._heard:
                 await self._record_batch()
+            self._idle.set()
 
     async def _record_batch(self) -> None:
         batch = self._batch()

@@ -293,7 +293,7 @@ class Sender:
             await self._judge_doubts()
             await self._look_up_strangers()
             now, now_s = self._clock.now(), self._clock.monotonic_s()
-            plan = self._queue.plan(now, now_s, may_send=self._connected)
+            plan = self._queue.plan(now, now_s, may_send=self._connected and not self._leaving)
             if not plan:
                 self._pending_since_s = self._commit_at_s = None
             elif self._is_time_for(plan, now_s):
@@ -442,14 +442,21 @@ class Sender:
         task.add_done_callback(self._hand_overs.discard)
 
     async def _hand_over_chat(self, rows: list[Outgoing]) -> None:
-        """One chat's claimed rows, one after another; the first that is not settled for good holds the others back."""
-        for tried, row in enumerate(rows, start=1):
+        """One chat's claimed rows, one after another; the first that is not settled for good holds the others back.
+
+        So does a pause, and leaving: what is waited for then is the one answer that is under way, not those of a whole chat.
+        """
+        for tried, row in enumerate(rows):
+            if self._leaving or not self._connected:
+                for later in rows[tried:]:
+                    self._queue.put_back(later)
+                break
             outcome = await self._hand_over(row)
             self._queue.outcome(row, outcome, self._clock.now(), self._clock.monotonic_s())
             for receipt in self._early.pop(outcome.wa_message_id or "", ()):
                 self._queue.receipt(outcome.wa_message_id or "", Cause(receipt.status), receipt.at)
             if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT):
-                for later in rows[tried:]:
+                for later in rows[tried + 1 :]:
                     self._queue.put_back(later)
                 break
             self._wake.set()

@@ -35,6 +35,8 @@ _POOR_LOOK_S = 15.0
 DRAIN_LIMIT_S = 6.0
 # Where another device waits to send, no longer than this: what has no answer by then that one will find as a copy, or not.
 HAND_OVER_LIMIT_S = 1.0
+# Receipts are a commit or two.
+LAST_RECEIPTS_LIMIT_S = 1.0
 # With the commits that come after it.
 STEP_ASIDE_LIMIT_S = 8.0
 
@@ -254,6 +256,15 @@ class Speaker:
                 with contextlib.suppress(AuthorityLost, StoreUnavailable, StoreConflict):
                     await self._hand_over(self._sender)
             raise
+
+    async def settle_receipts(self) -> None:
+        """After `run`, when nothing more can be heard: make durable what receipts have said.
+
+        Where another device sends, that one does it.
+        """
+        if self._sender is not None:
+            with contextlib.suppress(AuthorityLost, StoreUnavailable, StoreConflict):
+                await self._sender.drain(LAST_RECEIPTS_LIMIT_S)
 
     async def _wait_for_the_right(self) -> None:
         while self._sender is None:
