@@ -121,6 +121,26 @@ def test_who_waits_as_long_as_was_said_is_let_in(limit: Limit) -> None:
     asyncio.run(run())
 
 
+@settings(max_examples=100, deadline=None)
+@given(limits, schedules)
+def test_what_is_told_to_be_left_can_be_used_at_once_and_no_more(
+    limit: Limit, schedule: list[tuple[int, float, int]]
+) -> None:
+    async def run() -> None:
+        world = Instances(limit, 1)
+        for _, later_s, at_once in schedule:
+            world.clock.advance(later_s)
+            for _ in range(at_once):
+                await world.use(0)
+        told = (await world.limiters[0].look("anna", limit)).verdict
+        used = 0
+        while await world.use(0):
+            used += 1
+        assert (used, used > 0) == (told.remaining, told.allowed)
+
+    asyncio.run(run())
+
+
 def test_times_that_are_cut_to_microseconds_let_nothing_more_through() -> None:
     async def run() -> int:
         world = Instances(Limit("messages", 3, 1.0, 1))

@@ -67,8 +67,7 @@ def wait_s(limit: Limit, shard: int, whole_at: datetime | None, now: datetime) -
 def state_of(limit: Limit, moments: Sequence[datetime | None], now: datetime) -> Verdict:
     """What can be used now of all shards, which were whole at these moments. Whether one more use is allowed, and else when."""
     waits_s = [wait_s(limit, shard, whole_at, now) for shard, whole_at in enumerate(moments)]
-    interval_s = limit.interval_s * limit.shards
-    remaining = sum(max(0, math.floor(1 - one_s / interval_s + 1e-3)) for one_s in waits_s)
+    remaining = sum(_uses(limit, one_s) for one_s in waits_s)
     reset_s = max(_debt_s(whole_at, now) for whole_at in moments)
     return Verdict(remaining > 0, now + timedelta(seconds=reset_s), remaining, reset_s, max(0.0, min(waits_s)))
 
@@ -77,15 +76,20 @@ def ask(limit: Limit, shard: int, whole_at: datetime | None, now: datetime) -> V
     """Whether one more use is within the limit's shard, which was `whole_at` (None: it was never used)."""
     debt_s = _debt_s(whole_at, now)
     waits_s = wait_s(limit, shard, whole_at, now)
-    # Times in Firestore have microseconds; whoever waited for what was said must not be told to wait for roundings.
-    if waits_s > _ROUNDING_S * (limit.burst + 1):
+    uses = _uses(limit, waits_s)
+    if not uses:
         return Verdict(False, now + timedelta(seconds=debt_s), 0, debt_s, waits_s)
-    interval_s = limit.interval_s * limit.shards
-    remaining = math.floor(-waits_s / interval_s + 1e-3)
     # Rounded up: a moment that is cut to microseconds would let a little more through with every use.
-    debt_s += interval_s
+    debt_s += limit.interval_s * limit.shards
     whole_at = now + timedelta(microseconds=math.ceil(debt_s * 1e6))
-    return Verdict(True, whole_at, max(0, remaining), debt_s, 0.0)
+    return Verdict(True, whole_at, uses - 1, debt_s, 0.0)
+
+
+def _uses(limit: Limit, waits_s: float) -> int:
+    """How many uses of a shard that has to wait so long (or, below 0, has been ready for so long) are let through at once."""
+    # Times in Firestore have microseconds; whoever waited for what was said must not be told to wait for roundings.
+    roundings_s = _ROUNDING_S * (limit.burst + 1)
+    return max(0, math.floor(1 + (roundings_s - waits_s) / (limit.interval_s * limit.shards)))
 
 
 def _debt_s(whole_at: datetime | None, now: datetime) -> float:
