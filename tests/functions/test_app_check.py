@@ -175,3 +175,11 @@ def test_what_was_good_is_looked_at_again_after_five_seconds(checked: Checked) -
 def test_programs_with_keys_need_none(checked: Checked) -> None:
     assert checked.sessions(**checked.world.anna) == (200, None)
     assert checked.asked == 0
+
+
+def test_where_none_is_demanded_it_makes_no_difference(world: World) -> None:
+    world.tokens[TOKEN] = "anna"
+    for app_token in ("", "nonsense", "x" * 9_000, APP):
+        headers = {"Authorization": f"Bearer {TOKEN}", "X-Firebase-AppCheck": app_token}
+        assert world.get("/api/sessions", headers).status_code == 200
+    assert len(world.process.services.access._remembered) == 1

@@ -106,7 +106,9 @@ class Access:
         """
         if not _may_be_token(token):
             raise bad_token()
-        if self._verify_app is not None and not _may_be_token(app_token):
+        if self._verify_app is None:
+            app_token = ""  # Nobody asks for one.
+        elif not _may_be_token(app_token):
             raise bad_app_check()
         name = _name(f"{token} {app_token}")
         if caller := self._recall(name):
