@@ -23,7 +23,8 @@ from keepline.ports.documents import (
     Where,
 )
 
-LIMIT_S = 10.0
+# What a listener misses is found within 30 s (firestore_watch.py looks for itself now and then).
+LIMIT_S = 45.0
 
 
 async def ids(store: DocumentStore, query: Query) -> list[str]:

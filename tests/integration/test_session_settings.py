@@ -184,7 +184,7 @@ async def test_the_socket_goes_through_the_sessions_proxy_and_moves_with_it(
 
     await gateway.until(lambda: through(first), "a connection through the first proxy")
     await gateway.until_state(account, "connected")
-    assert set(first.asked) == {"web.whatsapp.com:443"}
+    assert "web.whatsapp.com:443" in first.asked  # and what it fetches, as the history of chats
     message_id = await gateway.send(account, "through the first")
     await gateway.until_message(message_id, "delivered")
     # Changing it moves the connection.

@@ -58,6 +58,8 @@ REFUSED_S = (0.5, 3.0)
 DRIFTS = {"east": (-1, 0, 1), "west": (-1, 0, 1)}
 # The library makes a connection that has ended anew by itself.
 COMES_BACK_IN_S = 1.0
+# From their start until all connectors have heard of each other.
+ALL_KNOWN_IN_S = 10.0
 
 
 class Member(Process):
@@ -201,6 +203,13 @@ class Ring:
         self.clock = LoopClock()
         self.documents = MemoryDocuments(self.clock)
         self.machines = {name: Machine(name) for name in CONNECTORS}
+        self.outside = Outside(
+            self.random, self.clock, self.documents, MemoryKeys(), FakeWhatsApp(self.clock, self.random), {}
+        )
+        for name in CONNECTORS:
+            self.boot(name)
+        # Else a connector could take a device whose own one is only starting; nobody has a session of it yet.
+        await asyncio.sleep(ALL_KNOWN_IN_S)
         for account, holders in ACCOUNTS.items():
             whatsapp = FakeWhatsApp(
                 self.clock, self.random, transit_s_max=TRANSIT_S_MAX, late_answer_s_max=LATE_ANSWER_S_MAX
@@ -227,11 +236,6 @@ class Ring:
                 self.machines[name].folders[f"{account}_{slot}"] = number.devices[slot].folder
                 assigned = {"connector": name, "region": CONNECTORS[name], "linked": True}
                 await self.documents.commit([Update(accounts.device_path(account, slot), assigned)])
-        self.outside = Outside(
-            self.random, self.clock, self.documents, MemoryKeys(), FakeWhatsApp(self.clock, self.random), {}
-        )
-        for name in CONNECTORS:
-            self.boot(name)
 
     def boot(self, name: str) -> Member:
         rate = 1 + self.random.choice(DRIFTS[CONNECTORS[name]]) * CLOCK_DRIFT_MAX
