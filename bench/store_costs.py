@@ -1,8 +1,9 @@
 """What a message costs in Firestore: documents and commits, for one that is sent, delivered and read.
 
 The connector counts what it commits and says so on its health page; the API's share is known: it accepts a message with one
-commit of one document. What the connector writes anyway (its heartbeat) is measured at rest and taken off. The bytes of the
-session's journal are read from Firestore: sealed segments and, where one falls into the time, a new version.
+commit of two documents, the message and its user's limit. What the connector writes anyway (its heartbeat) is measured at rest
+and taken off. The bytes of the session's journal are read from Firestore: sealed segments and, where one falls into the time, a
+new version.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ READ_PAUSE_S = 0.1
 LOAD_LIMIT_S = 180.0
 FRIENDS_FROM = 14155560200
 COUNTERS = ("documents", "commits")
-# What the API does for each message it accepts (functions/: one Create).
-API_SHARE = {"documents": 1, "commits": 1}
+# What the API does for each message it accepts (usecases/messages.py, usecases/limiting.py).
+API_SHARE = {"documents": 2, "commits": 1}
 FIGURES = (*COUNTERS, "journal_bytes")
 # What the last receipt sets off, and the session's flush after it.
 SETTLE_S = 2.0

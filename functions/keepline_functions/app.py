@@ -12,9 +12,12 @@ from flask import Flask, Response, g, request
 from keepline_functions import (
     auth,
     chats_api,
+    diagnostics_api,
     errors,
     health_api,
+    keys_api,
     messages_api,
+    metrics_api,
     pairing_code_api,
     qr_api,
     sessions_api,
@@ -22,7 +25,7 @@ from keepline_functions import (
 )
 from keepline_functions.logs import FIELDS
 from keepline_functions.schemas import BODY_BYTES_MAX
-from keepline_functions.services import EXTENSION, Services
+from keepline_functions.services import EXTENSION, Services, services
 
 # A caller's own request id is kept when it is nothing but an id.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -30,7 +33,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 log = logging.getLogger(__name__)
 
 
-def create_app(services: Services) -> Flask:
+def create_app(parts: Services) -> Flask:
     """The API on these services."""
     app = Flask("keepline", static_folder=None)
     # One byte more than the limit: werkzeug cuts a body of unknown length here without a word, so the excess must be seen.
@@ -39,7 +42,7 @@ def create_app(services: Services) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
-    app.extensions[EXTENSION] = services
+    app.extensions[EXTENSION] = parts
     for routes in (
         health_api.routes,
         sessions_api.routes,
@@ -48,6 +51,9 @@ def create_app(services: Services) -> Flask:
         messages_api.routes,
         chats_api.routes,
         webhooks_api.routes,
+        keys_api.routes,
+        diagnostics_api.routes,
+        metrics_api.routes,
     ):
         app.register_blueprint(routes)
     app.before_request(_begin)
@@ -69,14 +75,17 @@ def _finish(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Request-Id"] = g.request_id
-    _log(response)
+    _note(response)
     return response
 
 
-def _log(response: Response) -> None:
+def _note(response: Response) -> None:
     """One line per request: the route and not the address, which names people's sessions; no body, no key, no number."""
-    duration_ms = round((time.monotonic() - g.began_s) * 1000, 1)
+    duration_s = time.monotonic() - g.began_s
+    duration_ms = round(duration_s * 1000, 1)
     route = request.url_rule.rule if request.url_rule is not None else "(none)"
+    method = request.method if request.url_rule is not None else "(any)"  # Whoever has no route may call it anything.
+    services().metrics.answered(method, route, response.status_code, duration_s)
     fields = {
         "request_id": g.request_id,
         "method": request.method,

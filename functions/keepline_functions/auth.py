@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
+from werkzeug.exceptions import NotFound as NoSuchPage
 
 from keepline.domain.errors import Unauthenticated
 from keepline.records.api_keys import PREFIX
@@ -13,13 +15,15 @@ from keepline.usecases.access import Caller
 from keepline_functions.services import services
 
 PUBLIC = "public"
+OPERATOR = "operator"  # who knows the installation's metrics token
 _MARK = "keepline_scope"
 
 _View = TypeVar("_View", bound=Callable[..., Any])
+_SessionId = TypeVar("_SessionId", str, str | None)
 
 
 def needs(scope: str) -> Callable[[_View], _View]:
-    """Mark a view with the scope that its callers need; PUBLIC lets everybody in."""
+    """Mark a view with the scope that its callers need, PUBLIC or OPERATOR."""
 
     def mark(view: _View) -> _View:
         setattr(view, _MARK, scope)
@@ -42,14 +46,42 @@ def caller() -> Caller:
     return found
 
 
+def own_session(session_id: _SessionId) -> _SessionId:
+    """A session id that the caller gave, if the caller's key is for it. Raises Forbidden (`session_not_allowed`)."""
+    caller().require_session(session_id)
+    return session_id
+
+
 def _let_in() -> None:
     if request.endpoint is None:
         return  # No such route or method: the answer is the same for everybody.
     scope = getattr(current_app.view_functions[request.endpoint], _MARK)
-    if scope == PUBLIC:
-        return
+    if scope == OPERATOR:
+        _require_operator()
+    elif scope != PUBLIC:
+        let_in(scope)
+
+
+def let_in(scope: str) -> None:
+    """Find out who asks, and whether they have this scope. Raises Unauthenticated and Forbidden."""
     g.caller = _identify()
     g.caller.require(scope)
+    # Whichever route names a session in its address; what a body or query names, its view looks at.
+    if request.view_args is not None and "session_id" in request.view_args:
+        own_session(request.view_args["session_id"])
+
+
+def _require_operator() -> None:
+    token = services().metrics_token
+    if token is None:
+        raise NoSuchPage  # As if there were no such page.
+    _, _, given = request.headers.get("Authorization", "").partition(" ")
+    if not hmac.compare_digest(given.strip().encode(), token.encode()):
+        raise Unauthenticated(
+            "bad_metrics_token",
+            "This page is for the operator's monitoring.",
+            "Send Authorization: Bearer with the value of KEEPLINE_METRICS_TOKEN.",
+        )
 
 
 def _identify() -> Caller:
@@ -67,4 +99,4 @@ def _identify() -> Caller:
         )
     if credential.startswith(PREFIX):
         return run(access.by_api_key(credential))
-    return run(access.by_token(credential))
+    return run(access.by_token(credential, request.headers.get("X-Firebase-AppCheck", "").strip()))

@@ -20,9 +20,14 @@ from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
 from keepline.ports.webhook_calls import DeliveryWaker, WebhookCaller
-from keepline.usecases.access import Access, VerifyToken
+from keepline.usecases.access import Access, VerifyApp, VerifyToken
+from keepline.usecases.api_keys import ApiKeys
+from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
+from keepline.usecases.diagnosing import Diagnosing
+from keepline.usecases.fleet import Fleet
+from keepline.usecases.limiting import Limiter
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
@@ -40,6 +45,7 @@ from keepline_functions.app import create_app
 from keepline_functions.firebase_tokens import FirebaseTokens
 from keepline_functions.logs import write_json_lines
 from keepline_functions.loop import BackgroundLoop
+from keepline_functions.metrics import Metrics
 from keepline_functions.services import Services
 from keepline_functions.settings import read_settings
 from keepline_functions.store_health import StoreHealth
@@ -85,22 +91,27 @@ def assemble(
     *,
     private_addresses: bool,
     limits: PoolLimits = DEFAULT_LIMITS,
+    metrics_token: str | None = None,
+    verify_app: VerifyApp | None = None,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
+    limiter = Limiter(store, clock)
     sealer = ProxySealer(keys, entropy, private_allowed=private_addresses)
     webhook_sealer = WebhookSealer(webhook_keys, entropy)
     calling = Calling(caller, webhook_sealer, clock)
     deliverer = WebhookDeliverer(store, clock, entropy, calling, waker)
     rendering = Rendering(message_json, rfc3339)
+    sessions = Sessions(store, clock, entropy, sealer, limiter, limits)
     services = Services(
         loop=loop,
         store=store,
-        access=Access(store, clock, verify_token),
-        sessions=Sessions(store, clock, entropy, sealer, limits),
+        access=Access(store, clock, verify_token, verify_app),
+        api_keys=ApiKeys(store, entropy),
+        sessions=sessions,
         session_settings=SessionSettings(store, sealer),
-        linking=Linking(store, clock),
-        pairing_codes=PairingCodes(store, clock),
-        messages=Messages(store, clock, entropy),
+        linking=Linking(store, clock, limiter),
+        pairing_codes=PairingCodes(store, clock, limiter),
+        messages=Messages(store, clock, entropy, limiter),
         message_lists=MessageLists(store, clock),
         chats=Chats(store, Commands(store, clock, entropy)),
         webhooks=Webhooks(
@@ -114,7 +125,12 @@ def assemble(
             rendering,
             private_allowed=private_addresses,
         ),
+        diagnosing=Diagnosing(store, clock, sessions, limiter, limits),
+        reconnect_requests=ReconnectRequests(store, limiter),
+        fleet=Fleet(store, clock),
         store_health=StoreHealth(loop, store, clock),
+        metrics=Metrics(),
+        metrics_token=metrics_token,
     )
     feeder = WebhookFeeder(store, clock, waker, rendering)
     return Process(create_app(services), services, MinuteRound(store, clock), feeder, deliverer)
@@ -130,11 +146,12 @@ def _start() -> Process:
     except BaseException:
         loop.stop()
         raise
+    tokens = FirebaseTokens(settings.project)
     return assemble(
         loop,
         store,
         SystemClock(),
-        FirebaseTokens(settings.project),
+        tokens,
         secrets.token_bytes,
         _wrapping_keys(settings.kms_key, settings.key_file),
         _wrapping_keys(settings.webhook_kms_key, settings.key_file),
@@ -142,6 +159,8 @@ def _start() -> Process:
         PubSubWaker(settings.project),
         private_addresses=settings.private_addresses,
         limits=settings.limits,
+        metrics_token=settings.metrics_token,
+        verify_app=tokens.check_app if settings.app_check else None,
     )
 
 

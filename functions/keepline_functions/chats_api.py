@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from keepline.domain.commands import Typing
 from keepline.records.api_keys import SEND
-from keepline_functions.auth import caller, needs
+from keepline_functions.auth import caller, needs, own_session
 from keepline_functions.schemas import MarkChatRead, ShowTypingInChat, read_body
 from keepline_functions.services import services
 
@@ -18,7 +18,7 @@ routes = Blueprint("chats", __name__)
 @needs(SEND)
 def mark_read(chat: str) -> ResponseReturnValue:
     body = read_body(MarkChatRead, request)
-    marking = services().chats.mark_read(caller().tenant, body.session_id, chat, body.messages)
+    marking = services().chats.mark_read(caller().tenant, own_session(body.session_id), chat, body.messages)
     return jsonify({"read": services().run(marking)})
 
 
@@ -26,5 +26,6 @@ def mark_read(chat: str) -> ResponseReturnValue:
 @needs(SEND)
 def show_typing(chat: str) -> ResponseReturnValue:
     body = read_body(ShowTypingInChat, request)
-    services().run(services().chats.show_typing(caller().tenant, body.session_id, chat, Typing(body.state)))
+    showing = services().chats.show_typing(caller().tenant, own_session(body.session_id), chat, Typing(body.state))
+    services().run(showing)
     return Response(status=204)

@@ -26,8 +26,7 @@ from keepline.domain.errors import (
     Unavailable,
 )
 from keepline.ports.documents import StoreConflict, StoreUnavailable
-
-RETRY_AFTER_S = 1
+from keepline_functions.limit_headers import limit_headers
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +96,8 @@ _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 def _of_keepline(error: KeeplineError) -> Response:
     status = next((status for kind, status in _STATUS_OF.items() if isinstance(error, kind)), 500)
     g.error_code = error.code
-    headers: dict[str, str] = {}
-    retry_after_s = getattr(error, "retry_after_s", RETRY_AFTER_S if isinstance(error, Unavailable) else None)
+    headers = limit_headers(getattr(error, "charged", None))
+    retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
     if isinstance(error, Unauthenticated):

@@ -1,4 +1,4 @@
-"""Sign-in tokens of Firebase Authentication."""
+"""Sign-in tokens of Firebase Authentication, and App Check tokens of the apps that people sign in from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 from keepline.domain.errors import Unavailable
-from keepline.usecases.access import bad_token
+from keepline.usecases.access import bad_app_check, bad_token
 
 _APP_NAME = "keepline"
 _HTTP_TIMEOUT_S = 5.0
@@ -36,11 +36,26 @@ class FirebaseTokens:
         except Exception as error:  # noqa: BLE001 - no certificates, no credentials, no network: whatever it is, nobody gets in
             # Its name only: firebase-admin puts the token into some of its messages.
             log.warning("a sign-in token could not be checked: %s", type(error).__name__)
-            raise Unavailable(
-                "auth_unavailable", "Sign-in tokens cannot be checked at this moment.", "Try again in a second."
-            ) from None
+            raise _unavailable() from None
         uid: str = claims["uid"]
         return uid
+
+    def check_app(self, token: str) -> None:
+        """An App Check token: signature, audience, issuer and expiry, by Google's keys, which are kept for 6 hours.
+
+        Raises Unauthenticated (`bad_app_check`) and Unavailable (`auth_unavailable`).
+        """
+        app_check, jwt = importlib.import_module("firebase_admin.app_check"), importlib.import_module("jwt")
+        try:
+            app_check.verify_token(token, app=self._firebase_app())
+        except jwt.PyJWKClientConnectionError as error:
+            log.warning("an App Check token could not be checked: %s", type(error).__name__)
+            raise _unavailable() from None
+        except (ValueError, jwt.PyJWTError):
+            raise bad_app_check() from None
+        except Exception as error:  # noqa: BLE001 - as above
+            log.warning("an App Check token could not be checked: %s", type(error).__name__)
+            raise _unavailable() from None
 
     def _firebase_app(self) -> Any:
         with self._lock:
@@ -49,3 +64,7 @@ class FirebaseTokens:
                 options = {"projectId": self._project, "httpTimeout": _HTTP_TIMEOUT_S}
                 self._app = firebase_admin.initialize_app(options=options, name=_APP_NAME)
             return self._app
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("auth_unavailable", "Sign-in tokens cannot be checked at this moment.", "Try again in a second.")

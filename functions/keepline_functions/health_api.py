@@ -1,20 +1,78 @@
-"""`GET /health`: whether this process answers and Firestore does. For everybody, so it is cheap and says little."""
+"""`GET /health`: whether this process answers and Firestore does. For everybody, so it is cheap and says little.
+
+With `?detailed=true`, for callers with the scope `read`, also how the connectors and the caller's sessions are; and
+`GET /health/{session_id}` of one session, for whoever watches it from outside.
+"""
 
 from __future__ import annotations
 
-from flask import Blueprint, jsonify
+from collections import Counter
+from typing import Any
+
+from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
+from pydantic import BaseModel, ConfigDict
 
 from keepline.domain.errors import Unavailable
-from keepline_functions.auth import PUBLIC, needs
+from keepline.domain.session import SessionState
+from keepline.records.api_keys import READ
+from keepline_functions.auth import PUBLIC, caller, let_in, needs
+from keepline_functions.schemas import read_query
 from keepline_functions.services import services
+from keepline_functions.views import proof_json, queue_json, reason_json
 
 routes = Blueprint("health", __name__)
+
+
+class HealthQuery(BaseModel):
+    """`detailed` is for callers with the scope `read`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    detailed: bool = False
 
 
 @routes.get("/health")
 @needs(PUBLIC)
 def health() -> ResponseReturnValue:
+    detailed = read_query(HealthQuery, request).detailed
+    if detailed:
+        let_in(READ)
     if not services().store_health.answers():
         raise Unavailable("store_unavailable", "Firestore does not answer.", "Try again in a second.")
-    return jsonify({"status": "ok", "store": "ok"})
+    return jsonify({"status": "ok", "store": "ok"} | (_details() if detailed else {}))
+
+
+def _details() -> dict[str, Any]:
+    connectors = services().run(services().fleet.look()).connectors
+    sessions = services().run(services().sessions.of_tenant(caller().tenant))
+    states = Counter(view.status.state.value for view in sessions if caller().may_touch(view.account.session_id))
+    return {
+        "connectors": {
+            "alive": sum(not one.silent and not one.stopped for one in connectors),
+            "silent": sum(one.silent for one in connectors),
+            "stopped": sum(one.stopped for one in connectors),
+        },
+        "sessions": {state.value: states[state.value] for state in SessionState},
+    }
+
+
+@routes.get("/health/<session_id>")
+@needs(READ)
+def of_session(session_id: str) -> ResponseReturnValue:
+    """200 while the session can send and hear, badly perhaps; else 503, with the reason in the error."""
+    view = services().run(services().sessions.look(caller().tenant, session_id))
+    poor = view.status.code == "poor_connection"
+    if view.status.state is not SessionState.CONNECTED and not poor:
+        reason = view.status.reason
+        raise Unavailable("session_unhealthy", f"{view.status.state.value}: {reason.sentence}", reason.next_step)
+    return jsonify(
+        {
+            "status": "degraded" if poor else "ok",
+            "session_id": view.account.session_id,
+            "state": view.status.state.value,
+            "reason": reason_json(view.status.reason),
+            "evidence": proof_json(view.proof),
+            "queue": queue_json(view),
+        }
+    )

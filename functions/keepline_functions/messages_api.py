@@ -9,7 +9,10 @@ from flask.typing import ResponseReturnValue
 
 from keepline.records.api_keys import READ, SEND
 from keepline.usecases.message_lists import Page
-from keepline_functions.auth import caller, needs
+from keepline.usecases.message_views import MessageView
+from keepline.usecases.messages import message_not_found
+from keepline_functions.auth import caller, needs, own_session
+from keepline_functions.limit_headers import limit_headers
 from keepline_functions.schemas import ListDeadLetters, ListMessages, read_query
 from keepline_functions.send_schemas import read_message
 from keepline_functions.services import services
@@ -24,10 +27,11 @@ def send() -> ResponseReturnValue:
     body = read_message(request)
     key = request.headers.get("Idempotency-Key")
     sending = services().messages.send(
-        caller().tenant, body.session_id, body.recipient(), body.content(), key, body.options()
+        caller().tenant, own_session(body.session_id), body.recipient(), body.content(), key, body.options()
     )
     accepted = services().run(sending)
     response = jsonify(message_json(accepted.message))
+    response.headers.update(limit_headers(accepted.charged))
     if accepted.replayed:
         response.headers["Idempotent-Replay"] = "true"
     return response, 202
@@ -36,18 +40,20 @@ def send() -> ResponseReturnValue:
 @routes.get("/api/messages/<message_id>")
 @needs(READ)
 def one(message_id: str) -> ResponseReturnValue:
-    return jsonify(message_json(services().run(services().messages.get(caller().tenant, message_id))))
+    return jsonify(message_json(_own(message_id)))
 
 
 @routes.post("/api/messages/<message_id>/cancel")
 @needs(SEND)
 def cancel(message_id: str) -> ResponseReturnValue:
+    _check(message_id)
     return jsonify(message_json(services().run(services().messages.cancel(caller().tenant, message_id))))
 
 
 @routes.post("/api/messages/<message_id>/replay")
 @needs(SEND)
 def replay(message_id: str) -> ResponseReturnValue:
+    _check(message_id)
     return jsonify(message_json(services().run(services().messages.replay(caller().tenant, message_id)))), 202
 
 
@@ -57,7 +63,9 @@ def page() -> ResponseReturnValue:
     """Newest first."""
     query = read_query(ListMessages, request)
     lists = services().message_lists
-    found = services().run(lists.page(caller().tenant, query.session_id, query.chat, query.limit, query.before))
+    found = services().run(
+        lists.page(caller().tenant, own_session(query.session_id), query.chat, query.limit, query.before)
+    )
     return jsonify({"messages": _shown(found), "next_before": _next(found)})
 
 
@@ -67,8 +75,24 @@ def dead_letters() -> ResponseReturnValue:
     """Newest first."""
     query = read_query(ListDeadLetters, request)
     lists = services().message_lists
-    found = services().run(lists.dead_letters(caller().tenant, query.session_id, query.limit, query.before))
+    found = services().run(
+        lists.dead_letters(caller().tenant, own_session(query.session_id), query.limit, query.before)
+    )
     return jsonify({"dead_letters": _shown(found), "next_before": _next(found)})
+
+
+def _own(message_id: str) -> MessageView:
+    """A message, if the caller's key is for its session: else there is none. Raises NotFound (`message_not_found`)."""
+    view = services().run(services().messages.get(caller().tenant, message_id))
+    if not caller().may_touch(view.session_id):
+        raise message_not_found()
+    return view
+
+
+def _check(message_id: str) -> None:
+    """Before something is done to a message. A message never changes its session."""
+    if caller().sessions is not None:
+        _own(message_id)
 
 
 def _shown(page: Page) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from keepline.records.api_keys import ADMIN
 from keepline_functions.auth import caller, needs
+from keepline_functions.limit_headers import limit_headers
 from keepline_functions.schemas import AskForCode, read_body
 from keepline_functions.services import services
 
@@ -18,7 +19,7 @@ routes = Blueprint("pairing_code", __name__)
 def ask(session_id: str) -> ResponseReturnValue:
     body = read_body(AskForCode, request)
     found = services().run(services().pairing_codes.get(caller().tenant, session_id, body.phone, body.slot))
-    return jsonify(
+    answer = jsonify(
         {
             "code": found.code,
             "phone": found.phone,
@@ -26,3 +27,5 @@ def ask(session_id: str) -> ResponseReturnValue:
             "expires_in_s": round(found.expires_in_s, 3),
         }
     )
+    answer.headers.update(limit_headers(found.charged))
+    return answer

@@ -16,6 +16,8 @@ from keepline.domain.link_settings import Presence
 from keepline.domain.message import OnDoubt
 from keepline.domain.pacing import NORMAL
 from keepline.domain.standby import StandbySetting
+from keepline.records.accounts import ACCOUNTS_LISTED_MAX
+from keepline.records.api_keys import SCOPES
 from keepline.usecases.chats import MARKED_MAX
 from keepline.usecases.message_lists import PAGE_MESSAGES_MAX
 from keepline.usecases.session_settings import Changes, ProxyChoice
@@ -23,6 +25,7 @@ from keepline.usecases.sessions import SessionChoices
 
 BODY_BYTES_MAX = 1024 * 1024
 PAGE_MESSAGES_DEFAULT = 50
+KEY_NAME_CHARACTERS_MAX = 100
 _SHOWN_CHARACTERS_MAX = 60
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)")
 
@@ -106,6 +109,14 @@ class AskForCode(Body):
 
     phone: str
     slot: Literal["a", "b"] = "a"
+
+
+class MakeKey(Body):
+    """Body of `POST /api/keys`. Without `sessions` the key is for all of them."""
+
+    name: Annotated[str, Field(min_length=1, max_length=KEY_NAME_CHARACTERS_MAX)]
+    scopes: Annotated[list[Literal["read", "send", "admin"]], Field(min_length=1, max_length=len(SCOPES))]
+    sessions: Annotated[list[str], Field(min_length=1, max_length=ACCOUNTS_LISTED_MAX)] | None = None
 
 
 class MarkChatRead(Body):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from flask import current_app
 
 from keepline.ports.documents import DocumentStore
 from keepline.usecases.access import Access
+from keepline.usecases.api_keys import ApiKeys
+from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
+from keepline.usecases.diagnosing import Diagnosing
+from keepline.usecases.fleet import Fleet
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
@@ -19,6 +23,7 @@ from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Sessions
 from keepline.usecases.webhooks import Webhooks
 from keepline_functions.loop import BackgroundLoop
+from keepline_functions.metrics import Metrics
 from keepline_functions.store_health import StoreHealth
 
 EXTENSION = "keepline"
@@ -35,6 +40,7 @@ class Services:
     loop: BackgroundLoop
     store: DocumentStore
     access: Access
+    api_keys: ApiKeys
     sessions: Sessions
     session_settings: SessionSettings
     linking: Linking
@@ -43,7 +49,12 @@ class Services:
     message_lists: MessageLists
     chats: Chats
     webhooks: Webhooks
+    diagnosing: Diagnosing
+    reconnect_requests: ReconnectRequests
+    fleet: Fleet
     store_health: StoreHealth
+    metrics: Metrics
+    metrics_token: str | None = field(repr=False)
 
     def run(self, coroutine: Coroutine[Any, Any, _T], timeout_s: float = CALL_TIMEOUT_S) -> _T:
         """The result of a use case."""

@@ -6,7 +6,8 @@ from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from keepline.records.api_keys import ADMIN, READ
-from keepline_functions.auth import caller, needs
+from keepline_functions.auth import caller, needs, own_session
+from keepline_functions.limit_headers import limit_headers
 from keepline_functions.schemas import ChangeSession, CreateSession, read_body
 from keepline_functions.services import services
 from keepline_functions.views import session_json
@@ -18,15 +19,16 @@ routes = Blueprint("sessions", __name__)
 @needs(ADMIN)
 def create() -> ResponseReturnValue:
     body = read_body(CreateSession, request, may_be_empty=True)
-    creating = services().sessions.create(caller().tenant, body.session_id, body.choices())
-    return jsonify(session_json(services().run(creating))), 201
+    creating = services().sessions.create(caller().tenant, own_session(body.session_id), body.choices())
+    created = services().run(creating)
+    return jsonify(session_json(created.session)), 201, limit_headers(created.charged)
 
 
 @routes.get("/api/sessions")
 @needs(READ)
 def of_caller() -> ResponseReturnValue:
     views = services().run(services().sessions.of_tenant(caller().tenant))
-    return jsonify({"sessions": [session_json(view) for view in views]})
+    return jsonify({"sessions": [session_json(view) for view in views if caller().may_touch(view.account.session_id)]})
 
 
 @routes.get("/api/sessions/<session_id>/status")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from keepline.domain.pool_limits import DEFAULT_LIMITS, SESSIONS_MAX, SESSIONS_OF_USER_MAX, PoolLimits
@@ -16,7 +16,8 @@ _OF_ALL_MAX = ACCOUNTS_MAX
 # Google's alphabet for project ids, with the domain-scoped form of old ones; its least length is left to Google.
 _PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 
-
+# 128 bits, written in hex.
+_METRICS_TOKEN_CHARACTERS_MIN = 32
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 
 
@@ -32,6 +33,8 @@ class Settings:
     A webhook's secrets: `webhook_kms_key`, or the same `key_file`; with neither no webhook can be made.
     `private_addresses`: proxies of sessions and webhooks may have addresses that are not public. `limits`: how many sessions
     there may be.
+    `app_check`: people sign in from the installation's own app only.
+    `metrics_token`: who knows it may read `/metrics`; None: nobody may.
     """
 
     project: str
@@ -41,6 +44,8 @@ class Settings:
     webhook_kms_key: str | None = None
     private_addresses: bool = False
     limits: PoolLimits = DEFAULT_LIMITS
+    metrics_token: str | None = field(default=None, repr=False)
+    app_check: bool = False
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -71,7 +76,23 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     private = environment.get("KEEPLINE_PRIVATE_ADDRESSES", "").strip() or "refuse"
     if private not in ("allow", "refuse"):
         raise SettingsError("KEEPLINE_PRIVATE_ADDRESSES must be allow or refuse.")
-    return Settings(project, in_cloud, kms_key, key_file, webhook_kms_key, private == "allow", limits)
+    metrics_token = environment.get("KEEPLINE_METRICS_TOKEN", "").strip() or None
+    if metrics_token is not None and len(metrics_token) < _METRICS_TOKEN_CHARACTERS_MIN:
+        raise SettingsError("KEEPLINE_METRICS_TOKEN is too short: make one with `openssl rand -hex 32`.")
+    app_check = environment.get("KEEPLINE_APP_CHECK", "").strip() or "off"
+    if app_check not in ("off", "require"):
+        raise SettingsError("KEEPLINE_APP_CHECK must be off or require.")
+    return Settings(
+        project,
+        in_cloud,
+        kms_key,
+        key_file,
+        webhook_kms_key,
+        private == "allow",
+        limits,
+        metrics_token,
+        app_check == "require",
+    )
 
 
 def _wrapping_key(environment: Mapping[str, str]) -> tuple[str | None, Path | None]:

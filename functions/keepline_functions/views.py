@@ -8,11 +8,16 @@ from typing import Any
 
 from keepline.domain.addresses import lid_of, phone_of
 from keepline.domain.content.vcards import phones_in
+from keepline.domain.queue_cap import QUEUED_MAX
 from keepline.domain.session import Reason
 from keepline.domain.standby import StandbyView
 from keepline.domain.views import Proof, message_error
 from keepline.records.accounts import LinkLife
 from keepline.records.link_settings import SealedProxy
+from keepline.records.monitoring import SessionEvent
+from keepline.usecases.diagnosing import Diagnosis
+from keepline.usecases.fleet import ConnectorView
+from keepline.usecases.limiting import Charged
 from keepline.usecases.linking import device_reason
 from keepline.usecases.message_views import Delivery, MessageView, Person
 from keepline.usecases.sessions import DeviceView, SessionView
@@ -47,20 +52,75 @@ def session_json(view: SessionView) -> dict[str, Any]:
         "phone": account.phone,
         "lid": account.lid,
         "state": view.status.state.value,
-        "reason": _reason_json(view.status.reason),
-        "evidence": _proof_json(view.proof),
+        "reason": reason_json(view.status.reason),
+        "evidence": proof_json(view.proof),
         "devices": [_device_json(device) for device in view.devices],
         "standby": _standby_json(view.standby),
         "on_doubt": account.on_doubt.value,
         "pacing": account.settings.pacing,
         "presence": account.settings.presence.value,
         "proxy": _proxy_json(account.settings.proxy),
-        "queue": {
-            "queued": view.queued,
-            "oldest_s": round(view.oldest_queued_s, 3) if view.oldest_queued_s is not None else None,
-            "held": _reason_json(view.held.reason) | {"until": rfc3339(view.held.until)} if view.held else None,
-        },
+        "queue": queue_json(view),
         "created_at": rfc3339(account.created_at),
+    }
+
+
+def queue_json(view: SessionView) -> dict[str, Any]:
+    """What waits of a session."""
+    return {
+        "queued": view.queued,
+        "oldest_s": round(view.oldest_queued_s, 3) if view.oldest_queued_s is not None else None,
+        "held": reason_json(view.held.reason) | {"until": rfc3339(view.held.until)} if view.held else None,
+    }
+
+
+def diagnosis_json(found: Diagnosis) -> dict[str, Any]:
+    """A session with all that is known of it."""
+    proofs = {device.slot: device.proof for device in found.session.devices}
+    session = session_json(found.session)
+    for device in session["devices"]:
+        device["evidence"] = proof_json(proofs[device["slot"]])
+    return {
+        "session": session,
+        "connectors": [_connector_json(one) for one in found.connectors],
+        "events": [_event_json(event) for event in found.events],
+        "limits": {
+            "queue": {"limit": QUEUED_MAX, "used": found.session.queued},
+            "user_sessions": {"limit": found.sessions_max, "used": found.sessions_used},
+            **{one.limit.name: _limit_json(one) for one in found.limits},
+        },
+        "recommendations": [reason_json(one) for one in found.advice],
+    }
+
+
+def _connector_json(one: ConnectorView) -> dict[str, Any]:
+    return {
+        "connector": one.id,
+        "region": one.region,
+        "heartbeat_age_s": round(one.beat_age_s, 3),
+        "silent": one.silent,
+        "stopped": one.stopped,
+        "draining": one.draining,
+    }
+
+
+def _event_json(event: SessionEvent) -> dict[str, Any]:
+    return {
+        "at": rfc3339(event.at),
+        "from": event.state_before,
+        "to": event.state,
+        "code": event.code,
+        "sentence": event.sentence,
+    }
+
+
+def _limit_json(one: Charged) -> dict[str, Any]:
+    return {
+        "count": one.limit.count,
+        "period_s": one.limit.period_s,
+        "burst": one.limit.burst,
+        "remaining": one.verdict.remaining,
+        "reset_s": round(one.verdict.reset_s, 3),
     }
 
 
@@ -152,7 +212,7 @@ def _device_json(device: DeviceView) -> dict[str, Any]:
     return {
         "slot": device.slot,
         "state": device.status.state.value,
-        "reason": _reason_json(device_reason(device.slot, device.status)),
+        "reason": reason_json(device_reason(device.slot, device.status)),
         "connector": device.connector,
         "region": device.region,
         "reconnect_attempts": device.life.reconnect_attempts,
@@ -171,7 +231,8 @@ def _standby_json(standby: StandbyView) -> dict[str, Any]:
     }
 
 
-def _reason_json(reason: Reason) -> dict[str, str]:
+def reason_json(reason: Reason) -> dict[str, str]:
+    """Why, and what to do."""
     return {"code": reason.code, "sentence": reason.sentence, "next_step": reason.next_step}
 
 
@@ -187,7 +248,8 @@ def _proxy_json(proxy: SealedProxy | None) -> dict[str, Any] | None:
     return {"scheme": proxy.scheme, "host": proxy.host, "port": proxy.port, "has_credentials": proxy.has_credentials}
 
 
-def _proof_json(proof: Proof | None) -> dict[str, Any] | None:
+def proof_json(proof: Proof | None) -> dict[str, Any] | None:
+    """The newest sign of life."""
     if proof is None:
         return None
     return {"at": rfc3339(proof.at), "kind": proof.kind, "age_ms": proof.age_ms, "quality": proof.quality}

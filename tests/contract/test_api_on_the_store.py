@@ -22,11 +22,12 @@ from keepline.records import accounts, outbox
 from keepline.records.outbox import Authority
 from keepline.usecases import pool
 from keepline.usecases.deleting import clear_device
+from keepline.usecases.limiting import Limiter
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.proxy_sealing import ProxySealer
-from keepline.usecases.sessions import SessionChoices, Sessions, SessionView
+from keepline.usecases.sessions import Created, SessionChoices, Sessions
 from keepline.usecases.withdrawing import expire
 
 CLOCK = SystemClock()
@@ -37,9 +38,10 @@ ACCOUNT = "demo_shop"
 class Api:
     def __init__(self, store: DocumentStore) -> None:
         self.store = store
-        self.sessions = Sessions(store, CLOCK, os.urandom, SEALER)
-        self.linking = Linking(store, CLOCK)
-        self.messages = Messages(store, CLOCK, os.urandom)
+        limiter = Limiter(store, CLOCK)
+        self.sessions = Sessions(store, CLOCK, os.urandom, SEALER, limiter)
+        self.linking = Linking(store, CLOCK, limiter)
+        self.messages = Messages(store, CLOCK, os.urandom, limiter)
         self.lists = MessageLists(store, CLOCK)
 
     async def send(self, text: str = "hello", options: SendOptions | None = None) -> str:
@@ -159,12 +161,13 @@ async def test_only_overdue_rows_are_found_and_expired(api: Api) -> None:
 
 async def test_of_creations_in_a_race_only_as_many_succeed_as_the_limit_allows(api: Api) -> None:
     """Also where a place's name has to be quoted for Firestore, and where its account's has dots."""
-    instances = [Sessions(api.store, CLOCK, os.urandom, SEALER, PoolLimits(of_user=2, of_all=4)) for _ in range(3)]
+    limits = PoolLimits(of_user=2, of_all=4)
+    instances = [Sessions(api.store, CLOCK, os.urandom, SEALER, Limiter(api.store, CLOCK), limits) for _ in range(3)]
     tenants = ("x.y", "a:b", "7up")  # and "demo", which has one
     asked = [one.create(tenant, f"s{number}") for number, one in enumerate(instances) for tenant in tenants]
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     refused = {error.code for error in outcomes if isinstance(error, LimitReached)}
-    created = [view.account for view in outcomes if isinstance(view, SessionView)]
+    created = [one.session.account for one in outcomes if isinstance(one, Created)]
     assert (len(created), len(outcomes)) == (3, 9)
     assert refused <= {"installation_full", "session_limit_reached"}
     assert "installation_full" in refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -12,10 +13,11 @@ import pytest
 
 from keepline_local.stack import ROOMY, Stack
 
-from .keepline import Api, Phones, Session
+from .keepline import Api, Http, Phones, Session
 
 _sessions = itertools.count(1)
 CONNECTORS = ("connector-1", "connector-2")
+METRICS_TOKEN = secrets.token_hex(32)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,13 +27,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    with Stack("demo", ports="free", env=ROOMY) as running:
+    with Stack("demo", ports="free", env=ROOMY | {"KEEPLINE_METRICS_TOKEN": METRICS_TOKEN}) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def api(stack: Stack) -> Api:
     return Api(stack.run.api, stack.run.api_key)
+
+
+@pytest.fixture(scope="session")
+def operator(stack: Stack) -> Http:
+    return Http(stack.run.api, {"Authorization": f"Bearer {METRICS_TOKEN}"})
 
 
 @pytest.fixture(scope="session")

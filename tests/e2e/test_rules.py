@@ -13,14 +13,26 @@ from keepline_local.stack import Stack
 from .keepline import Api, Http, Phones, Session
 
 OK, DENIED = 200, 403
-# What a linked device is made of, and what its connectors say to each other about it. Whoever may not read these is told so
-# whether they are there or not.
-SEALED = (
-    "whatsapp_sessions/demo_x_a",
-    "whatsapp_sessions/demo_x_a/segments/0000000001",
-    "whatsapp_sessions/demo_x_a/snapshots/000001-000",
-    "witness/demo_x_b",
-)
+# What a user's browser may read: only what carries the user's own id.
+OWN = {"outbox", "messages", "accounts"}
+# Everything else that Keepline writes, by collection. Whoever may not read these is told so whether they are there or not.
+CLOSED = {
+    "account_secrets": "account_secrets/demo_x",
+    "api_keys": "api_keys/0123456789abcdef",
+    "commands": "commands/c_x",
+    "connectors": "connectors/connector-1",
+    "devices": "accounts/demo_x/devices/a",
+    "monitoring": "monitoring/demo_x_y",
+    "pairing": "pairing/demo_x_a",
+    "pool": "pool/sessions",
+    "rate_limits": "rate_limits/demo_messages_0",
+    "segments": "whatsapp_sessions/demo_x_a/segments/0000000001",
+    "send_authority": "send_authority/demo_x",
+    "snapshots": "whatsapp_sessions/demo_x_a/snapshots/000001-000",
+    "tenants": "tenants/demo",
+    "whatsapp_sessions": "whatsapp_sessions/demo_x_a",
+    "witness": "witness/demo_x_b",
+}
 
 
 def signed_in(user: str | None) -> dict[str, str]:
@@ -41,6 +53,10 @@ class Browser:
 
     def get(self, path: str) -> int:
         return self._http.call("GET", f"{self._documents}/{path}").status_code
+
+    def fields(self, path: str) -> set[str]:
+        """The names of what a document says to this browser."""
+        return set(self._http.call("GET", f"{self._documents}/{path}").json()["fields"])
 
     def set(self, path: str) -> int:
         body = {"fields": {"tenant": {"stringValue": "demo"}, "state": {"stringValue": "sent"}}}
@@ -71,6 +87,7 @@ def paths(api: Api, phones: Phones, session: Session) -> dict[str, str]:
         "outbox": f"outbox/{sent['message_id']}",
         "message": f"accounts/{account}/chats/{friend}@s.whatsapp.net/messages/{wa_message_id}",
         "account": f"accounts/{account}",
+        "secret": f"account_secrets/{account}",
         "device": f"accounts/{account}/devices/a",
         "pairing": f"pairing/{account}_a",
         "authority": f"send_authority/{account}",
@@ -78,12 +95,30 @@ def paths(api: Api, phones: Phones, session: Session) -> dict[str, str]:
     }
 
 
-def test_a_user_reads_own_messages_and_nothing_else(stack: Stack, paths: dict[str, str]) -> None:
+def all_collections(stack: Stack) -> set[str]:
+    """The collections of the database, down to those of single documents."""
+    http = Http(f"http://{stack.run.firestore}", {"Authorization": "Bearer owner"})
+    root = f"/v1/projects/{stack.run.project}/databases/(default)/documents"
+
+    def below(path: str) -> set[str]:
+        names = set(http.call("POST", f"{path}:listCollectionIds", json={}).json().get("collectionIds", []))
+        found = set(names)
+        for name in names:
+            listed = http.call("GET", f"{path}/{name}?pageSize=3&showMissing=true").json().get("documents", [])
+            for document in listed:
+                found |= below(f"/v1/{document['name']}")
+        return found
+
+    return below(root)
+
+
+def test_a_user_reads_own_sessions_and_messages_and_nothing_else(stack: Stack, paths: dict[str, str]) -> None:
     owner = Browser(stack, "demo")
     assert {name: owner.get(path) for name, path in paths.items()} == {
         "outbox": OK,
         "message": OK,
-        "account": DENIED,
+        "account": OK,
+        "secret": DENIED,
         "device": DENIED,
         "pairing": DENIED,
         "authority": DENIED,
@@ -95,38 +130,54 @@ def test_a_user_reads_own_messages_and_nothing_else(stack: Stack, paths: dict[st
 
 def test_a_query_gives_a_user_own_messages_and_refuses_to_look_further(stack: Stack, paths: dict[str, str]) -> None:
     owner = Browser(stack, "demo")
-    assert len(paths) == 7  # They are there, so that an empty answer would mean something.
-    for collection, group in (("outbox", False), ("messages", True)):
+    assert len(paths) == 8  # They are there, so that an empty answer would mean something.
+    for collection, group in (("outbox", False), ("messages", True), ("accounts", False)):
         status, found = owner.query(collection, "demo", group=group)
         assert status == OK
         assert found >= 1
         assert owner.query(collection, None, group=group) == (DENIED, 0)
         assert owner.query(collection, "somebody-else", group=group) == (DENIED, 0)
-    closed = (
-        "accounts",
-        "pairing",
-        "api_keys",
-        "connectors",
-        "monitoring",
-        "send_authority",
-        "whatsapp_sessions",
-        "witness",
-    )
-    for collection in closed:
-        assert owner.query(collection, "demo") == (DENIED, 0), collection
-    for collection in ("segments", "snapshots", "devices"):
-        assert owner.query(collection, "demo", group=True) == (DENIED, 0), collection
+    for collection in CLOSED:
+        for group in (False, True):
+            assert owner.query(collection, "demo", group=group) == (DENIED, 0), collection
 
 
 def test_nobody_writes_from_a_browser(stack: Stack, paths: dict[str, str]) -> None:
     for browser in (Browser(stack, "demo"), Browser(stack, None)):
-        for path in (*paths.values(), *SEALED, "outbox/m_new", "api_keys/mine", "anything/else"):
+        for path in (*paths.values(), *CLOSED.values(), "outbox/m_new", "api_keys/mine", "anything/else"):
             assert browser.set(path) == DENIED, path
         for path in paths.values():
             assert browser.delete(path) == DENIED, path
 
 
-def test_nobody_reads_the_sealed_sessions(stack: Stack) -> None:
+def test_nobody_reads_what_is_the_back_ends(stack: Stack) -> None:
     for browser in (Browser(stack, "demo"), Browser(stack, None)):
-        assert {browser.get(path) for path in SEALED} == {DENIED}
-        assert {browser.delete(path) for path in SEALED} == {DENIED}
+        assert {browser.get(path) for path in CLOSED.values()} == {DENIED}
+        assert {browser.delete(path) for path in CLOSED.values()} == {DENIED}
+
+
+def test_what_a_browser_may_read_of_a_session_has_no_secret(stack: Stack, paths: dict[str, str]) -> None:
+    assert Browser(stack, "demo").fields(paths["account"]) == {
+        "tenant",
+        "session_id",
+        "phone",
+        "lid",
+        "state",
+        "reason",
+        "on_doubt",
+        "settings",
+        "standby",
+        "standby_offered_at",
+        "standby_refused_at",
+        "wanted",
+        "created_at",
+        "changed_at",
+    }
+
+
+def test_every_collection_is_named_above(stack: Stack, paths: dict[str, str]) -> None:
+    """What is really in the database, as the emulator lists it to its owner."""
+    assert paths
+    found = all_collections(stack)
+    assert "outbox" in found
+    assert found - {"chats"} <= OWN | CLOSED.keys()

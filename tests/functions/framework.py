@@ -60,7 +60,6 @@ def account_document(state: str, code: str, more: Mapping[str, Value] | None = N
             "session_id": text("shop"),
             "state": text(state),
             "reason": Value(map_value=MapValue(fields=reason)),
-            "tag_key": Value(bytes_value=b"\x01" * 32),
             **(more or {}),
         },
         update_time="2026-03-01T12:00:00.250Z",

@@ -15,14 +15,15 @@ from keepline.domain.errors import Unauthenticated
 from keepline.domain.lease import EXTREME
 from keepline.domain.link_events import MessageHeard
 from keepline.domain.session import SessionState, SessionStatus
-from keepline.ports.documents import Document, Query, StoreConflict, StoreUnavailable, Update, Version, Write
-from keepline.records import accounts, api_keys, connectors, history, outbox
+from keepline.ports.documents import Document, Merge, Query, StoreConflict, StoreUnavailable, Update, Version, Write
+from keepline.records import accounts, api_keys, connectors, history, outbox, rate_limits
 from keepline.records.accounts import Account, LinkLife
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
 from keepline.testing.webhook_calls import MemoryReceiver, MemoryWaker
+from keepline.usecases.limiting import OWN_LIMITS_S
 from keepline_functions.bootstrap import Process, assemble
 from keepline_functions.loop import BackgroundLoop
 
@@ -30,6 +31,7 @@ MAIN = Path(__file__).parents[2] / "functions" / "main.py"
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 CHAT = "14155550123@s.whatsapp.net"
 TIMEOUT_S = 10.0
+METRICS_TOKEN = "0123456789abcdef" * 2
 
 _T = TypeVar("_T")
 
@@ -125,6 +127,7 @@ class World:
             self.receiver,
             self.waker,
             private_addresses=False,
+            metrics_token=METRICS_TOKEN,
         )
         self.client: FlaskClient = self.process.app.test_client()
         self.anna = self.add_key("anna")
@@ -152,11 +155,19 @@ class World:
     def all_in(self, collection: str) -> list[Document]:
         return self.run(self.store.query(Query(collection, limit=1_000)))
 
-    def add_key(self, tenant: str, scopes: tuple[str, ...] = api_keys.SCOPES) -> dict[str, str]:
-        """The headers of a new key."""
+    def add_key(
+        self, tenant: str, scopes: tuple[str, ...] = api_keys.SCOPES, sessions: tuple[str, ...] | None = None
+    ) -> dict[str, str]:
+        """The headers of a key that is in use: its next use within an hour writes nothing."""
         key = api_keys.new_key(secrets.token_bytes(32))
-        self.commit(api_keys.add_key(key, tenant=tenant, name="test", scopes=scopes))
+        self.commit(api_keys.add_key(key, tenant=tenant, name="test", scopes=scopes, sessions=sessions))
+        self.commit(Update(api_keys.key_path(key), {"last_used_at": self.clock.now()}))
         return {"X-Api-Key": key}
+
+    def set_limit(self, tenant: str, name: str, **limit: Any) -> None:
+        """What a person would write to give a user a limit of its own; a moment later it holds."""
+        self.commit(Merge(rate_limits.tenant_path(tenant), {"limits": {name: limit}}))
+        self.clock.advance(OWN_LIMITS_S + 0.1)
 
     # What a connector would write.
 

@@ -10,6 +10,7 @@ from keepline.ports.documents import Delete
 from keepline.records import api_keys
 from keepline.usecases import access
 
+from .every_route import requests
 from .support import World, error_code
 
 PRIVATE = [
@@ -39,12 +40,19 @@ PRIVATE = [
     ("POST", "/api/webhooks/w1/test"),
     ("GET", "/api/webhooks/w1/deliveries"),
     ("POST", "/api/webhooks/w1/replay"),
+    ("POST", "/api/keys"),
+    ("GET", "/api/keys"),
+    ("DELETE", "/api/keys/0123456789abcdef"),
+    ("GET", "/health/shop"),
+    ("GET", "/diagnostics/shop"),
+    ("POST", "/reconnect/shop"),
 ]
 TOKEN = "header.payload.signature"
 
 
-def test_every_route_but_health_is_in_the_list_above(world: World) -> None:
-    rules = [rule for rule in world.process.app.url_map.iter_rules() if rule.rule != "/health"]
+def test_every_route_is_in_the_list_above_but_those_that_are_for_others(world: World) -> None:
+    others = ("/health", "/metrics")
+    rules = [rule for rule in world.process.app.url_map.iter_rules() if rule.rule not in others]
     assert sum(len((rule.methods or set()) - {"HEAD", "OPTIONS"}) for rule in rules) == len(PRIVATE)
 
 
@@ -103,6 +111,8 @@ OF_SCOPE = {
         ("GET", "/api/messages?session_id=shop"),
         ("GET", "/api/dead-letters?session_id=shop"),
         ("GET", MESSAGE),
+        ("GET", "/health/shop"),
+        ("GET", "/diagnostics/shop"),
     },
     "send": {
         ("POST", "/api/messages/send"),
@@ -120,6 +130,10 @@ OF_SCOPE = {
         *((method, path) for method, path in PRIVATE if path.startswith("/api/webhooks")),
         ("POST", "/api/sessions/shop/pairing-code"),
         ("DELETE", "/api/sessions/shop"),
+        ("POST", "/api/keys"),
+        ("GET", "/api/keys"),
+        ("DELETE", "/api/keys/0123456789abcdef"),
+        ("POST", "/reconnect/shop"),
     },
 }
 
@@ -204,3 +218,26 @@ def test_a_key_is_kept_as_its_hash_only(world: World) -> None:
     for document in world.all_in(api_keys.API_KEYS):
         assert key not in document.path
         assert key not in repr(document.fields)
+
+
+@pytest.mark.parametrize("route", requests("shop", "m"), ids=" ".join)
+def test_nobody_reaches_anothers_session_by_any_route(world: World, route: tuple[str, str]) -> None:
+    world.add_session(state="connected", code="connected", phone="14155550100")
+    message_id = world.send().get_json()["message_id"]
+    path, body = requests("shop", message_id)[route]
+    kept = {document.path: document.version for name in COLLECTIONS for document in world.all_in(name)}
+    answer = world.client.open(path, method=route[0], json=body, headers=world.bert)
+    if route == ("POST", "/api/sessions/create"):
+        assert (answer.status_code, answer.get_json()["user_id"]) == (
+            201,
+            "bert",
+        )  # A name is taken once for each user.
+    else:
+        assert answer.status_code == 404
+        assert error_code(answer) in ("session_not_found", "message_not_found")
+    now = {document.path: document.version for name in COLLECTIONS for document in world.all_in(name)}
+    assert {path: now.get(path) for path in kept} == kept
+
+
+# What a request could change of another user's.
+COLLECTIONS = ("accounts", "account_secrets", "accounts/anna_shop/devices", "outbox", "pairing", "commands", "api_keys")

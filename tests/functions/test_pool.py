@@ -14,6 +14,7 @@ from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Delete, Update
 from keepline.records import accounts, pool
 from keepline.usecases.deleting import clear_device
+from keepline.usecases.limiting import Limiter
 from keepline.usecases.proxy_sealing import ProxySealer
 from keepline.usecases.sessions import Sessions
 
@@ -49,7 +50,8 @@ def minute(world: World) -> None:
 def api(world: World, of_user: int = 5, of_all: int = 100) -> Sessions:
     """The sessions as one more instance of the API has them."""
     sealer = ProxySealer(None, secrets.token_bytes, private_allowed=False)
-    return Sessions(world.store, world.clock, secrets.token_bytes, sealer, PoolLimits(of_user, of_all))
+    limiter = Limiter(world.store, world.clock)
+    return Sessions(world.store, world.clock, secrets.token_bytes, sealer, limiter, PoolLimits(of_user, of_all))
 
 
 def test_a_user_has_five_sessions_and_the_sixth_is_refused_with_the_counts(world: World) -> None:

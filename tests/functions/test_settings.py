@@ -41,6 +41,10 @@ KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
             {"KEEPLINE_PROJECT": "p1", "KEEPLINE_SESSIONS_PER_USER_MAX": "200", "KEEPLINE_SESSIONS_MAX": "1000"},
             Settings("p1", False, limits=PoolLimits(200, 1000)),
         ),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_METRICS_TOKEN": "f" * 32}, Settings("p1", False, metrics_token="f" * 32)),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_METRICS_TOKEN": " "}, Settings("p1", False)),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_APP_CHECK": "require"}, Settings("p1", False, app_check=True)),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_APP_CHECK": "off"}, Settings("p1", False)),
     ],
 )
 def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
@@ -62,6 +66,8 @@ def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
             {"KEEPLINE_PROJECT": "p1", "KEEPLINE_KMS_KEY": KMS_KEY, "KEEPLINE_WEBHOOK_KMS_KEY": KMS_KEY},
             "KEEPLINE_WEBHOOK_KMS_KEY",
         ),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_APP_CHECK": "on"}, "KEEPLINE_APP_CHECK"),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_METRICS_TOKEN": "f" * 31}, "KEEPLINE_METRICS_TOKEN"),
         (
             {"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"},
             "FIREBASE_AUTH_EMULATOR_HOST",

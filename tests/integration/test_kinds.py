@@ -36,9 +36,9 @@ from keepline.domain.send_options import SendOptions
 from keepline.domain.tag import message_tag
 from keepline.ports.documents import Document
 from keepline.records import accounts
-from keepline.records.accounts import Account
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
+from keepline.usecases.limiting import Limiter
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.message_views import MessageView
 from keepline.usecases.messages import Messages
@@ -55,7 +55,7 @@ class Talk:
     def __init__(self, gateway: Gateway, account: str) -> None:
         self.gateway = gateway
         self.account = account
-        self.messages = Messages(gateway.store, SystemClock(), os.urandom)
+        self.messages = Messages(gateway.store, SystemClock(), os.urandom, Limiter(gateway.store, SystemClock()))
         self.lists = MessageLists(gateway.store, SystemClock())
         self.phones = gateway.whatsapp
 
@@ -270,9 +270,9 @@ async def test_the_tag_of_every_kind_is_in_the_stores_of_both_devices(talk: Talk
         (Content(Revoke(MessageRef(ours.id))), None),
     ]
     sent = [ours, poll, *[await talk.send(content, to) for content, to in contents]]
-    account = await talk.gateway.store.get(accounts.account_path(talk.account))
-    assert account is not None
-    key = Account.read(account).tag_key
+    secret = await talk.gateway.store.get(accounts.secret_path(talk.account))
+    assert secret is not None
+    key = accounts.tag_key(secret)
     tags = {message_tag(key, row.id, 0): (row.fields["kind"], wa(row)) for row in sent}
     for slot in "ab":
         [path] = talk.gateway.folder.glob(f"connector-*/{talk.account}_{slot}/whatsapp.db")

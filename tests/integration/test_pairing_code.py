@@ -13,6 +13,7 @@ from keepline.domain.errors import NotReady, StateConflict
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.records import accounts
 from keepline.records.accounts import Account
+from keepline.usecases.limiting import Limiter
 from keepline.usecases.pairing_codes import PairingCode, PairingCodes
 from simulator import Settings
 from simulator.testing import RunningSimulator
@@ -30,7 +31,7 @@ def simulator(tmp_path: Path) -> Iterator[RunningSimulator]:
 
 async def ask(gateway: Gateway, phone: str = PHONE, slot: str = "a") -> PairingCode:
     """What `POST /api/sessions/s1/pairing-code` does, asked again while it says so."""
-    codes = PairingCodes(gateway.store, SystemClock())
+    codes = PairingCodes(gateway.store, SystemClock(), Limiter(gateway.store, SystemClock()))
 
     async def code() -> PairingCode | None:
         try:

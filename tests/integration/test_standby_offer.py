@@ -8,6 +8,7 @@ from keepline.adapters.system_clock import SystemClock
 from keepline.domain.errors import NotReady
 from keepline.domain.standby import OFFER_AFTER_S, Standby
 from keepline.records import accounts
+from keepline.usecases.limiting import Limiter
 from keepline.usecases.linking import Linking
 from keepline.usecases.proxy_sealing import ProxySealer
 from keepline.usecases.sessions import Sessions, SessionView
@@ -16,14 +17,16 @@ from tests.integration.conftest import LIMIT_S, PHONE, TENANT, Gateway
 
 async def look(gateway: Gateway) -> SessionView:
     sealer = ProxySealer(None, bytes, private_allowed=False)
-    return await Sessions(gateway.store, SystemClock(), bytes, sealer).look(TENANT, "s1")
+    return await Sessions(gateway.store, SystemClock(), bytes, sealer, Limiter(gateway.store, SystemClock())).look(
+        TENANT, "s1"
+    )
 
 
 async def test_a_standby_is_offered_and_is_nothing_until_its_code_is_asked_for(gateway: Gateway) -> None:
     gateway.start()
     account = await gateway.link()
     gateway.start("connector-2")
-    linking = Linking(gateway.store, SystemClock())
+    linking = Linking(gateway.store, SystemClock(), Limiter(gateway.store, SystemClock()))
 
     async def offered() -> bool:
         return (await look(gateway)).standby.state is Standby.OFFERED
@@ -52,7 +55,7 @@ async def test_a_standby_that_another_number_links_is_unlinked(gateway: Gateway)
     gateway.start()
     account = await gateway.link()
     gateway.start("connector-2")
-    await Linking(gateway.store, SystemClock()).add_standby(TENANT, "s1")
+    await Linking(gateway.store, SystemClock(), Limiter(gateway.store, SystemClock())).add_standby(TENANT, "s1")
     qr = await gateway.until(lambda: gateway.qr(account, "b"), "the standby's QR code")
     gateway.whatsapp.add_phone(other, "Eve")
     await asyncio.to_thread(gateway.whatsapp.scan, other, qr)

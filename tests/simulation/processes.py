@@ -195,7 +195,8 @@ class Runners:
 
     async def _run(self, slot: str) -> None:
         process, outside = self._process, self._process.outside
-        account = Account.read(await self._read(accounts.account_path(ACCOUNT)))
+        secret = await self._read(accounts.secret_path(ACCOUNT))
+        account = accounts.with_key(Account.read(await self._read(accounts.account_path(ACCOUNT))), secret)
         device = Device.read(await self._read(accounts.device_path(ACCOUNT, slot)))
         runner = DeviceRunner(
             process.store,

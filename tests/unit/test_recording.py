@@ -80,10 +80,12 @@ class Desk:
                 )
             )
             document = await self.store.get(accounts.account_path(ACCOUNT))
+        secret = await self.store.get(accounts.secret_path(ACCOUNT))
         assert document is not None
+        assert secret is not None
         link: Any = Link(len(heard))
         session: Any = Session(self.store)
-        recorder = Recorder(self.store, session, link, Account.read(document))
+        recorder = Recorder(self.store, session, link, accounts.with_key(Account.read(document), secret))
         running = asyncio.create_task(recorder.run())
         for one in heard:
             recorder.heard(one)
@@ -99,9 +101,11 @@ class Desk:
         return await MessageViewer(self.store, self.clock).view(document)
 
     async def everything(self) -> dict[str, Any]:
-        """All documents but for the times at which they were written."""
+        """All documents but the account's key, and but for the times at which they were written."""
         found = {}
         for path, document in self.store._documents.items():
+            if path == accounts.secret_path(ACCOUNT):
+                continue
             fields = {**document.fields, "times": {**document.fields.get("times", {}), "recorded": None}}
             found[path] = fields
         return found

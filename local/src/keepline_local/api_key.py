@@ -37,6 +37,7 @@ def register(project: str, key: str, tenant: str) -> None:
         "tenant": tenant,
         "name": "local run",
         "scopes": ["read", "send", "admin"],
+        "sessions": None,
         "created_at": firestore.SERVER_TIMESTAMP,
     }
     db.document(f"api_keys/{hashlib.sha256(key.encode()).hexdigest()}").set(document, timeout=WRITE_TIMEOUT_S)

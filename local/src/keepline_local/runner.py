@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from keepline_local import api_key, auto_scan, functions_table, logs, plan, run_file, scheduler
+from keepline_local import api_key, auto_scan, demo_limits, functions_table, logs, plan, run_file, scheduler
 from keepline_local.emulators import FIRESTORE, PUBSUB, obtain
 from keepline_local.emulators.data import export
 from keepline_local.errors import LocalError
@@ -156,6 +156,8 @@ class Runner:
             try:
                 self._eventarc.register(p.host("firestore"), p.host("pubsub"))
                 api_key.register(PROJECT, self._key, p.tenant)
+                if p.demo:
+                    demo_limits.register(PROJECT, p.tenant)
             except LocalError as error:
                 done.put(error)
             except Exception as error:  # noqa: BLE001 - told to the main thread, whatever it is

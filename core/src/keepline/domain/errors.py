@@ -58,7 +58,11 @@ class LimitReached(StateConflict):
 
 
 class Unavailable(KeeplineError):
-    """A part we depend on did not answer. The same request may succeed later."""
+    """A part we depend on did not answer. The same request may succeed after `retry_after_s` seconds."""
+
+    def __init__(self, code: str, message: str, hint: str, retry_after_s: int = 1) -> None:
+        super().__init__(code, message, hint)
+        self.retry_after_s = retry_after_s
 
 
 class TooMany(KeeplineError):

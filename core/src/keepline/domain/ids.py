@@ -28,6 +28,13 @@ def check_session_id(text: str) -> str:
     return text
 
 
+def check_tenant(text: str) -> str:
+    """Return `text` if a user may be called that in the name of a document; raise InvalidInput (`bad_user_id`) if not."""
+    if not _TENANT.fullmatch(text):
+        raise InvalidInput("bad_user_id", "That is not a user id.", "Use the user id of the signed-in user.")
+    return text
+
+
 def new_session_id(entropy: bytes) -> str:
     """A session id of 12 characters from at least 8 random bytes."""
     return "s" + _base32(entropy)[:11]
@@ -35,9 +42,7 @@ def new_session_id(entropy: bytes) -> str:
 
 def account_id(tenant: str, session_id: str) -> str:
     """The document id of a tenant's session. A tenant can only ever form ids of its own, so others' are out of reach."""
-    if not _TENANT.fullmatch(tenant):
-        raise InvalidInput("bad_user_id", "That is not a user id.", "Use the user id of the signed-in user.")
-    return f"{tenant}_{check_session_id(session_id)}"
+    return f"{check_tenant(tenant)}_{check_session_id(session_id)}"
 
 
 def is_message_id(text: str) -> bool:

@@ -1,4 +1,7 @@
-"""`accounts/{tenant}_{session}`: a WhatsApp number and the truth about its connection. `…/devices/{slot}`: who holds a device."""
+"""`accounts/{tenant}_{session}`: a WhatsApp number and the truth about its connection. `…/devices/{slot}`: who holds a device.
+
+`account_secrets/{tenant}_{session}`: what of an account its owner's browser must not read (rules cannot hide a field).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from keepline.ports.documents import SERVER_TIME, Create, Delete, Document, Quer
 from keepline.records.link_settings import StoredSettings
 
 ACCOUNTS = "accounts"
+ACCOUNT_SECRETS = "account_secrets"
 DEVICES = "devices"
 PAIRING = "pairing"
 
@@ -40,6 +44,10 @@ def account_path(account: str) -> str:
     return f"{ACCOUNTS}/{account}"
 
 
+def secret_path(account: str) -> str:
+    return f"{ACCOUNT_SECRETS}/{account}"
+
+
 def device_path(account: str, slot: str) -> str:
     return f"{ACCOUNTS}/{account}/{DEVICES}/{slot}"
 
@@ -50,7 +58,7 @@ def pairing_path(account: str, slot: str) -> str:
 
 @dataclass(frozen=True)
 class Account:
-    """One account as it was read. `tag_key` makes the tags of its messages and is shown to nobody.
+    """One account as it was read.
 
     `on_doubt` is what holds for a message that does not say it itself, `settings` what holds for all of its devices.
     `standby_offered_at` is None until a standby was offered, `standby_refused_at` unless a phone with another number linked the
@@ -63,7 +71,6 @@ class Account:
     phone: str | None
     lid: str | None
     status: SessionStatus
-    tag_key: bytes
     on_doubt: OnDoubt
     settings: StoredSettings
     standby: StandbySetting
@@ -88,7 +95,6 @@ class Account:
             phone=fields["phone"],
             lid=fields["lid"],
             status=SessionStatus(SessionState(fields["state"]), fields["reason"]["code"]),
-            tag_key=fields["tag_key"],
             on_doubt=OnDoubt(fields["on_doubt"]),
             settings=StoredSettings.read(fields["settings"]),
             standby=StandbySetting(fields.get("standby", StandbySetting.OFFER)),
@@ -98,6 +104,24 @@ class Account:
             created_at=fields["created_at"],
             version=document.version,
         )
+
+
+@dataclass(frozen=True)
+class KeyedAccount(Account):
+    """An account with `tag_key`, which makes the tags of its messages."""
+
+    tag_key: bytes = field(repr=False)
+
+
+def with_key(account: Account, secret: Document) -> KeyedAccount:
+    """An account with the secret of its document in `account_secrets`."""
+    return KeyedAccount(**vars(account), tag_key=tag_key(secret))
+
+
+def tag_key(secret: Document) -> bytes:
+    """The tag key in an account's secret document."""
+    key: bytes = secret.fields["tag_key"]
+    return key
 
 
 @dataclass(frozen=True)
@@ -134,7 +158,7 @@ class Device:
     `linked` says whether a phone has linked it: from the login after a scan until it offers a code again. `session_sequence` is
     the step of its stored session when its state was last written. `restored_at`: when its local store was last rebuilt.
     `suspect_chats`: it may have sent to these after the newest state that is stored of it, and another device has settled what
-    became of that. `settings`: a copy of the account's.
+    became of that. `reconnects_asked` rises when somebody wants a connection now. `settings`: a copy of the account's.
     """
 
     account: str
@@ -148,6 +172,7 @@ class Device:
     session_sequence: int
     restored_at: datetime | None
     suspect_chats: tuple[str, ...]
+    reconnects_asked: int
     life: LinkLife
     settings: StoredSettings
     version: Version
@@ -177,6 +202,7 @@ class Device:
             session_sequence=fields["session_sequence"],
             restored_at=fields["restored_at"],
             suspect_chats=tuple(fields["suspect_chats"]),
+            reconnects_asked=fields.get("reconnects_asked", 0),
             life=LinkLife.read(fields),
             settings=StoredSettings.read(fields["settings"]),
             version=document.version,
@@ -210,7 +236,6 @@ def new_account(
         "session_id": session_id,
         "phone": None,
         "lid": None,
-        "tag_key": tag_key,
         "on_doubt": on_doubt.value,
         "settings": settings.fields(),
         "standby": standby.value,
@@ -220,7 +245,11 @@ def new_account(
         "created_at": SERVER_TIME,
         **status_fields(status),
     }
-    return [Create(account_path(account), fields), _new_device(account, FIRST_SLOT, status, settings)]
+    return [
+        Create(account_path(account), fields),
+        Create(secret_path(account), {"tenant": tenant, "tag_key": tag_key}),
+        _new_device(account, FIRST_SLOT, status, settings),
+    ]
 
 
 def offer_standby(account: Account) -> Update:
@@ -267,6 +296,7 @@ def _new_device(account: str, slot: str, status: SessionStatus, settings: Stored
         "session_sequence": 0,
         "restored_at": None,
         "suspect_chats": [],
+        "reconnects_asked": 0,
         "last_activity_at": None,
         "last_activity": None,
         **LinkLife().fields(),
@@ -288,6 +318,12 @@ def unwanted(account: Account, devices: list[Device]) -> list[Write]:
 def unwanted_device(device: Device) -> Update:
     """One device is to go and the session stays; the device's connector logs it out and clears its documents."""
     return Update(device_path(device.account, device.slot), {"wanted": False}, device.version)
+
+
+def ask_to_reconnect(device: Device) -> Update:
+    """Somebody wants this device to connect now, unless it was changed meanwhile."""
+    path = device_path(device.account, device.slot)
+    return Update(path, {"reconnects_asked": device.reconnects_asked + 1}, device.version)
 
 
 def refuse_standby(device: Device) -> list[Write]:
@@ -343,6 +379,11 @@ def accounts_of_tenant(tenant: str) -> Query:
     return Query(ACCOUNTS, where, limit=ACCOUNTS_LISTED_MAX)
 
 
+def accounts_in_state(state: str) -> Query:
+    """Those of the installation whose connector wrote this state last."""
+    return Query(ACCOUNTS, (Where("state", "==", state),), limit=ACCOUNTS_MAX)
+
+
 def all_accounts() -> Query:
     """Every account of the installation, those that are being deleted included."""
     return Query(ACCOUNTS, limit=ACCOUNTS_MAX)
@@ -372,6 +413,7 @@ def remove_account(account: str, version: Version) -> list[Write]:
     return [
         *(delete for slot in SLOTS for delete in remove_device(account, slot)),
         Delete(f"send_authority/{account}"),
+        Delete(secret_path(account)),
         Delete(account_path(account), version),
     ]
 

@@ -54,6 +54,27 @@ def state_changed(change: StateChange) -> Create:
 
 
 @dataclass(frozen=True)
+class SessionEvent:
+    """A change of a session's state, as it is on record."""
+
+    at: datetime
+    state_before: str | None
+    state: str
+    code: str
+    sentence: str
+
+    @classmethod
+    def read(cls, document: Document) -> SessionEvent:
+        fields = document.fields
+        return cls(fields["at"], fields["from"], fields["to"], fields["code"], fields["sentence"])
+
+
+def newest_events_of(account: str, limit: int) -> Query:
+    """What happened to a session, newest first."""
+    return Query(MONITORING, (Where("account", "==", account),), "at", descending=True, limit=limit)
+
+
+@dataclass(frozen=True)
 class Silence:
     """A connector that went silent and has not been seen to come back. `beat_at` is the last beat before it."""
 

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from keepline.domain.errors import Forbidden, Unauthenticated
 from keepline.ports.clock import Clock
-from keepline.ports.documents import DocumentStore
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
 from keepline.records import api_keys
 from keepline.records.api_keys import ApiKey
 
 # How long a credential that was good is taken as good without looking again: revoking bites within this time everywhere.
 REMEMBERED_S_MAX = 5.0
 REMEMBERED_CALLERS_MAX = 1_000
+# How exactly it is known when a key was last used: at most one write for each key in this time.
+USE_NOTED_EVERY_S = 3_600.0
 # The largest sign-in tokens with custom claims stay below 4 KiB.
 _CREDENTIAL_CHARACTERS_MAX = 8_192
 
 VerifyToken = Callable[[str], str]
 """Returns the user id behind a sign-in token, or raises Unauthenticated or Unavailable. May block."""
 
+VerifyApp = Callable[[str], None]
+"""Raises Unauthenticated or Unavailable unless an App Check token is of the installation's own app. May block."""
+
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody we know, and what they may do."""
+    """Somebody we know, and what they may do. `sessions` is None for all of the user's."""
 
     tenant: str
     scopes: frozenset[str]
+    sessions: frozenset[str] | None = None
 
     def require(self, scope: str) -> None:
         """Raise Forbidden (`missing_scope`) unless the caller has this scope."""
@@ -40,14 +48,39 @@ class Caller:
                 f"Use a key with the scope '{scope}', or have one made.",
             )
 
+    def may_touch(self, session_id: str | None) -> bool:
+        """Whether a session is one of those that the caller's key is for; None is a session that has no name yet."""
+        return self.sessions is None or session_id in self.sessions
+
+    def require_session(self, session_id: str | None) -> None:
+        """Raise Forbidden (`session_not_allowed`) unless the caller may touch this session, whether there is one or not."""
+        if not self.may_touch(session_id):
+            raise Forbidden(
+                "session_not_allowed",
+                "This API key is for other sessions only.",
+                "Use a key for this session, or for all sessions.",
+            )
+
+    def require_all_sessions(self) -> None:
+        """Raise Forbidden (`session_not_allowed`) for a key that is for some sessions only: this concerns all of them."""
+        if self.sessions is not None:
+            raise Forbidden(
+                "session_not_allowed",
+                "This API key is for some sessions only, and this concerns all of them.",
+                "Use a key for all sessions, or sign in.",
+            )
+
 
 class Access:
-    """Turns credentials into callers. Lives in one event loop."""
+    """Turns credentials into callers. Lives in one event loop. Without `verify_app` people may sign in from any app."""
 
-    def __init__(self, store: DocumentStore, clock: Clock, verify_token: VerifyToken) -> None:
+    def __init__(
+        self, store: DocumentStore, clock: Clock, verify_token: VerifyToken, verify_app: VerifyApp | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._verify_token = verify_token
+        self._verify_app = verify_app
         # Good ones only: bad guesses must not push them out, and a new key must work at once.
         self._remembered: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
 
@@ -63,19 +96,36 @@ class Access:
         if document is None:
             raise _bad_api_key()
         found = ApiKey.read(document)
-        return self._remember(name, asked_s, Caller(found.tenant, found.scopes))
+        await self._note_use(found)
+        return self._remember(name, asked_s, Caller(found.tenant, found.scopes, found.sessions))
 
-    async def by_token(self, token: str) -> Caller:
-        """A person signed in through Firebase: every scope, on what is theirs. Raises Unauthenticated (`bad_token`)."""
-        # A token is three parts of base64; what is not is refused before anything is fetched for it.
-        if token.count(".") != 2 or len(token) > _CREDENTIAL_CHARACTERS_MAX or not token.isascii():
+    async def by_token(self, token: str, app_token: str = "") -> Caller:
+        """A person signed in through Firebase: every scope, on what is theirs.
+
+        Raises Unauthenticated (`bad_token`, and `bad_app_check` where the app has to show that it is ours).
+        """
+        if not _may_be_token(token):
             raise bad_token()
-        name = _name(token)
+        if self._verify_app is None:
+            app_token = ""  # Nobody asks for one.
+        elif not _may_be_token(app_token):
+            raise bad_app_check()
+        name = _name(f"{token} {app_token}")
         if caller := self._recall(name):
             return caller
         asked_s = self._clock.monotonic_s()
+        if self._verify_app is not None:
+            await asyncio.to_thread(self._verify_app, app_token)
         tenant = await asyncio.to_thread(self._verify_token, token)
         return self._remember(name, asked_s, Caller(tenant, frozenset(api_keys.SCOPES)))
+
+    async def _note_use(self, key: ApiKey) -> None:
+        noted_at = key.last_used_at
+        if noted_at is not None and self._clock.now() - noted_at < timedelta(seconds=USE_NOTED_EVERY_S):
+            return
+        # Another instance notes it, or will; a note is no reason to keep somebody out.
+        with contextlib.suppress(StoreConflict, StoreUnavailable):
+            await self._store.commit([api_keys.used(key)])
 
     def _recall(self, name: bytes) -> Caller | None:
         found = self._remembered.get(name)
@@ -94,6 +144,20 @@ class Access:
 def bad_token() -> Unauthenticated:
     """The answer to a sign-in token that is not good, or not any more."""
     return Unauthenticated("bad_token", "The sign-in token is not valid.", "Sign in again and use the new ID token.")
+
+
+def bad_app_check() -> Unauthenticated:
+    """The answer to an App Check token that is not good, or is not there."""
+    return Unauthenticated(
+        "bad_app_check",
+        "This installation lets people in from its own app only.",
+        "Send the header X-Firebase-AppCheck with the app's token; programs use an API key instead.",
+    )
+
+
+def _may_be_token(text: str) -> bool:
+    """Whether this has a token's form, three parts of base64: what has not is refused before anything is fetched for it."""
+    return text.count(".") == 2 and len(text) <= _CREDENTIAL_CHARACTERS_MAX and text.isascii()
 
 
 def _bad_api_key() -> Unauthenticated:

@@ -14,7 +14,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
-from keepline.records.accounts import Account, Device
+from keepline.records.accounts import Account, Device, KeyedAccount
 from keepline.usecases.adopting import Adopter
 from keepline.usecases.balancing import Balancer
 from keepline.usecases.device_running import DeviceRunner
@@ -178,7 +178,7 @@ class Connector:
         if runner is not None:
             await runner.step_aside()
 
-    def _make_runner(self, account: Account, device: Device) -> DeviceRunner:
+    def _make_runner(self, account: KeyedAccount, device: Device) -> DeviceRunner:
         return DeviceRunner(
             self._store,
             self._clock,

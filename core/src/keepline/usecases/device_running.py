@@ -18,6 +18,7 @@ from keepline.domain.session import (
     RUNNER_FAILED,
     STARTING,
     TERMINAL_STATES,
+    SessionState,
     SessionStatus,
     judged_status,
     next_status,
@@ -26,7 +27,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
-from keepline.records.accounts import FIRST_SLOT, Account, Device, Pairing
+from keepline.records.accounts import FIRST_SLOT, Device, KeyedAccount, Pairing
 from keepline.records.commands import Order
 from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
@@ -83,7 +84,7 @@ class DeviceRunner:
         device_link: DeviceLink,
         session: SessionKeeper,
         openings: Openings,
-        account: Account,
+        account: KeyedAccount,
         device: Device,
         connector: str,
         connected: Callable[[bool], None],
@@ -104,6 +105,8 @@ class DeviceRunner:
         self._connecting: asyncio.Task[None] | None = None
         self._heard_at_s = clock.monotonic_s()
         self._replaced = False  # once, since it was opened
+        self._reconnects_seen = device.reconnects_asked
+        self._reconnect_asked = asyncio.Event()
         self._stalled = asyncio.Event()
         self._answering = asyncio.Event()
         self._quality: int | None = None
@@ -148,10 +151,13 @@ class DeviceRunner:
         """A connector has fallen silent or is back."""
         self._speaker.look_again()
 
-    def settings_seen(self, device: Device) -> None:
-        """The present settings of this device."""
+    def seen(self, device: Device) -> None:
+        """The device's document as it is now: its settings, and whether somebody wants it to connect."""
         self._settings.seen(device)
         self._speaker.pace(device.settings.pacing)
+        if device.reconnects_asked > self._reconnects_seen:
+            self._reconnects_seen = device.reconnects_asked
+            self._reconnect_asked.set()
 
     def pairing_requested(self, pairing: Pairing) -> None:
         """The device's pairing document as it is now: somebody may ask for a code."""
@@ -223,6 +229,7 @@ class DeviceRunner:
                 tasks.create_task(self._hear())
                 self._connecting = tasks.create_task(self._reconnector.run())
                 tasks.create_task(self._proof.run())
+                tasks.create_task(self._reconnect_when_asked())
                 tasks.create_task(self._heal_stalls())
                 tasks.create_task(self._poor_connections.run())
                 self._speaking = tasks.create_task(self._speaker.run())
@@ -481,6 +488,19 @@ class DeviceRunner:
                 self._desk.offer(None)
             case link.Connected(phone=phone, lid=lid):
                 self._keeper.show_number(phone, lid)
+
+    async def _reconnect_when_asked(self) -> None:
+        """Try now, or when WhatsApp allows; make a connection that works badly anew, and leave one that works alone."""
+        while True:
+            await self._reconnect_asked.wait()
+            self._reconnect_asked.clear()
+            if self._status.state is SessionState.DEGRADED:
+                await self._move()
+            elif self._status.state is not SessionState.CONNECTED:
+                # Until a ban is over there is no try, and nothing else to show.
+                if self._status.state in TERMINAL_STATES - {SessionState.BANNED}:
+                    self._show(STARTING)
+                self._reconnector.asked()
 
     async def _heal_stalls(self) -> None:
         """A zombie, connected and mute, would else last until the library's own ping gives up, minutes later."""

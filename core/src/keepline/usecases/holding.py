@@ -13,7 +13,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.keys import KeyUnavailable
 from keepline.records import accounts
-from keepline.records.accounts import Account, Device
+from keepline.records.accounts import Account, Device, KeyedAccount
 from keepline.records.connectors import DeviceBeat
 from keepline.usecases.deleting import clear_device
 from keepline.usecases.device_running import DeviceRunner
@@ -41,7 +41,7 @@ class Holder:
         random: Random,
         connector: str,
         capacity: int,
-        make_runner: Callable[[Account, Device], DeviceRunner],
+        make_runner: Callable[[KeyedAccount, Device], DeviceRunner],
         changed: Callable[[], None],
         has_room: Callable[[], None],
     ) -> None:
@@ -119,7 +119,7 @@ class Holder:
         async with asyncio.TaskGroup() as starting:
             for name, device in devices.items():
                 if name in self.runners:
-                    self.runners[name].settings_seen(device)
+                    self.runners[name].seen(device)
                 idle = name not in self._tasks or self._tasks[name].done()
                 if device.wanted and idle and name not in self._going:
                     starting.create_task(self._start(device))
@@ -148,21 +148,21 @@ class Holder:
                 return
 
     async def _start(self, device: Device) -> None:
-        document = await self._read(accounts.account_path(device.account))
-        if document is None or self._closed:
+        account = await self._account(device.account)
+        if account is None or self._closed:
             return
         name = device.name
-        runner = self.runners[name] = self._make_runner(Account.read(document), device)
+        runner = self.runners[name] = self._make_runner(account, device)
         running = run_again(f"device {'_'.join(name)}", self._clock, self._random, runner, lambda: self._another(name))
         self._tasks[name] = asyncio.create_task(running)
 
     async def _another(self, name: Name) -> DeviceRunner | None:
         """In the place of a runner that has died, if the device is still ours. Raises StoreUnavailable."""
-        account = await self._read(accounts.account_path(name[0]))
+        account = await self._account(name[0])
         document = await self._store.get(accounts.device_path(*name))
         if account is None or document is None or (device := Device.read(document)).connector != self._connector:
             return None
-        runner = self.runners[name] = self._make_runner(Account.read(account), device)
+        runner = self.runners[name] = self._make_runner(account, device)
         self._changed()
         return runner
 
@@ -175,8 +175,8 @@ class Holder:
             await self.stop([name])
         while True:
             try:
-                if runner is None and (document := await self._read(accounts.account_path(device.account))) is not None:
-                    await self._make_runner(Account.read(document), device).unlink()
+                if runner is None and (account := await self._account(device.account)) is not None:
+                    await self._make_runner(account, device).unlink()
                 await clear_device(self._store, device.account, device.slot)
             except (StoreUnavailable, StoreConflict, KeyUnavailable) as error:
                 log.warning("the documents of %s could not be cleared, trying again: %s", device.account, error)
@@ -195,6 +195,18 @@ class Holder:
             self.runners.pop(name, None)
         if tasks and not self._closed:
             self._changed()
+
+    async def _account(self, name: str) -> KeyedAccount | None:
+        """None when it is gone."""
+        document, secret = await asyncio.gather(
+            self._read(accounts.account_path(name)), self._read(accounts.secret_path(name))
+        )
+        if document is None:
+            return None
+        if secret is None:
+            log.error("%s has no document %s: it cannot be run", name, accounts.secret_path(name))
+            return None
+        return accounts.with_key(Account.read(document), secret)
 
     async def _read(self, path: str) -> Document | None:
         while True:

@@ -16,6 +16,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict
 from keepline.records import accounts
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device, Pairing
+from keepline.usecases.limiting import CODES, Charged, ChargedNotReady, Limiter
 from keepline.usecases.sessions import TRIES_MAX, beats_of, busy, outlook_of, own_account, session_not_found
 
 # WhatsApp replaces a code after about 20 s and takes the first of a round for 60 s: nothing older is worth a scan.
@@ -38,9 +39,10 @@ class PairingOffer:
 class Linking:
     """The devices of all tenants' sessions."""
 
-    def __init__(self, store: DocumentStore, clock: Clock) -> None:
+    def __init__(self, store: DocumentStore, clock: Clock, limiter: Limiter) -> None:
         self._store = store
         self._clock = clock
+        self._limiter = limiter
 
     async def add_standby(self, tenant: str, session_id: str) -> None:
         """Give the session a second device, which waits for a connector and then for a scan; if it has one already, leave it.
@@ -85,7 +87,8 @@ class Linking:
     async def pairing_offer(self, tenant: str, session_id: str, slot: str = FIRST_SLOT) -> PairingOffer:
         """The code to scan now for one of the devices, judged by the state of that device alone.
 
-        Raises NotReady (`qr_not_ready`), NotFound (`standby_not_found`) and StateConflict (`already_linked`, `qr_not_available`).
+        Raises NotReady (`qr_not_ready`), NotFound (`standby_not_found`), StateConflict (`already_linked`, `qr_not_available`) and
+        TooMany (`rate_limited`) where a new round would have to be asked for.
         """
         account = await own_account(self._store, tenant, session_id)
         if await accept_offer(self._store, account, slot):
@@ -93,12 +96,13 @@ class Linking:
         device, pairing = await device_and_pairing(self._store, account, slot)
         check_linkable(device, "qr_not_available")
         if device.status.code == "pairing_timed_out":
-            await self._ask_for_round(pairing)
-            raise NotReady(
+            charged = await self._ask_for_round(tenant, pairing)
+            raise ChargedNotReady(
                 "qr_not_ready",
                 "The QR codes had run out; a new round of them has been asked for.",
                 "Ask again in 2 seconds.",
                 2,
+                charged,
             )
         seen = outlook_of(device, await beats_of(self._store, {device.connector}), self._clock.now())
         if pairing is not None and not seen.silent and (offer := self._offer(pairing)):
@@ -116,16 +120,18 @@ class Linking:
             return None
         return PairingOffer(pairing.qr, pairing.offered_at, max(1.0, QR_GOOD_FOR_S - age_s))
 
-    async def _ask_for_round(self, pairing: Pairing | None) -> None:
+    async def _ask_for_round(self, tenant: str, pairing: Pairing | None) -> Charged | None:
+        """What is left of the user's limit, if this has used it."""
         if pairing is None:
-            return  # It is being written; whoever asks again finds it.
+            return None  # It is being written; whoever asks again finds it.
         asked_at = pairing.requested_at
         if asked_at is not None and self._clock.now() - asked_at < timedelta(seconds=ASKED_EVERY_S):
-            return
+            return None
         try:
-            await self._store.commit([accounts.request_qr(pairing)])
+            _, charged = await self._limiter.commit(tenant, CODES, [accounts.request_qr(pairing)])
         except StoreConflict:
-            return  # Somebody else asked, or a code has just come.
+            return None  # Somebody else asked, or a code has just come.
+        return charged
 
 
 async def accept_offer(store: DocumentStore, account: Account, slot: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from keepline.domain.content.checks import check
 from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavailable
 from keepline.domain.ids import account_id, is_message_id, message_id_for_key, new_message_id
 from keepline.domain.message import Cause, MessageState, next_state
+from keepline.domain.reconnect import PROBE_INTERVAL_S, Breaker
 from keepline.domain.send_options import SendOptions
 from keepline.domain.send_queue import ATTEMPTS_MAX
 from keepline.domain.session import SessionState, SessionStatus
@@ -23,6 +25,7 @@ from keepline.ports.documents import Create, Document, DocumentStore, StoreConfl
 from keepline.records import accounts, history, outbox
 from keepline.records.accounts import FIRST_SLOT, Account, Device
 from keepline.records.outbox import NewMessage
+from keepline.usecases.limiting import MESSAGES, Charged, Limiter
 from keepline.usecases.message_views import MessageView, MessageViewer
 from keepline.usecases.queue_room import QueueRoom
 from keepline.usecases.referring import References
@@ -34,22 +37,30 @@ MESSAGE_ID_ENTROPY_BYTES = 16
 # A person has to act before anything can leave again: accepting would be a promise with no end in sight.
 _CANNOT_SEND = frozenset({SessionState.LOGGED_OUT, SessionState.BANNED, SessionState.OUTDATED, SessionState.FAILED})
 
+# Where the first device is while its tries may have failed so often that its breaker is open.
+_TRYING = frozenset({SessionState.RECONNECTING})
+
 
 @dataclass(frozen=True)
 class Accepted:
-    """A message that is durable. `replayed` says that an earlier request with the same key had it accepted."""
+    """A message that is durable. `replayed` says that an earlier request with the same key had it accepted.
+
+    `charged` is what is left of the user's limit; None where this request has not used it.
+    """
 
     message: MessageView
     replayed: bool
+    charged: Charged | None
 
 
 class Messages:
     """The messages of all tenants. `entropy(n)` gives n random bytes."""
 
-    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy, limiter: Limiter) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._limiter = limiter
         self._room = QueueRoom(store, clock)
         self._viewer = MessageViewer(store, clock)
         self._references = References(store, clock)
@@ -67,8 +78,9 @@ class Messages:
 
         `to` is None for what is about an earlier message and goes where that is; the content names it by our id. With a key the
         first request decides: a repeat gets the message as it is now, another body StateConflict (`idempotency_mismatch`).
-        Raises InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict (`session_cannot_send`), what
-        `References.resolve` raises, and TooMany (`queue_full`), with nothing written.
+        Raises, with nothing written, InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict
+        (`session_cannot_send`), Unavailable (`whatsapp_unreachable`), what `References.resolve` raises, and TooMany
+        (`queue_full`, `rate_limited`).
         """
         account = account_id(tenant, session_id)
         chat = parse_chat(to) if to is not None else None
@@ -103,14 +115,14 @@ class Messages:
         )
         try:
             async with self._room.place(account):
-                [accepted_at] = await self._store.commit([row])
+                [accepted_at], charged = await self._limiter.commit(tenant, MESSAGES, [row])
         except StoreConflict:
             # Somebody with the same key was faster, or it is our own write whose first answer was lost on its way.
             found = await self._store.get(outbox.row_path(message_id))
             if found is None:
                 raise Unavailable("busy", "The message could not be accepted at this moment.", "Send again.") from None
             return await self._repeat(found, body_hash, replayed=idempotency_key is not None)
-        return Accepted(self._viewer.fresh(_as_written(row, accepted_at)), replayed=False)
+        return Accepted(self._viewer.fresh(_as_written(row, accepted_at)), replayed=False, charged=charged)
 
     async def get(self, tenant: str, message_id: str) -> MessageView:
         """One message by its id. Raises NotFound (`message_not_found`), also for what belongs to others."""
@@ -118,7 +130,7 @@ class Messages:
             return await self._viewer.view(await self._own_row(tenant, message_id))
         heard = await self._store.query(history.message_by_id(tenant, message_id)) if is_message_id(message_id) else []
         if not heard:
-            raise _not_found()
+            raise message_not_found()
         return await self._viewer.view(heard[0])
 
     async def cancel(self, tenant: str, message_id: str) -> MessageView:
@@ -145,8 +157,8 @@ class Messages:
     async def replay(self, tenant: str, message_id: str) -> MessageView:
         """Queue a dead letter again, behind what waits now and without the time at which it would have expired.
 
-        Raises NotFound, StateConflict (`not_a_dead_letter`, `replayed_too_often`, `session_cannot_send`), TooMany (`queue_full`)
-        and Unavailable (`busy`).
+        Raises NotFound, StateConflict (`not_a_dead_letter`, `replayed_too_often`, `session_cannot_send`), TooMany (`queue_full`,
+        `rate_limited`) and Unavailable (`busy`).
         """
         before: object = None
         for number in range(TRIES_MAX):
@@ -160,7 +172,7 @@ class Messages:
             await self._check_can_send(tenant, row.fields["session_id"])
             try:
                 async with self._room.place(row.fields["account"]):
-                    await self._store.commit([outbox.replay_row(row)])
+                    await self._limiter.commit(tenant, MESSAGES, [outbox.replay_row(row)])
             except StoreConflict:
                 continue  # A late receipt, perhaps: it may have arrived after all.
             return await self.get(tenant, message_id)
@@ -169,23 +181,28 @@ class Messages:
     async def _own_row(self, tenant: str, message_id: str) -> Document:
         """The row of a message of the API. What WhatsApp brought has none."""
         if not is_message_id(message_id) or not message_id.startswith("m_"):
-            raise _not_found()
+            raise message_not_found()
         row = await self._store.get(outbox.row_path(message_id))
         if row is None or row.fields["tenant"] != tenant:
-            raise _not_found()
+            raise message_not_found()
         return row
 
     async def _check_can_send(self, tenant: str, session_id: str) -> Account:
+        """The session, unless no device of it can send or will soon. One that is reconnecting will."""
         account = await own_account(self._store, tenant, session_id)
-        if account.status.state in _CANNOT_SEND and not await self._another_can_send(account):
-            raise _cannot_send(account.status)
-        return account
-
-    async def _another_can_send(self, account: Account) -> bool:
-        """Whether the session has a standby that is linked and not at a dead end itself."""
+        if account.status.state not in _CANNOT_SEND | _TRYING:
+            return account
         documents = await self._store.query(accounts.devices_of_account(account.id))
-        others = [device for device in map(Device.read, documents) if device.slot != FIRST_SLOT]
-        return any(device.wanted and device.linked and device.state not in _CANNOT_SEND for device in others)
+        devices = [device for device in map(Device.read, documents) if device.wanted]
+        if account.status.state in _CANNOT_SEND and not any(
+            device.slot != FIRST_SLOT and device.linked and device.state not in _CANNOT_SEND for device in devices
+        ):
+            raise _cannot_send(account.status)
+        # A device that nobody has linked sends nothing, whatever its connection is like; before the first is, all of them count.
+        able = [device for device in devices if device.linked] or devices
+        if able and all(device.life.breaker is Breaker.OPEN or device.state in _CANNOT_SEND for device in able):
+            raise _unreachable(account.status)
+        return account
 
     async def _repeat(self, row: Document, body_hash: str, *, replayed: bool = True) -> Accepted:
         if row.fields["body_hash"] != body_hash:
@@ -194,7 +211,7 @@ class Messages:
                 "This Idempotency-Key has been used for another message.",
                 "Use a new key for each message; repeat a key only with the same body.",
             )
-        return Accepted(await self._viewer.view(row), replayed)
+        return Accepted(await self._viewer.view(row), replayed, charged=None)
 
 
 def _check_goes_to(content: Content, chat: str | None) -> None:
@@ -264,7 +281,17 @@ def _cannot_send(status: SessionStatus) -> StateConflict:
     return StateConflict("session_cannot_send", status.reason.sentence, status.reason.next_step)
 
 
-def _not_found() -> NotFound:
+def _unreachable(status: SessionStatus) -> Unavailable:
+    return Unavailable(
+        "whatsapp_unreachable",
+        f"WhatsApp has not been reached from any device of this session for some time: {status.reason.sentence}",
+        f"Try again when it is tried again. {status.reason.next_step}",
+        math.ceil(PROBE_INTERVAL_S),
+    )
+
+
+def message_not_found() -> NotFound:
+    """The answer for what is not there, and for what is somebody else's."""
     return NotFound("message_not_found", "There is no such message.", "Use the message_id that an answer named.")
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from keepline.domain.addresses import parse_phone
-from keepline.domain.errors import KeeplineError, NotReady, StateConflict
+from keepline.domain.errors import KeeplineError, StateConflict
 from keepline.domain.pairing import RATE_LIMIT_REST_S, RATE_LIMITED, already_linked, code_error
 from keepline.domain.views import told_status
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict
 from keepline.records import accounts
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Pairing
+from keepline.usecases.limiting import CODES, Charged, ChargedNotReady, Limiter
 from keepline.usecases.linking import ASKED_EVERY_S, accept_offer, check_linkable, device_and_pairing
 from keepline.usecases.sessions import beats_of, outlook_of, own_account
 
@@ -28,45 +29,62 @@ CODE_LEFT_S_MIN = 20.0
 
 @dataclass(frozen=True)
 class PairingCode:
-    """Eight characters and a hyphen to type into the phone of `phone` (digits) within `expires_in_s`."""
+    """Eight characters and a hyphen to type into the phone of `phone` (digits) within `expires_in_s`.
+
+    `charged` is what is left of the user's limit; None where this code was there already.
+    """
 
     code: str = field(repr=False)
     phone: str
     expires_in_s: float
+    charged: Charged | None = None
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """There is no code yet, and why. `charged` if one was asked for now."""
+
+    sentence: str
+    charged: Charged | None = None
 
 
 class PairingCodes:
     """The codes of all tenants' devices."""
 
-    def __init__(self, store: DocumentStore, clock: Clock) -> None:
+    def __init__(self, store: DocumentStore, clock: Clock, limiter: Limiter) -> None:
         self._store = store
         self._clock = clock
+        self._limiter = limiter
 
     async def get(self, tenant: str, session_id: str, phone: str, slot: str = FIRST_SLOT) -> PairingCode:
         """A code with which the phone of that number can link one of the devices; the same one while it is good.
 
-        Raises InvalidInput (`bad_number`), NotReady (`pairing_code_not_ready`), TooMany (`pairing_rate_limited`), NotFound
-        (`session_not_found`, `standby_not_found`) and StateConflict (`already_linked`, `pairing_code_not_available`,
-        `number_refused`, `another_number`).
+        Raises InvalidInput (`bad_number`), NotReady (`pairing_code_not_ready`), TooMany (`pairing_rate_limited` by WhatsApp,
+        `rate_limited` by us), NotFound (`session_not_found`, `standby_not_found`) and StateConflict (`already_linked`,
+        `pairing_code_not_available`, `number_refused`, `another_number`).
         """
         digits = parse_phone(phone)
-        waiting_for = "the session is being looked up."
+        waiting = _Waiting("the session is being looked up.")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CODE_WAIT_S):
                 while not isinstance(found := await self._look(tenant, session_id, digits, slot), PairingCode):
-                    waiting_for = found
+                    waiting = replace(found, charged=found.charged or waiting.charged)
                     await asyncio.sleep(LOOK_EVERY_S)
-                return found
-        raise NotReady(
-            "pairing_code_not_ready", f"There is no pairing code yet: {waiting_for}", "Ask again in 2 seconds.", 2
+                return replace(found, charged=waiting.charged)
+        raise ChargedNotReady(
+            "pairing_code_not_ready",
+            f"There is no pairing code yet: {waiting.sentence}",
+            "Ask again in 2 seconds.",
+            2,
+            waiting.charged,
         )
 
-    async def _look(self, tenant: str, session_id: str, phone: str, slot: str) -> PairingCode | str:
+    async def _look(self, tenant: str, session_id: str, phone: str, slot: str) -> PairingCode | _Waiting:
         """The code, or what is waited for; asks for a code where nobody has."""
         account = await own_account(self._store, tenant, session_id)
         _check_number(account, slot, phone)
         if await accept_offer(self._store, account, slot):
-            return "the standby is being made."
+            return _Waiting("the standby is being made.")
         device, pairing = await device_and_pairing(self._store, account, slot)
         check_linkable(device, "pairing_code_not_available")
         if device.linked:
@@ -79,11 +97,12 @@ class PairingCodes:
                 raise error
         seen = outlook_of(device, await beats_of(self._store, {device.connector}), now)
         if pairing is None or seen.silent:
-            return told_status(device.status, seen).reason.sentence
+            return _Waiting(told_status(device.status, seen).reason.sentence)
+        charged = None
         if not _asked_lately(pairing, now):
             with contextlib.suppress(StoreConflict):  # Somebody else asked, or an answer has just come.
-                await self._store.commit([accounts.request_code(pairing, phone)])
-        return "WhatsApp is being asked for it."
+                _, charged = await self._limiter.commit(tenant, CODES, [accounts.request_code(pairing, phone)])
+        return _Waiting("WhatsApp is being asked for it.", charged)
 
 
 def _check_number(account: Account, slot: str, phone: str) -> None:

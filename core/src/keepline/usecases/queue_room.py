@@ -41,7 +41,10 @@ class QueueRoom:
 
     @asynccontextmanager
     async def place(self, account: str) -> AsyncIterator[None]:
-        """A place for one more queued row, which is committed inside. Raises TooMany (`queue_full`)."""
+        """A place for one more queued row, which is committed inside. Raises TooMany (`queue_full`).
+
+        It is free again at once where TooMany is raised inside.
+        """
         tally = self._tally(account)
         now_s = self._clock.monotonic_s()
         if tally.counted is None or not tally.counted.is_good(now_s):
@@ -55,6 +58,10 @@ class QueueRoom:
         tally.given += 1
         try:
             yield
+        except TooMany:
+            # Nothing was written: a program that meets its limit again and again must not fill a queue in our memory.
+            tally.counted = replace(tally.counted, queued=tally.counted.queued - 1)
+            raise
         finally:
             tally.ended += 1
 

@@ -20,7 +20,7 @@ from keepline.domain.tag import read_tag
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
 from keepline.records import changes, history
-from keepline.records.accounts import Account
+from keepline.records.accounts import KeyedAccount
 from keepline.usecases.session_keeping import SessionKeeper
 
 # A commit is on its way for some milliseconds; what comes meanwhile goes into the next one, so batches grow with the load.
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Writes one device's heard messages. The journal in its cell bounds how many can be on the way at once."""
 
-    def __init__(self, store: DocumentStore, session: SessionKeeper, link: DeviceLink, account: Account) -> None:
+    def __init__(self, store: DocumentStore, session: SessionKeeper, link: DeviceLink, account: KeyedAccount) -> None:
         self._store = store
         self._session = session
         self._link = link

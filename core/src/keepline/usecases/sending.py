@@ -30,7 +30,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
 from keepline.records import accounts, changes, history, outbox
-from keepline.records.accounts import Account, Device
+from keepline.records.accounts import Device, KeyedAccount
 from keepline.records.outbox import Authority
 from keepline.usecases.session_keeping import SessionKeeper, Step
 from keepline.usecases.witnessing import WitnessDesk, look_for_copies
@@ -89,7 +89,7 @@ class Sender:
         link: DeviceLink,
         session: SessionKeeper,
         authority: Authority,
-        account: Account,
+        account: KeyedAccount,
         pacing: str,
         known_since: datetime | None,
     ) -> None:

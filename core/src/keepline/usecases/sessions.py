@@ -27,6 +27,7 @@ from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account, Device, 
 from keepline.records.connectors import ConnectorBeat
 from keepline.records.link_settings import StoredSettings
 from keepline.usecases import pool
+from keepline.usecases.limiting import SESSIONS, Charged, Limiter
 from keepline.usecases.proxy_sealing import ProxySealer
 
 # Sessions of a list that are looked up at the same time.
@@ -64,6 +65,7 @@ class DeviceView:
     connector: str | None
     region: str | None
     life: LinkLife
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,14 @@ class SessionView:
     held: Held | None
 
 
+@dataclass(frozen=True)
+class Created:
+    """A new session, and what is left of its user's limit; None where the store's answer was lost."""
+
+    session: SessionView
+    charged: Charged | None
+
+
 class Sessions:
     """The sessions of all tenants. `entropy(n)` gives n random bytes."""
 
@@ -97,19 +107,21 @@ class Sessions:
         clock: Clock,
         entropy: Entropy,
         sealer: ProxySealer,
+        limiter: Limiter,
         limits: PoolLimits = DEFAULT_LIMITS,
     ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
         self._sealer = sealer
+        self._limiter = limiter
         self._limits = limits
 
-    async def create(self, tenant: str, session_id: str | None, choices: SessionChoices | None = None) -> SessionView:
+    async def create(self, tenant: str, session_id: str | None, choices: SessionChoices | None = None) -> Created:
         """A new session that waits for a connector.
 
         Raises StateConflict (`session_exists`, `session_being_deleted`), LimitReached (`session_limit_reached`,
-        `installation_full`), and for a proxy what `ProxySealer.seal` does.
+        `installation_full`), TooMany (`rate_limited`), and for a proxy what `ProxySealer.seal` does.
         """
         choices = choices or SessionChoices()
         chosen = session_id if session_id is not None else new_session_id(self._entropy(SESSION_ID_ENTROPY_BYTES))
@@ -127,29 +139,33 @@ class Sessions:
             settings=StoredSettings(choices.presence, sealed, choices.pacing),
         )
         for _ in range(CREATE_TRIES_MAX):
-            refused = await self._try_to_create(account, tenant, writes)
+            tried = await self._try_to_create(account, tenant, writes)
             # Read in either case: a conflict may be with our own commit, whose first answer was lost on its way.
-            document = await self._store.get(accounts.account_path(account))
+            document, secret = await asyncio.gather(
+                self._store.get(accounts.account_path(account)), self._store.get(accounts.secret_path(account))
+            )
             if document is None:
-                if refused is not None:
-                    raise refused
+                if isinstance(tried, LimitReached):
+                    raise tried
                 # Others took or gave back a place, or the session before this one was cleared a moment ago.
                 await asyncio.sleep(CREATE_PAUSE_S_MAX * self._entropy(1)[0] / 256)
                 continue
             found = Account.read(document)
-            if found.tag_key != tag_key:
+            if secret is None or accounts.tag_key(secret) != tag_key:
                 raise _taken(found)
-            return _fresh(found)
+            return Created(_fresh(found), tried if isinstance(tried, Charged) else None)
         raise busy()
 
-    async def _try_to_create(self, account: str, tenant: str, writes: Sequence[Write]) -> LimitReached | None:
-        """Commit these with a place for the account; the limit that is in the way, if one is."""
+    async def _try_to_create(self, account: str, tenant: str, writes: Sequence[Write]) -> Charged | LimitReached | None:
+        """Commit these with a place for the account, or say which limit of the pool is in the way. None: others were."""
         with contextlib.suppress(StoreConflict):
             taken = await pool.places(self._store)
             others = [owner for other, owner in taken.tenants.items() if other != account]
             if refused := refusal(others, tenant, self._limits):
                 return refused
-            await self._store.commit([*writes, pool_records.take(taken, account, tenant)])
+            place = pool_records.take(taken, account, tenant)
+            _, charged = await self._limiter.commit(tenant, SESSIONS, [*writes, place])
+            return charged
         return None
 
     async def look(self, tenant: str, session_id: str) -> SessionView:
@@ -303,7 +319,7 @@ def _device_view(device: Device, told: SessionStatus, proof: Proof | None) -> De
     life = device.life
     if proof is not None and (life.last_activity_at is None or proof.at > life.last_activity_at):
         life = replace(life, last_activity_at=proof.at, last_activity=proof.kind)
-    return DeviceView(device.slot, told, device.connector or None, device.region or None, life)
+    return DeviceView(device.slot, told, device.connector or None, device.region or None, life, proof)
 
 
 def _fresh(account: Account) -> SessionView:

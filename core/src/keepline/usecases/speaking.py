@@ -19,7 +19,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
 from keepline.records import accounts
-from keepline.records.accounts import FIRST_SLOT, Account, Device
+from keepline.records.accounts import FIRST_SLOT, Device, KeyedAccount
 from keepline.records.outbox import Authority
 from keepline.usecases.held_receipts import HeldReceipts
 from keepline.usecases.sending import AuthorityLost, Sender, read_authority, take_authority, unsettled_rows
@@ -56,7 +56,7 @@ class Speaker:
         random: Random,
         link: DeviceLink,
         session: SessionKeeper,
-        account: Account,
+        account: KeyedAccount,
         device: Device,
         connector: str,
         is_silent: IsSilent,

@@ -1,0 +1,28 @@
+"""`GET /metrics`: for Prometheus, with the operator's token."""
+
+from __future__ import annotations
+
+import contextlib
+
+from flask import Blueprint, Response
+from flask.typing import ResponseReturnValue
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from keepline.domain.errors import Unavailable
+from keepline.ports.documents import StoreUnavailable
+from keepline_functions.auth import OPERATOR, needs
+from keepline_functions.services import services
+
+routes = Blueprint("metrics", __name__)
+
+_STORE_TIMEOUT_S = 5.0
+
+
+@routes.get("/metrics")
+@needs(OPERATOR)
+def metrics() -> ResponseReturnValue:
+    fleet = None
+    # A store that does not answer is itself something to tell.
+    with contextlib.suppress(StoreUnavailable, Unavailable):
+        fleet = services().run(services().fleet.look(), _STORE_TIMEOUT_S)
+    return Response(services().metrics.text(fleet), content_type=CONTENT_TYPE_LATEST)
