@@ -198,9 +198,8 @@ class Speaker:
             authority = await take_authority(self._store, authority, self._connector, self._slot)
         self._authority = authority
         unsettled = await unsettled_rows(self._store, authority)
-        device = (
-            await self._read_device()
-        )  # Once more: until the right was taken, its chats could come under suspicion.
+        # Once more: until the right was taken, its chats could come under suspicion.
+        device = await self._read_device()
         opened = await self._session.open(
             max(device.session_sequence if device else 0, authority.sessions.get(self._slot, 0)),
             {*(row.chat for row in unsettled), *(device.suspect_chats if device else ())},
