@@ -14,6 +14,7 @@ from keepline_functions import (
     chats_api,
     errors,
     health_api,
+    media_api,
     messages_api,
     pairing_code_api,
     qr_api,
@@ -45,6 +46,7 @@ def create_app(services: Services) -> Flask:
         qr_api.routes,
         pairing_code_api.routes,
         messages_api.routes,
+        media_api.routes,
         chats_api.routes,
     ):
         app.register_blueprint(routes)

@@ -11,7 +11,10 @@ from flask import Flask
 
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import LocalKeyFile
+from keepline.adapters.media_folder import MediaFolder
+from keepline.adapters.media_settings import open_media_store
 from keepline.adapters.system_clock import SystemClock
+from keepline.adapters.url_fetching import HttpFetcher
 from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
@@ -20,6 +23,7 @@ from keepline.usecases.access import Access, VerifyToken
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
 from keepline.usecases.linking import Linking
+from keepline.usecases.media import MediaDesk, MediaRound, Shelf
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.monitoring import MinuteRound
@@ -45,6 +49,7 @@ class Process:
     app: Flask
     services: Services
     minute_round: MinuteRound
+    media_round: MediaRound | None
 
 
 _lock = threading.Lock()
@@ -70,8 +75,10 @@ def assemble(
     *,
     private_proxies: bool,
     limits: PoolLimits = DEFAULT_LIMITS,
+    shelf: Shelf | None = None,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
+    media = MediaDesk(store, clock, entropy, shelf)
     sealer = ProxySealer(keys, entropy, private_allowed=private_proxies)
     services = Services(
         loop=loop,
@@ -81,12 +88,15 @@ def assemble(
         session_settings=SessionSettings(store, sealer),
         linking=Linking(store, clock),
         pairing_codes=PairingCodes(store, clock),
-        messages=Messages(store, clock, entropy),
+        messages=Messages(store, clock, entropy, media),
+        media=media,
+        media_folder=shelf.store if shelf is not None and isinstance(shelf.store, MediaFolder) else None,
         message_lists=MessageLists(store, clock),
         chats=Chats(store, Commands(store, clock, entropy)),
         store_health=StoreHealth(loop, store, clock),
     )
-    return Process(create_app(services), services, MinuteRound(store, clock))
+    media_round = MediaRound(store, clock, shelf.store) if shelf is not None else None
+    return Process(create_app(services), services, MinuteRound(store, clock), media_round)
 
 
 def _start() -> Process:
@@ -108,6 +118,7 @@ def _start() -> Process:
         _wrapping_keys(settings),
         private_proxies=settings.private_proxies,
         limits=settings.limits,
+        shelf=_shelf(settings),
     )
 
 
@@ -117,6 +128,11 @@ def _wrapping_keys(settings: Settings) -> KeyWrapper | None:
 
         return KmsKeys(settings.kms_key)
     return LocalKeyFile(settings.key_file) if settings.key_file is not None else None
+
+
+def _shelf(settings: Settings) -> Shelf | None:
+    store = open_media_store(settings.media, settings.project)
+    return Shelf(store, HttpFetcher(), settings.media.kept_for) if store is not None else None
 
 
 async def _open_store(project: str) -> FirestoreDocuments:

@@ -15,6 +15,8 @@ from keepline_functions.events import MalformedEvent, state_change
 
 # A round that takes longer than this is left to the next one.
 MINUTE_ROUND_TIMEOUT_S = 50.0
+# A round of removals that is given up goes on where it was.
+MEDIA_ROUND_TIMEOUT_S = 50.0
 _DRAIN_CHUNK_BYTES = 64 * 1024
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,8 @@ def minute(event: CloudEvent) -> None:
     """The round looks at what is there now, so it makes no difference which minute's event this is."""
     process = bootstrap()
     process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
+    if process.media_round is not None:
+        process.services.run(process.media_round.make(), MEDIA_ROUND_TIMEOUT_S)
 
 
 def _drain(request: Request) -> None:

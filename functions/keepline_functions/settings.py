@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from keepline.adapters.media_settings import DEFAULT_MEDIA, BadMediaSetting, MediaSettings, read_media_settings
 from keepline.domain.pool_limits import DEFAULT_LIMITS, SESSIONS_MAX, SESSIONS_OF_USER_MAX, PoolLimits
 from keepline.records.accounts import ACCOUNTS_LISTED_MAX, ACCOUNTS_MAX
 
@@ -30,6 +31,7 @@ class Settings:
 
     What seals a proxy's address: the Cloud KMS key `kms_key` or the `key_file`, or nothing, and then no proxy can be set.
     `private_proxies`: sessions may name proxies that have private addresses. `limits`: how many sessions there may be.
+    `media`: where files are kept.
     """
 
     project: str
@@ -38,6 +40,7 @@ class Settings:
     key_file: Path | None = None
     private_proxies: bool = False
     limits: PoolLimits = DEFAULT_LIMITS
+    media: MediaSettings = DEFAULT_MEDIA
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -63,7 +66,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     private = environment.get("KEEPLINE_PRIVATE_PROXIES", "").strip() or "refuse"
     if private not in ("allow", "refuse"):
         raise SettingsError("KEEPLINE_PRIVATE_PROXIES must be allow or refuse.")
-    return Settings(project, in_cloud, kms_key, key_file, private == "allow", limits)
+    try:
+        media = read_media_settings(environment)
+    except BadMediaSetting as error:
+        raise SettingsError(str(error)) from None
+    return Settings(project, in_cloud, kms_key, key_file, private == "allow", limits, media)
 
 
 def _wrapping_key(environment: Mapping[str, str]) -> tuple[str | None, Path | None]:

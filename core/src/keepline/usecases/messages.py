@@ -23,6 +23,7 @@ from keepline.ports.documents import Create, Document, DocumentStore, StoreConfl
 from keepline.records import accounts, history, outbox
 from keepline.records.accounts import FIRST_SLOT, Account, Device
 from keepline.records.outbox import NewMessage
+from keepline.usecases.media import MediaDesk
 from keepline.usecases.message_views import MessageView, MessageViewer
 from keepline.usecases.queue_room import QueueRoom
 from keepline.usecases.referring import References
@@ -46,13 +47,14 @@ class Accepted:
 class Messages:
     """The messages of all tenants. `entropy(n)` gives n random bytes."""
 
-    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy, media: MediaDesk | None = None) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
         self._room = QueueRoom(store, clock)
         self._viewer = MessageViewer(store, clock)
         self._references = References(store, clock)
+        self._media = media or MediaDesk(store, clock, entropy, None)
 
     async def send(
         self,
@@ -68,7 +70,7 @@ class Messages:
         `to` is None for what is about an earlier message and goes where that is; the content names it by our id. With a key the
         first request decides: a repeat gets the message as it is now, another body StateConflict (`idempotency_mismatch`).
         Raises InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict (`session_cannot_send`), what
-        `References.resolve` raises, and TooMany (`queue_full`), with nothing written.
+        `References.resolve` and `MediaDesk.resolve` raise, and TooMany (`queue_full`), with nothing written.
         """
         account = account_id(tenant, session_id)
         chat = parse_chat(to) if to is not None else None
@@ -86,6 +88,8 @@ class Messages:
         options = options.at(self._clock.now())
         content = await self._references.resolve(tenant, account, content)
         _check_goes_to(content, chat)
+        # Fetched before it is accepted: what is accepted is known to the byte, and stays so.
+        content = await self._media.resolve(tenant, content, options.send_at or self._clock.now())
         row = outbox.new_row(
             NewMessage(
                 message_id=message_id,

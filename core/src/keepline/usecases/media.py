@@ -1,0 +1,162 @@
+"""Files that our users send: taken in, named in messages, given out by signed links, and forgotten when their time has come."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from keepline.domain.content.bodies import Content
+from keepline.domain.content.file_types import bytes_max, check_file, type_of
+from keepline.domain.content.files import File, Media
+from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavailable
+from keepline.domain.ids import is_media_id, new_media_id
+from keepline.ports.clock import Clock
+from keepline.ports.documents import DocumentStore, StoreConflict
+from keepline.ports.media import Intake, MediaStore, MediaUnavailable, UrlFetcher
+from keepline.records import media
+from keepline.records.media import Kept, Source
+from keepline.usecases.sessions import Entropy
+
+LINK_GOOD_FOR_S = 900
+_ID_ENTROPY_BYTES = 16
+# In one round of each minute.
+_FORGOTTEN_MAX = 100
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where files are kept, for how long, and who fetches them."""
+
+    store: MediaStore
+    fetcher: UrlFetcher
+    kept_for: timedelta
+
+
+class MediaDesk:
+    """The files of all tenants. Without a `shelf` there can be none, and who asks is told so (`media_not_set_up`)."""
+
+    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy, shelf: Shelf | None) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._shelf = shelf
+
+    async def take_in(self, tenant: str, intake: Intake, source: Source = "upload") -> Kept:
+        """Keep a file that has come in. Raises InvalidInput (`empty_media`) and Unavailable."""
+        shelf = self._shelf_or_refusal()
+        if intake.size == 0:
+            raise InvalidInput("empty_media", "The file is empty.", "Send one that has something in it.")
+        media_id = new_media_id(self._entropy(_ID_ENTROPY_BYTES))
+        mime_type = type_of(intake.head, intake.declared)
+        file = File(media_id, None, mime_type, intake.size, intake.sha256, plain_name(intake.name))
+        try:
+            await shelf.store.put(media_id, intake.file, mime_type)
+        except MediaUnavailable as error:
+            raise _unavailable(error) from None
+        await self._store.commit([media.kept(tenant, file, source, self._clock.now() + shelf.kept_for)])
+        return await self.find(tenant, media_id)
+
+    async def find(self, tenant: str, media_id: str) -> Kept:
+        """Raises NotFound (`media_not_found`), also for what belongs to others."""
+        document = await self._store.get(media.media_path(media_id)) if is_media_id(media_id) else None
+        if document is None or document.fields["tenant"] != tenant:
+            raise NotFound(
+                "media_not_found",
+                "There is no such file (any more).",
+                "Use the media_id that an answer named; files are kept for a limited time.",
+            )
+        return Kept.read(document)
+
+    async def link(self, kept: Kept) -> tuple[str, datetime]:
+        """A link to a file, and when it ends. Raises Unavailable."""
+        good_until = self._clock.now() + timedelta(seconds=LINK_GOOD_FOR_S)
+        file = kept.file
+        try:
+            url = await self._shelf_or_refusal().store.link(
+                str(file.media_id), LINK_GOOD_FOR_S, file.mime_type, file.name
+            )
+        except MediaUnavailable as error:
+            raise _unavailable(error) from None
+        return url, good_until
+
+    async def linked(self, media_id: str) -> Kept | None:
+        """The file of a link that was found to be good."""
+        document = await self._store.get(media.media_path(media_id)) if is_media_id(media_id) else None
+        return Kept.read(document) if document is not None else None
+
+    async def resolve(self, tenant: str, content: Content, needed_at: datetime) -> Content:
+        """The content with a file that is kept, and stays so until some time after it is needed.
+
+        A file that is named by its address is fetched now. Raises what `find`, `take_in`, `check_file` and the fetcher raise.
+        """
+        body = content.body
+        if not isinstance(body, Media):
+            return content
+        shelf = self._shelf_or_refusal()
+        if body.file.url is not None:
+            async with shelf.fetcher.fetch(body.file.url, bytes_max(body)) as intake:
+                # Before it is kept: what cannot be sent is not worth keeping.
+                file = File(None, None, type_of(intake.head, intake.declared), intake.size, intake.sha256)
+                check_file(replace(body, file=file))
+                kept = await self.take_in(tenant, intake, "url")
+        else:
+            kept = await self.find(tenant, body.file.media_id or "")
+        body = replace(body, file=replace(kept.file, name=body.file.name or kept.file.name))
+        check_file(body)
+        await self._prolong(kept, needed_at + shelf.kept_for)
+        return replace(content, body=body)
+
+    async def _prolong(self, kept: Kept, until: datetime) -> None:
+        # Not for the seconds between its upload and its use: that would be a write for every message.
+        if until - kept.expires_at < timedelta(hours=1):
+            return
+        try:
+            await self._store.commit([media.keep_until(kept, until)])
+        except StoreConflict:
+            raise StateConflict(
+                "media_busy", "The file is being used by another message at this moment.", "Send again."
+            ) from None
+
+    def _shelf_or_refusal(self) -> Shelf:
+        if self._shelf is None:
+            raise Unavailable(
+                "media_not_set_up",
+                "This installation keeps no files.",
+                "Its operator sets KEEPLINE_MEDIA_BUCKET or KEEPLINE_MEDIA_DIR.",
+            )
+        return self._shelf
+
+
+class MediaRound:
+    """Forgets, each minute, files whose time has come."""
+
+    def __init__(self, store: DocumentStore, clock: Clock, files: MediaStore) -> None:
+        self._store = store
+        self._clock = clock
+        self._files = files
+
+    async def make(self) -> None:
+        """The file goes first: one that is still named is found by the next round, one that is not would stay for ever."""
+        for document in await self._store.query(media.over(self._clock.now(), _FORGOTTEN_MAX)):
+            try:
+                await self._files.delete(document.id)
+                await self._store.commit([media.forget(Kept.read(document))])
+            except MediaUnavailable as error:
+                log.warning("files whose time has come are left to the next round: %s", error)
+                return
+            except StoreConflict:
+                log.info("the file %s was prolonged while it was being removed", document.id)
+
+
+def plain_name(name: str) -> str:
+    """A file's name without folders and without what cannot be shown."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(char for char in last if char.isprintable())[:240].strip()
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    log.warning("the media store did not do what was asked: %s", error)
+    return Unavailable("media_unavailable", "The store of files did not answer.", "Try again in a second.")
