@@ -12,6 +12,7 @@ from keepline.domain.session import Reason
 from keepline.domain.standby import StandbyView
 from keepline.domain.views import Proof, media_error, message_error
 from keepline.records.accounts import LinkLife
+from keepline.records.heard_media import MediaState
 from keepline.records.link_settings import SealedProxy
 from keepline.records.media import Kept
 from keepline.usecases.linking import device_reason
@@ -143,6 +144,7 @@ def _media_json(view: MessageView) -> dict[str, Any]:
     return {
         "media": {
             **said,
+            "media_id": said["media_id"] if fate.state is MediaState.STORED else None,
             "state": fate.state.value,
             "error": {"code": error.code, "message": error.message, "hint": error.hint} if error else None,
         }

@@ -109,6 +109,11 @@ _MEDIA_ERRORS: dict[str, MessageError] = {
             "The device that had the file's key lost it before the file was fetched.",
             "Ask its sender to send it again; with a standby device there is a second key.",
         ),
+        MessageError(
+            "media_not_set_up",
+            "The connector has no store of files.",
+            "Its operator gives it the same KEEPLINE_MEDIA_BUCKET or KEEPLINE_MEDIA_DIR as the functions.",
+        ),
         MessageError("media_gone", "WhatsApp no longer has the file.", "Ask its sender to send it again."),
         MessageError(
             "media_damaged",
