@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +102,7 @@ class CellDevice:
         self._stop_client()
         self._egress.unbar(self._device)
         self._client = LibraryClient(
-            self._device, self._store, self._proxy, self._presence, self._hear, self._note_file
+            self._device, self._store, self._proxy, self._presence, self._hear, self._noting_file
         )
         self._client.start()
         return self._client
@@ -225,13 +227,22 @@ class CellDevice:
             self._quality.disconnected()
         self._tell(frames.event_to_json(event))
 
-    def _note_file(self, heard: MessageHeard, key: FileKey) -> None:
+    @contextmanager
+    def _noting_file(self, heard: MessageHeard, key: FileKey) -> Iterator[None]:
+        """Its key is on the disk before the message counts as heard; it is told of after the message."""
         said = heard.content["media"]
         waiting = MediaWaiting(
-            heard.chat, heard.wa_message_id, heard.at, said["mime_type"], said["file_name"], key.size, heard.tag
+            heard.chat,
+            heard.wa_message_id,
+            datetime.now(UTC),
+            said["mime_type"],
+            said["file_name"],
+            key.size,
+            heard.tag,
         )
         event = frames.event_to_json(waiting)
         self._media_keys.note(heard.chat, heard.wa_message_id, key, event)
+        yield
         self._tell(event)
 
     def _not_reached(self, code: str) -> None:

@@ -30,6 +30,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ class _Client(NewClient):
 class LibraryClient:
     """One life of a device's client, from `start` to `stop`. `emit` gets link events from the library's threads.
 
-    `note_file` gets the key of a heard message's file, before `emit` gets the message.
+    `noting_file` gets the key of a heard message's file; it is entered before `emit` gets the message, and left after.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class LibraryClient:
         proxy: str,
         presence: Presence,
         emit: Callable[[LinkEvent], None],
-        note_file: Callable[[link_events.MessageHeard, FileKey], None],
+        noting_file: Callable[[link_events.MessageHeard, FileKey], AbstractContextManager[None]],
     ) -> None:
         self._device = device
         self._store = store
@@ -129,7 +130,7 @@ class LibraryClient:
         self._presence = presence
         self._logged_in = False
         self._emit = emit
-        self._note_file = note_file
+        self._noting_file = noting_file
         self._sign_of_life = threading.Event()
         self._client: _Client | None = None
         self._thread: threading.Thread | None = None
@@ -360,16 +361,18 @@ class LibraryClient:
             return False
         return event.wa_message_ids[0] in self._sent_lately
 
+    def _tell_with_file(self, event: LinkEvent, message: Any) -> None:
+        heard = event if isinstance(event, link_events.MessageHeard) and "media" in event.content else None
+        key = file_key_in(message.Message) if heard is not None else None
+        with self._noting_file(heard, key) if heard is not None and key is not None else nullcontext():
+            self._tell(event)
+
     def _handler(self, to_event: Callable[[Any, DeviceStore], LinkEvent | None]) -> Callable[[NewClient, Any], None]:
         def handle(_: NewClient, message: Any) -> None:
             try:
                 event = to_event(message, self._store)
-                if isinstance(event, link_events.MessageHeard) and "media" in event.content:
-                    key = file_key_in(message.Message)
-                    if key is not None:
-                        self._note_file(event, key)
                 if event is not None and not self._answered_by_library(event):
-                    self._tell(event)
+                    self._tell_with_file(event, message)
             except Exception:
                 # ctypes would swallow it without a word.
                 log.exception("an event of the WhatsApp library could not be taken")

@@ -31,6 +31,8 @@ _GONE = (403, 404, 410)
 
 def fetch(key: FileKey, proxy: str, target: Path) -> dict[str, Any]:
     """`{size}` of what is in `target`; or `{error_code, final}`, and nothing is there."""
+    if key.size > DOCUMENT_BYTES_MAX:
+        return {"error_code": "media_too_large", "final": True}
     try:
         with target.open("wb") as file:
             opening = Opening(key.kind, key.key, key.sha256, key.sealed_sha256, file)

@@ -176,12 +176,13 @@ class ReceiptHeard:
 class MediaWaiting:
     """A heard message has a file that this device can fetch: it has the key. Told again at every start, until it is forgotten.
 
-    `tag` is the message's secret; `mime_type` and `file_name` are what its sender calls the file, `size` what it should have.
+    `since` is when it first did; `tag` is the message's secret. `mime_type` and `file_name` are what its sender calls the file,
+    `size` what it should have.
     """
 
     chat: str
     wa_message_id: str
-    at: datetime
+    since: datetime
     mime_type: str
     file_name: str
     size: int

@@ -40,7 +40,7 @@ def fate_of(fields: Mapping[str, Any], now: datetime) -> MediaFate:
     written = fields.get("media")
     if written is not None:
         return MediaFate(MediaState(written["state"]), written["error_code"])
-    if now - fields["at"] > FETCHED_WITHIN and now - fields["times"]["recorded"] > FETCHED_WITHIN:
+    if now - fields["times"]["recorded"] > FETCHED_WITHIN:
         return MediaFate(MediaState.FAILED, "media_lost")
     return MediaFate(MediaState.PENDING)
 

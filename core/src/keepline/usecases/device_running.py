@@ -118,7 +118,7 @@ class DeviceRunner:
         self._number = NumberCheck(store, account, device.slot)
         self._desk = PairingDesk(store, device_link, account.id, device.slot, account.tenant)
         self._recorder = Recorder(store, session, device_link, account)
-        self._media = MediaKeeper(store, clock, device_link, account)
+        self._media = MediaKeeper(store, clock, device_link, account, lambda: self.speaks)
         self._witness = Witness(store, device_link)
         self._settings = SettingsFollower(keys, device_link, device, self._move)
         self._commands = CommandDesk(store, clock, device_link, device.slot, lambda: self.speaks)

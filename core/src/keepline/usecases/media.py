@@ -52,11 +52,12 @@ class MediaDesk:
         media_id = new_media_id(self._entropy(_ID_ENTROPY_BYTES))
         mime_type = type_of(intake.head, intake.declared)
         file = File(media_id, None, mime_type, intake.size, intake.sha256, plain_name(intake.name))
+        # Named before it is there: so that whatever happens in between, it is forgotten when its time has come.
+        await self._store.commit([media.kept(tenant, file, source, self._clock.now() + shelf.kept_for)])
         try:
             await shelf.store.put(media_id, intake.file, mime_type)
         except MediaUnavailable as error:
             raise _unavailable(error) from None
-        await self._store.commit([media.kept(tenant, file, source, self._clock.now() + shelf.kept_for)])
         return await self.find(tenant, media_id)
 
     async def find(self, tenant: str, media_id: str) -> Kept:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from keepline.domain.ids import inbound_media_id
@@ -24,10 +25,13 @@ from keepline.records.heard_media import FETCHED_WITHIN, MediaFate, MediaState
 
 # Files that wait in memory; the cell has the others and tells of them at its next start.
 WAITING_MAX = 1_000
-_RETRY_MIN_S = 2.0
+# Short at first: the message itself is being recorded at this moment.
+_RETRY_MIN_S = 0.25
 _RETRY_FACTOR = 2.0
 _RETRY_MAX_S = 3_600.0
 _TRIES_COUNTED_MAX = 16
+# A device that does not send for its account lets the one that does fetch the file, and looks whether it has.
+_PATIENCE_S = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +44,16 @@ class _Waiting:
 
 
 class MediaKeeper:
-    """The files of one device's heard messages, one at a time."""
+    """The files of one device's heard messages, one at a time. `speaks` tells whether it sends for its account at this moment."""
 
-    def __init__(self, store: DocumentStore, clock: Clock, link: DeviceLink, account: Account) -> None:
+    def __init__(
+        self, store: DocumentStore, clock: Clock, link: DeviceLink, account: Account, speaks: Callable[[], bool]
+    ) -> None:
         self._store = store
         self._clock = clock
         self._link = link
         self._account = account
+        self._speaks = speaks
         self._waiting: dict[tuple[str, str], _Waiting] = {}
         self._wake = asyncio.Event()
 
@@ -54,7 +61,8 @@ class MediaKeeper:
         """The device has the key of a file."""
         name = (event.chat, event.wa_message_id)
         if name not in self._waiting and len(self._waiting) < WAITING_MAX:
-            self._waiting[name] = _Waiting(event, self._clock.monotonic_s())
+            patience_s = 0.0 if self._speaks() else _PATIENCE_S
+            self._waiting[name] = _Waiting(event, self._clock.monotonic_s() + patience_s)
             self._wake.set()
 
     async def run(self) -> None:
@@ -91,7 +99,7 @@ class MediaKeeper:
         account = self._account
         if event.tag is not None and read_tag(account.tag_key, event.tag) is not None:
             return True  # A copy of what we sent: the file is in the store.
-        is_late = self._clock.now() - event.at > FETCHED_WITHIN
+        is_late = self._clock.now() - event.since > FETCHED_WITHIN
         document = await self._store.get(heard_path(account.id, event.chat, event.wa_message_id))
         if document is None:
             return is_late  # It is being recorded at this moment; or it will never be.
