@@ -22,6 +22,7 @@ from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
+from keepline.usecases.media import Shelf
 from keepline_functions.bootstrap import Process, assemble
 from keepline_functions.loop import BackgroundLoop
 
@@ -105,14 +106,16 @@ class FaultyDocuments(MemoryDocuments):
 class World:
     """One API with two tenants, `anna` and `bert`, each with an API key."""
 
-    def __init__(self) -> None:
+    def __init__(self, shelf: Callable[[StandingClock], Shelf] | None = None) -> None:
         self.clock = StandingClock()
         self.loop = BackgroundLoop()
         self.store = FaultyDocuments(self.clock)
         self.tokens: dict[str, str] = {}
         self.keys = MemoryKeys()
         self.process: Process = assemble(
-            self.loop, self.store, self.clock, self._verify, secrets.token_bytes, self.keys, private_proxies=False
+            *(self.loop, self.store, self.clock, self._verify, secrets.token_bytes, self.keys),
+            private_proxies=False,
+            shelf=shelf(self.clock) if shelf is not None else None,
         )
         self.client: FlaskClient = self.process.app.test_client()
         self.anna = self.add_key("anna")

@@ -6,6 +6,7 @@ The client is synchronous and safe to use from several threads, so each call has
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, BinaryIO, TypeVar
@@ -42,7 +43,10 @@ class CloudStorage:
         def upload() -> None:
             blob = self._blob(media_id)
             blob.chunk_size = _PIECE_BYTES
-            blob.upload_from_file(file, rewind=True, content_type=mime_type, timeout=_TIMEOUT_S, checksum="crc32c")
+            size = file.seek(0, os.SEEK_END)  # Told, a small file goes in one request.
+            blob.upload_from_file(
+                file, rewind=True, size=size, content_type=mime_type, timeout=_TIMEOUT_S, checksum="crc32c"
+            )
 
         await _in_thread(upload)
 
