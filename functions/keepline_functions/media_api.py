@@ -1,4 +1,4 @@
-"""`/api/media`: take in a file, look at one and get a link to it; and `/media/{media_id}`, where links lead that we signed."""
+"""`/api/media`: take in a file, look at one and get a link to it; and where links lead that we signed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def one(media_id: str) -> ResponseReturnValue:
     return jsonify(_shown(services().run(services().media.find(caller().tenant, media_id))))
 
 
-@routes.get("/media/<media_id>")
+@routes.get("/api/media/<media_id>/file")
 @needs(PUBLIC)
 def file(media_id: str) -> ResponseReturnValue:
     """For whoever has a link that we signed."""

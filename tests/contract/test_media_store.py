@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Kept:
     def open_link(url: str) -> bytes | None:
         parts = urlsplit(url)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        media_id = parts.path.removeprefix("/media/")
+        media_id = parts.path.removeprefix("/api/media/").removesuffix("/file")
         if not store.is_good(media_id, int(query["expires"]), query["signature"]):
             return None
         with store.open(media_id) as file:

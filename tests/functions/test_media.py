@@ -131,9 +131,9 @@ def test_a_link_ends_and_is_good_for_its_own_file_only(world: Files) -> None:
     shown = world.upload(PNG).get_json()
     other = world.uploaded(JPEG)
     assert world.client.get(shown["url"].replace(shown["media_id"], other)).status_code == 404
-    assert world.client.get(f"/media/{other}").status_code == 404
-    assert world.client.get(f"/media/{other}?expires=99999999999&signature=").status_code == 404
-    assert world.client.get(f"/media/{other}?expires=²&signature=é").status_code == 404
+    assert world.client.get(f"/api/media/{other}/file").status_code == 404
+    assert world.client.get(f"/api/media/{other}/file?expires=99999999999&signature=").status_code == 404
+    assert world.client.get(f"/api/media/{other}/file?expires=²&signature=é").status_code == 404
     world.clock.advance(899)
     assert world.client.get(shown["url"]).status_code == 200
     world.clock.advance(2)

@@ -41,7 +41,7 @@ class MediaFolder:
     async def link(self, media_id: str, good_for_s: int, mime_type: str, file_name: str) -> str:
         expires = int(self._now_s()) + good_for_s
         signature = await _in_thread(lambda: self._signature(media_id, expires))
-        return f"/media/{media_id}?{urlencode({'expires': expires, 'signature': signature})}"
+        return f"/api/media/{media_id}/file?{urlencode({'expires': expires, 'signature': signature})}"
 
     async def delete(self, media_id: str) -> None:
         await _in_thread(lambda: self._path(media_id).unlink(missing_ok=True))

@@ -114,6 +114,11 @@ _MEDIA_ERRORS: dict[str, MessageError] = {
             "The connector has no store of files.",
             "Its operator gives it the same KEEPLINE_MEDIA_BUCKET or KEEPLINE_MEDIA_DIR as the functions.",
         ),
+        MessageError(
+            "media_unavailable",
+            "The store of files did not take the file for days.",
+            "Look at the media store and at the connector's right to write there; ask its sender to send it again.",
+        ),
         MessageError("media_gone", "WhatsApp no longer has the file.", "Ask its sender to send it again."),
         MessageError(
             "media_damaged",
