@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from flask import Flask
 
+from keepline.adapters.ffmpeg import find_ffmpeg
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import LocalKeyFile
 from keepline.adapters.media_folder import MediaFolder
@@ -132,7 +133,7 @@ def _wrapping_keys(settings: Settings) -> KeyWrapper | None:
 
 def _shelf(settings: Settings) -> Shelf | None:
     store = open_media_store(settings.media, settings.project)
-    return Shelf(store, HttpFetcher(), settings.media.kept_for) if store is not None else None
+    return Shelf(store, HttpFetcher(), find_ffmpeg(), settings.media.kept_for) if store is not None else None
 
 
 async def _open_store(project: str) -> FirestoreDocuments:

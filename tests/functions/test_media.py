@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -12,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from keepline.adapters.ffmpeg import Ffmpeg
 from keepline.adapters.media_folder import MediaFolder
 from keepline.domain.errors import InvalidInput
 from keepline.domain.link_events import MessageHeard
-from keepline.ports.media import Intake, MediaUnavailable
+from keepline.ports.media import Intake, MediaUnavailable, VoiceMaker
 from keepline.records import heard_media, history, media, outbox
 from keepline.records.heard_media import MediaFate, MediaState
 from keepline.usecases.media import Shelf
@@ -56,12 +58,12 @@ class Internet:
 class Files(World):
     """An API that keeps files in a folder for 30 days."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, voices: VoiceMaker | None = None) -> None:
         self.internet = Internet()
 
         def shelf(clock: StandingClock) -> Shelf:
             self.folder = MediaFolder(folder, lambda: clock.now().timestamp())
-            return Shelf(self.folder, self.internet, timedelta(days=30))
+            return Shelf(self.folder, self.internet, voices, timedelta(days=30))
 
         super().__init__(shelf)
         self.account = self.add_session(state="connected", code="connected", phone="14155550100")
@@ -274,6 +276,52 @@ def test_a_store_of_files_that_fails_is_told_and_nothing_is_accepted(
     answer = world.upload(PNG)
     assert (answer.status_code, error_code(answer)) == (503, "media_unavailable")
     assert "Retry-After" in answer.headers
+
+
+# Does what it is told as ffmpeg would, for what begins as an MP3 does.
+FFMPEG = """#!{python}
+import pathlib, sys
+told = sys.argv[1:]
+assert told[told.index("-f") + 1] == "mp3" and "libopus" in told
+given = pathlib.Path(told[told.index("-i") + 1]).read_bytes()
+if b"broken" in given:
+    sys.exit(1)
+while b"endless" in given:
+    pass
+pathlib.Path(told[-1]).write_bytes({opus!r} + given[-5:])
+"""
+
+
+@pytest.fixture
+def ffmpeg(tmp_path: Path) -> Iterator[Files]:
+    program = tmp_path / "ffmpeg"
+    program.write_text(FFMPEG.format(python=sys.executable, opus=OPUS))
+    program.chmod(0o700)
+    world = Files(tmp_path, Ffmpeg(str(program), limit_s=2.0))
+    yield world
+    world.loop.stop()
+
+
+def test_a_voice_note_is_made_of_another_sound_where_ffmpeg_is(ffmpeg: Files) -> None:
+    url = "https://a.example/hello.mp3"
+    ffmpeg.internet.files[url] = (MP3 + b"12345", "audio/mpeg")
+    for named in ({"url": url}, {"media_id": ffmpeg.uploaded(MP3 + b"12345", name="hello.mp3")}):
+        shown = ffmpeg.send_file("audio", named, voice=True).get_json()
+        assert (shown["voice"], shown["media"]["mime_type"]) == (True, "audio/ogg; codecs=opus")
+        assert (shown["media"]["file_name"], shown["media"]["size"]) == ("hello.ogg", len(OPUS) + 5)
+        link = ffmpeg.get(f"/api/media/{shown['media']['media_id']}").get_json()["url"]
+        assert ffmpeg.client.get(link).data == OPUS + b"12345"
+    # What is no voice note stays as it is.
+    assert ffmpeg.send_file("audio", {"url": url}).get_json()["media"]["mime_type"] == "audio/mpeg"
+    already = {"media_id": ffmpeg.uploaded(OPUS)}
+    assert ffmpeg.send_file("audio", already, voice=True).get_json()["media"]["media_id"] == already["media_id"]
+
+
+@pytest.mark.parametrize("data", [MP3 + b"broken", MP3 + b"endless", PNG, b"#EXTM3U\nfile:///etc/passwd"])
+def test_what_ffmpeg_makes_nothing_of_is_refused_by_name(ffmpeg: Files, data: bytes) -> None:
+    answer = ffmpeg.send_file("audio", {"media_id": ffmpeg.uploaded(data)}, voice=True)
+    assert (answer.status_code, error_code(answer)) == (400, "voice_needs_opus")
+    assert ffmpeg.all_in(outbox.OUTBOX) == []
 
 
 def test_a_file_is_kept_for_its_time_and_then_forgotten(world: Files) -> None:

@@ -9,6 +9,7 @@ import os
 import struct
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -20,11 +21,15 @@ from keepline.adapters.url_fetching import HttpFetcher
 from keepline.domain.content.bodies import Content, Forward, Quote
 from keepline.domain.content.files import Audio, Document, File, Image, Sticker, Video
 from keepline.domain.content.references import MessageRef
+from keepline.domain.send_options import SendOptions
 from keepline.ports.documents import Document as StoredDocument
 from keepline.ports.media import Intake
 from keepline.records import media
 from keepline.usecases.media import MediaDesk, Shelf
 from keepline.usecases.messages import Messages
+from simulator import acts
+from simulator.media import sealing
+from simulator.media.sealing import SealedMedia
 from tests.integration.conftest import FRIEND, PHONE, TENANT, Gateway
 from tests.integration.test_kinds import CAROL, Talk
 
@@ -56,7 +61,7 @@ class MediaTalk(Talk):
         self.folder = MediaFolder(gateway.folder / "media")
         clock = SystemClock()
         # The servers of the tests are on loopback, which nobody else may name.
-        shelf = Shelf(self.folder, HttpFetcher(may_dial=lambda _: True), KEPT)
+        shelf = Shelf(self.folder, HttpFetcher(may_dial=lambda _: True), None, KEPT)
         self.desk = MediaDesk(gateway.store, clock, os.urandom, shelf)
         self.messages = Messages(gateway.store, clock, os.urandom, self.desk)
 
@@ -170,3 +175,115 @@ async def test_a_file_that_is_gone_says_so_and_its_message_is_there(talk: MediaT
     talk.gateway.start()
     view = await talk.stored(wa_message_id, "failed")
     assert (view.text, view.media.error_code) == ("look", "media_gone")
+
+
+class OneFile(BaseHTTPRequestHandler):
+    """A server of one file, which is another one each time that it is asked."""
+
+    served = 0
+
+    def do_GET(self) -> None:
+        type(self).served += 1
+        data = picture("PNG", (type(self).served, 1))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+async def test_what_is_sent_is_what_the_address_gave_when_it_was_accepted(talk: MediaTalk) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), OneFile)
+    serving = asyncio.create_task(asyncio.to_thread(server.serve_forever, 0.01))
+    try:
+        content = Content(Image(File(url=f"http://127.0.0.1:{server.server_port}/red.png"), "as it was"))
+        accepted = await talk.messages.send(TENANT, "s1", FRIEND, content, "one", SendOptions())
+        again = await talk.messages.send(TENANT, "s1", FRIEND, content, "one", SendOptions())
+        assert (again.message.message_id, again.replayed) == (accepted.message.message_id, True)
+        row = await talk.gateway.until_message(accepted.message.message_id, "sent", "delivered")
+        await talk.shown(row, picture("PNG", (1, 1)), text="as it was")
+        assert OneFile.served == 1
+    finally:
+        server.shutdown()
+        await serving
+        server.server_close()
+
+
+async def test_a_file_that_is_not_the_accepted_one_or_is_gone_is_not_sent(talk: MediaTalk) -> None:
+    async def failed(content: Content) -> str:
+        accepted = await talk.messages.send(TENANT, "s1", FRIEND, content, None, SendOptions(send_at=soon))
+        await spoil(content)
+        row = await talk.gateway.until_message(accepted.message.message_id, "failed")
+        return str(row.fields["error_code"])
+
+    async def spoil(content: Content) -> None:
+        body = content.body
+        assert isinstance(body, Document)
+        if body.caption == "changed":
+            await talk.folder.put(str(body.file.media_id), io.BytesIO(b"other data"), "text/plain")
+        else:
+            await talk.folder.delete(str(body.file.media_id))
+
+    soon = SystemClock().now() + timedelta(seconds=1)
+    assert await failed(Content(Document(await talk.upload(b"some data."), "changed"))) == "media_changed"
+    soon = SystemClock().now() + timedelta(seconds=1)
+    assert await failed(Content(Document(await talk.upload(b"some data."), "gone"))) == "media_missing"
+    assert talk.gateway.inbox() == []
+
+
+async def test_a_message_with_a_file_that_is_in_flight_at_a_kill_is_shown_once(talk: MediaTalk) -> None:
+    rows = []
+    for number in range(8):
+        data = picture("PNG", (500 + number, 500))
+        accepted = await talk.messages.send(
+            TENANT, "s1", FRIEND, Content(Image(await talk.upload(data), f"no. {number}")), None, SendOptions()
+        )
+        rows.append((accepted.message.message_id, data))
+    await talk.gateway.until_inbox(2)
+    talk.gateway.kill()
+    talk.gateway.start()
+    for message_id, data in rows:
+        row = await talk.gateway.until_message(message_id, "delivered", "read")
+        await talk.shown(row, data)
+    assert talk.gateway.inbox() == [f"no. {number}" for number in range(8)]
+
+
+async def test_a_heard_file_outlives_a_kill_and_a_store_that_is_away(talk: MediaTalk) -> None:
+    away = talk.gateway.folder / "media"
+    await asyncio.to_thread(away.write_text, "no folder")
+    data = picture("PNG")
+    wa_message_id = talk.phones.send_file(FRIEND, PHONE, "image", data, caption="look")
+    view = await talk.heard(wa_message_id, text="look")
+    assert view.media is not None
+    assert view.media.state == "pending"
+    talk.gateway.kill()
+    await asyncio.to_thread(away.unlink)
+    talk.gateway.start()
+    view = await talk.stored(wa_message_id)
+    assert await talk.content_of(view.content["media"]["media_id"]) == data
+
+
+async def test_a_file_with_another_hash_than_its_message_names_is_damaged(
+    talk: MediaTalk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lying(plain: bytes, kind: str) -> SealedMedia:
+        return sealing.seal(plain, kind)._replace(file_sha256=hashlib.sha256(b"something else").digest())
+
+    with monkeypatch.context() as lies:
+        lies.setattr(acts, "seal", lying)
+        wa_message_id = talk.phones.send_file(FRIEND, PHONE, "document", b"the data", caption="trust me")
+    view = await talk.stored(wa_message_id, "failed")
+    assert (view.text, view.media.error_code) == ("trust me", "media_damaged")
+    assert not (talk.gateway.folder / "media" / "files").exists()
+
+
+async def test_both_devices_hear_a_file_and_it_is_fetched_once(talk: MediaTalk) -> None:
+    await talk.gateway.link_standby(talk.account)
+    data = picture("PNG")
+    wa_message_id = talk.phones.send_file(FRIEND, PHONE, "image", data)
+    view = await talk.stored(wa_message_id)
+    assert await talk.content_of(view.content["media"]["media_id"]) == data
+    downloads, _ = talk.phones.log(kind="downloaded")
+    assert len(downloads) == 1

@@ -66,6 +66,14 @@ class Intake:
         self.file.write(chunk)
 
 
+class VoiceMaker(Protocol):
+    """Makes voice notes (Opus in Ogg) of other sound files."""
+
+    def made_of(self, source: BinaryIO, mime_type: str) -> AbstractAsyncContextManager[Intake | None]:
+        """The voice note, for as long as the context lasts; None if this is none that can be made one."""
+        ...
+
+
 class UrlFetcher(Protocol):
     """Fetches files from the internet for our users."""
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keepline.domain.content.bodies import Content
-from keepline.domain.content.file_types import bytes_max, check_file, type_of
-from keepline.domain.content.files import File, Media
+from keepline.domain.content.file_types import VOICE, bytes_max, check_file, type_of
+from keepline.domain.content.files import Audio, File, Media
 from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavailable
 from keepline.domain.ids import is_media_id, new_media_id
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict
-from keepline.ports.media import Intake, MediaStore, MediaUnavailable, UrlFetcher
+from keepline.ports.media import Intake, MediaMissing, MediaStore, MediaUnavailable, UrlFetcher, VoiceMaker
 from keepline.records import media
 from keepline.records.media import Kept, Source
 from keepline.usecases.sessions import Entropy
@@ -28,10 +31,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Shelf:
-    """Where files are kept, for how long, and who fetches them."""
+    """Where files are kept, for how long, who fetches them, and who makes voice notes of them, if anybody does."""
 
     store: MediaStore
     fetcher: UrlFetcher
+    voices: VoiceMaker | None
     kept_for: timedelta
 
 
@@ -98,17 +102,56 @@ class MediaDesk:
             return content
         shelf = self._shelf_or_refusal()
         if body.file.url is not None:
-            async with shelf.fetcher.fetch(body.file.url, bytes_max(body)) as intake:
+            async with (
+                shelf.fetcher.fetch(body.file.url, bytes_max(body)) as fetched,
+                self._sendable(body, fetched) as intake,
+            ):
                 # Before it is kept: what cannot be sent is not worth keeping.
                 file = File(None, None, type_of(intake.head, intake.declared), intake.size, intake.sha256)
                 check_file(replace(body, file=file))
                 kept = await self.take_in(tenant, intake, "url")
         else:
             kept = await self.find(tenant, body.file.media_id or "")
+            if self._wants_conversion(body, kept.file.mime_type):
+                kept = await self._converted(tenant, body, kept)
         body = replace(body, file=replace(kept.file, name=body.file.name or kept.file.name))
         check_file(body)
         await self._prolong(kept, needed_at + shelf.kept_for)
         return replace(content, body=body)
+
+    def _wants_conversion(self, body: Media, mime_type: str) -> bool:
+        can = self._shelf is not None and self._shelf.voices is not None
+        return can and isinstance(body, Audio) and body.voice and mime_type != VOICE
+
+    @contextlib.asynccontextmanager
+    async def _sendable(self, body: Media, intake: Intake) -> AsyncIterator[Intake]:
+        """The same file; or a voice note that was made of it, where that is wanted and can be done."""
+        voices = self._shelf_or_refusal().voices
+        mime_type = type_of(intake.head, intake.declared)
+        if voices is None or not self._wants_conversion(body, mime_type):
+            yield intake
+            return
+        async with voices.made_of(intake.file, mime_type) as made:
+            if made is not None:
+                made.name = f"{intake.name.rpartition('.')[0] or intake.name}.ogg"
+            yield made or intake
+
+    async def _converted(self, tenant: str, body: Media, kept: Kept) -> Kept:
+        """A voice note made of a file that is kept, as a file of its own; or that file, of which none can be made."""
+        if kept.file.size > bytes_max(body):
+            return kept
+        source = Intake(io.BytesIO(), bytes_max(body))
+        try:
+            content = io.BytesIO()
+            await self._shelf_or_refusal().store.fetch(str(kept.file.media_id), content)
+        except MediaMissing:
+            return kept
+        except MediaUnavailable as error:
+            raise _unavailable(error) from None
+        source.write(content.getvalue())
+        source.name = kept.file.name
+        async with self._sendable(body, source) as made:
+            return kept if made is source else await self.take_in(tenant, made, kept.source)
 
     async def _prolong(self, kept: Kept, until: datetime) -> None:
         # Not for the seconds between its upload and its use: that would be a write for every message.

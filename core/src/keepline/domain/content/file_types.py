@@ -22,6 +22,7 @@ _BYTES_MAX: Mapping[type[Media], int] = {
     Sticker: 500 * 1024,
 }
 VOICE = "audio/ogg; codecs=opus"
+VOICE_BYTES_MAX = _BYTES_MAX[Audio]
 UNKNOWN = "application/octet-stream"
 # What the apps play and show (documented). A document may be anything.
 _TYPES: Mapping[type[Media], tuple[str, ...]] = {
