@@ -116,7 +116,10 @@ def test_a_sealed_file_is_opened_in_whatever_pieces_it_comes(kind: str, size: in
 def test_a_sealed_file_that_is_not_what_its_message_names_is_refused() -> None:
     sealed, other = seal(b"data" * 100, "image"), seal(b"data" * 100, "image")
     flipped = bytes([sealed.blob[0] ^ 1]) + sealed.blob[1:]
+    unsigned = sealed.blob[:-1] + bytes([sealed.blob[-1] ^ 1])
     wrong: list[tuple[bytes, dict[str, bytes]]] = [
+        (sealed.blob, {"sealed_sha256": bytes(32)}),
+        (unsigned, {"sealed_sha256": hashlib.sha256(unsigned).digest()}),
         (flipped, {}),
         (flipped, {"sealed_sha256": hashlib.sha256(flipped).digest()}),
         (sealed.blob, {"key": other.key}),
