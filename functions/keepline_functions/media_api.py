@@ -57,8 +57,10 @@ def file(media_id: str) -> ResponseReturnValue:
     expires, signature = request.args.get("expires", ""), request.args.get("signature", "")
     if folder is None or not (expires.isascii() and expires.isdigit()) or len(expires) > 12:
         raise _no_link()
+    if not folder.is_good(media_id, int(expires), signature):
+        raise _no_link()
     kept = services().run(services().media.linked(media_id))
-    if not folder.is_good(media_id, int(expires), signature) or kept is None:
+    if kept is None:
         raise _no_link()
     try:
         content = folder.open(media_id)

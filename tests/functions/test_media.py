@@ -17,6 +17,7 @@ from keepline.adapters.ffmpeg import Ffmpeg
 from keepline.adapters.media_folder import MediaFolder
 from keepline.domain.errors import InvalidInput
 from keepline.domain.link_events import MessageHeard
+from keepline.ports.documents import Update
 from keepline.ports.media import Intake, MediaUnavailable, VoiceMaker
 from keepline.records import heard_media, history, media, outbox
 from keepline.records.heard_media import MediaFate, MediaState
@@ -343,6 +344,20 @@ def test_a_file_is_kept_for_its_time_and_then_forgotten(world: Files) -> None:
     world.run(round_.make())
     assert error_code(world.get(f"/api/media/{later}")) == "media_not_found"
     assert world.all_in(media.MEDIA) == []
+
+
+def test_two_messages_that_need_a_file_for_longer_are_both_accepted(world: Files) -> None:
+    media_id = world.uploaded(PNG)
+    world.clock.advance(86_400)
+
+    async def another() -> None:
+        await world.store.others_commit(
+            Update(media.media_path(media_id), {"expires_at": NOON + timedelta(days=30, hours=1)})
+        )
+
+    world.store.meanwhile.append(another)
+    assert world.send_file("image", {"media_id": media_id}).status_code == 202
+    assert world.fields(media.media_path(media_id))["expires_at"] == NOON + timedelta(days=31)
 
 
 def test_a_file_that_cannot_be_removed_now_is_removed_later(world: Files, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from keepline.domain.content.bodies import Content
 from keepline.domain.content.file_types import VOICE, bytes_max, check_file, type_of
 from keepline.domain.content.files import Audio, File, Media
-from keepline.domain.errors import InvalidInput, NotFound, StateConflict, Unavailable
+from keepline.domain.errors import InvalidInput, NotFound, Unavailable
 from keepline.domain.ids import is_media_id, new_media_id
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict
@@ -25,6 +25,7 @@ LINK_GOOD_FOR_S = 900
 _ID_ENTROPY_BYTES = 16
 # In one round of each minute.
 _FORGOTTEN_MAX = 100
+_TRIES_MAX = 5
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class MediaDesk:
                 kept = await self._converted(tenant, body, kept)
         body = replace(body, file=replace(kept.file, name=body.file.name or kept.file.name))
         check_file(body)
-        await self._prolong(kept, needed_at + shelf.kept_for)
+        await self._prolong(tenant, kept, needed_at + shelf.kept_for)
         return replace(content, body=body)
 
     def _wants_conversion(self, body: Media, mime_type: str) -> bool:
@@ -153,16 +154,18 @@ class MediaDesk:
         async with self._sendable(body, source) as made:
             return kept if made is source else await self.take_in(tenant, made, kept.source)
 
-    async def _prolong(self, kept: Kept, until: datetime) -> None:
-        # Not for the seconds between its upload and its use: that would be a write for every message.
-        if until - kept.expires_at < timedelta(hours=1):
-            return
-        try:
-            await self._store.commit([media.keep_until(kept, until)])
-        except StoreConflict:
-            raise StateConflict(
-                "media_busy", "The file is being used by another message at this moment.", "Send again."
-            ) from None
+    async def _prolong(self, tenant: str, kept: Kept, until: datetime) -> None:
+        for _ in range(_TRIES_MAX):
+            # Not for the seconds between its upload and its use: that would be a write for every message.
+            if until - kept.expires_at < timedelta(hours=1):
+                return
+            try:
+                await self._store.commit([media.keep_until(kept, until)])
+            except StoreConflict:
+                kept = await self.find(tenant, str(kept.file.media_id))  # Another message needs it as well.
+            else:
+                return
+        raise Unavailable("busy", "The file is named by many messages at this moment.", "Send again.")
 
     def _shelf_or_refusal(self) -> Shelf:
         if self._shelf is None:
