@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from keepline.adapters.url_fetching import HttpFetcher
 from keepline.domain.errors import InvalidInput, KeeplineError, StateConflict, TooLarge
 from keepline.domain.link_settings import is_public
+from simulator.tls import server_context
 
 Answer = Callable[["Handler"], None]
 
@@ -165,6 +167,21 @@ async def test_a_redirect_is_judged_like_the_first_address(server: Server) -> No
         assert (await refusal(ALLOWING, f"{server.url}/odd")).code == "bad_url"
         assert (await fetched(ALLOWING, f"{server.url}/on"))[0] == b"data"
         assert inside.asked == []
+
+
+async def test_over_tls_the_name_counts_although_its_address_is_dialled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as server:
+        server.answers["/"] = lambda self: self.say(200, b"data")
+        server.http.socket = server_context(tmp_path).wrap_socket(server.http.socket, server_side=True)
+        to_us = HttpFetcher(Names(["127.0.0.1"]), loopback_is_public)
+        right, wrong = (f"https://{host}:{server.port}/" for host in ("mmg.whatsapp.net", "files.example"))
+        # Its authority is nobody's.
+        assert (await refusal(to_us, right)).code == "url_not_fetched"
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert (await fetched(to_us, right))[0] == b"data"
+        assert (await refusal(to_us, wrong)).code == "url_not_fetched"
 
 
 async def test_redirects_have_an_end(server: Server) -> None:
