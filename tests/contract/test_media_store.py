@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import io
 import os
@@ -14,13 +15,18 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import google.auth
 import pytest
 import requests
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.hashes import SHA256
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.storage import Client
 
 from keepline.adapters.cloud_storage import CloudStorage
 from keepline.adapters.media_folder import MediaFolder
 from keepline.ports.media import MediaMissing, MediaStore, MediaUnavailable
-from tests.contract.storage_server import BUCKET, StorageServer
+from tests.contract.storage_server import BUCKET, MAIL, StorageServer
 
 MEDIA_ID = "f_" + "a" * 26
 # More than what Google's client sends at once.
@@ -140,6 +146,37 @@ async def test_a_store_that_fails_says_so(kept: Kept) -> None:
         await content(kept.store)
     with pytest.raises(MediaUnavailable):
         await kept.store.delete(MEDIA_ID)
+
+
+async def test_without_a_key_of_its_own_iam_signs_the_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, asked = StorageServer(), []
+
+    class OfTheMachine:
+        """As on Cloud Run: a name and a token, which has to be fetched anew when it is old."""
+
+        valid, token, service_account_email = False, "", "default"
+
+        def refresh(self, request: object) -> None:
+            self.valid, self.token, self.service_account_email = True, "fresh", MAIL
+
+    def sign(message: str, token: str, email: str, domain: str) -> str:
+        asked.append((token, email))
+        signature = server.key.sign(message.encode(), padding.PKCS1v15(), SHA256())
+        return base64.b64encode(signature).decode()
+
+    def default(scopes: list[str]) -> tuple[OfTheMachine, str]:
+        assert scopes == ["https://www.googleapis.com/auth/iam"]
+        return OfTheMachine(), "p"
+
+    monkeypatch.setattr(google.auth, "default", default)
+    monkeypatch.setattr("google.cloud.storage._signing._sign_message", sign)
+    with server.serve():
+        options = {"api_endpoint": server.url}
+        store = CloudStorage(BUCKET, "p", lambda _: Client("p", AnonymousCredentials(), client_options=options))
+        await store.put(MEDIA_ID, io.BytesIO(b"data"), "image/png")
+        link = await store.link(MEDIA_ID, 60, "image/png", "")
+        assert (await asyncio.to_thread(requests.get, link, timeout=10)).content == b"data"
+    assert asked == [("fresh", MAIL)]
 
 
 async def test_all_processes_of_a_machine_sign_with_one_key_that_nobody_else_can_read(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
+import google.auth
 from google.api_core.exceptions import GoogleAPIError, NotFound
-from google.auth import transport
 from google.auth.credentials import Signing
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
@@ -26,6 +26,7 @@ from keepline.ports.media import MediaMissing, MediaUnavailable
 _PIECE_BYTES = 8 << 20
 # Connecting, and the longest pause between two bytes; the client tries again after that for two minutes at most.
 _TIMEOUT_S = (5.0, 20.0)
+_IAM_SCOPE = "https://www.googleapis.com/auth/iam"
 
 _T = TypeVar("_T")
 
@@ -38,6 +39,7 @@ class CloudStorage:
         self._project = project
         self._make_client = make_client or (lambda project: Client(project=project))
         self._client: Client | None = None
+        self._signing: Any = None  # credentials for IAM, where it signs
 
     async def put(self, media_id: str, file: BinaryIO, mime_type: str) -> None:
         def upload() -> None:
@@ -79,13 +81,14 @@ class CloudStorage:
 
     def _signer(self) -> dict[str, Any]:
         """Who signs a link: the credentials themselves, or IAM for them where they have no private key (Cloud Run)."""
-        credentials = self._storage()._credentials
-        if isinstance(credentials, Signing):
+        if isinstance(self._storage()._credentials, Signing):
             return {}
-        if not credentials.valid:
-            request: transport.Request = Request()
-            credentials.refresh(request)
-        return {"service_account_email": credentials.service_account_email, "access_token": credentials.token}
+        if self._signing is None:
+            # The client's own are for storage alone, and IAM takes no such token.
+            self._signing, _ = google.auth.default(scopes=[_IAM_SCOPE])
+        if not self._signing.valid:
+            self._signing.refresh(Request())
+        return {"service_account_email": self._signing.service_account_email, "access_token": self._signing.token}
 
     def _blob(self, media_id: str) -> Blob:
         return self._storage().bucket(self._bucket_name).blob(f"media/{media_id}")
