@@ -37,6 +37,7 @@ from keepline.domain.content.heard import cells_reference, option_names, resolve
 from keepline.domain.content.references import MessageRef
 from keepline.domain.content.vcards import make_vcard, phones_in
 from keepline.domain.content.votes import NONCE_BYTES, open_vote, seal_vote
+from keepline.domain.content.waveforms import BARS, opus_waveform
 from keepline.domain.errors import InvalidInput, TooLarge
 from keepline.domain.ids import inbound_message_id, new_message_id
 from keepline.domain.tag import message_tag
@@ -111,8 +112,11 @@ def test_every_file_has_a_type_that_can_stand_in_a_header(head: bytes, declared:
 
 @given(st.sampled_from(["video/mp4", "audio/mp4", VOICE]), st.binary(max_size=80), st.sampled_from([b"mvhd", b"OggS"]))
 def test_a_file_says_how_long_it_lasts_or_nothing(mime_type: str, rest: bytes, mark: bytes) -> None:
-    seconds = seconds_of(mime_type, rest[:20] + mark + rest[20:])
+    data = rest[:20] + mark + rest[20:]
+    seconds = seconds_of(mime_type, data)
     assert seconds is None or seconds >= 1
+    drawn = opus_waveform(mark + rest)
+    assert drawn is None or (len(drawn), max(drawn)) == (BARS, 100)
 
 
 # Addresses

@@ -14,6 +14,7 @@ import pytest
 
 from keepline.domain.content.durations import seconds_of
 from keepline.domain.content.file_types import UNKNOWN, VOICE, sniffed, type_of
+from keepline.domain.content.waveforms import opus_waveform
 from keepline.domain.errors import TooLarge
 from keepline.ports.media import Intake
 from keepline_connector.cell import media_fetching
@@ -21,6 +22,7 @@ from keepline_connector.cell.media_crypto import Damaged, Opening
 from keepline_connector.cell.media_keys import KEYS_MAX, FileKey, MediaKeys
 from simulator.media.sealing import seal
 
+PNG = b"\x89PNG\r\n\x1a\n"
 ZIP = b"PK\x03\x04" + b"\0" * 60
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
@@ -91,6 +93,25 @@ def test_a_film_and_a_voice_note_say_how_long_they_last() -> None:
     assert seconds_of(VOICE, b"OggS\0\4" + struct.pack("<q", 400) + b"\0" * 20) == 1
     for mime_type, data in (("video/mp4", b"mvhd"), ("video/mp4", b"x"), (VOICE, b"OggS"), ("audio/mpeg", page)):
         assert seconds_of(mime_type, data) is None
+
+
+def ogg(*packets: bytes) -> bytes:
+    """Packets in pages of up to 255 segments, each packet in one page."""
+    pages = b""
+    for packet in packets:
+        table = bytes([255] * (len(packet) // 255) + [len(packet) % 255])
+        pages += b"OggS\0\0" + bytes(20) + bytes([len(table)]) + table + packet
+    return pages
+
+
+def test_a_voice_note_is_drawn_loud_where_there_is_much_to_hear() -> None:
+    head, tags = b"OpusHead" + bytes(11), b"OpusTags" + bytes(600)
+    quiet, loud = bytes(40), bytes(400)
+    drawn = opus_waveform(ogg(head, tags, *[quiet] * 100, *[loud] * 100))
+    assert drawn is not None
+    assert drawn == bytes(32) + bytes([100]) * 32
+    for flat in (ogg(head, tags, *[quiet] * 200), ogg(head, tags, *[loud] * 10), b"", b"OggS", ogg(head)[:-5], PNG):
+        assert opus_waveform(flat) is None
 
 
 def opened(kind: str, sealed: Any, blob: bytes, step: int = 1 << 20, **other: bytes) -> bytes:

@@ -39,7 +39,8 @@ def media_message(body: Media, uploaded: Uploaded, context: ContextInfo | None, 
             )
             return _once(Message(videoMessage=film), body.view_once)
         case Audio():
-            return Message(audioMessage=AudioMessage(**named, seconds=uploaded.seconds, PTT=body.voice or None))
+            sound = AudioMessage(**named, seconds=uploaded.seconds, PTT=body.voice or None, waveform=uploaded.waveform)
+            return Message(audioMessage=sound)
         case Document():
             name = body.file.name or "file"
             document = DocumentMessage(**named, fileName=name, title=name, caption=body.caption or None)

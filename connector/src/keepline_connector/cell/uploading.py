@@ -15,6 +15,7 @@ from PIL import Image as Pictures
 
 from keepline.domain.content.durations import seconds_of
 from keepline.domain.content.files import Audio, Document, Image, Media, Sticker, Video
+from keepline.domain.content.waveforms import opus_waveform
 from keepline.domain.link_events import SendOutcome
 from keepline_connector.cell.outcomes import outcome_of
 
@@ -44,6 +45,7 @@ class Uploaded:
     height: int | None = None
     thumbnail: bytes | None = None
     animated: bool = False
+    waveform: bytes | None = None
 
 
 def upload(client: NewClient, body: Media, file: Path) -> Uploaded | SendOutcome:
@@ -57,7 +59,8 @@ def upload(client: NewClient, body: Media, file: Path) -> Uploaded | SendOutcome
             return outcome if outcome.result == "not_sent" else SendOutcome("not_sent", error_code="upload_failed")
         if isinstance(body, Image | Sticker):
             return _picture(response, body, data)
-        return Uploaded(response, seconds=seconds_of(body.file.mime_type, data))
+        drawn = opus_waveform(data) if isinstance(body, Audio) and body.voice else None
+        return Uploaded(response, seconds=seconds_of(body.file.mime_type, data), waveform=drawn)
 
 
 def _picture(response: Any, body: Image | Sticker, data: bytes) -> Uploaded:
