@@ -28,14 +28,17 @@ PRIVATE = [
     ("POST", "/api/messages/m_aaaaaaaaaaaaaaaaaaaaaaaaaa/cancel"),
     ("POST", "/api/messages/m_aaaaaaaaaaaaaaaaaaaaaaaaaa/replay"),
     ("GET", "/api/dead-letters"),
+    ("POST", "/api/media"),
+    ("GET", "/api/media/f_aaaaaaaaaaaaaaaaaaaaaaaaaa"),
     ("POST", "/api/chats/14155550123@s.whatsapp.net/read"),
     ("POST", "/api/chats/14155550123@s.whatsapp.net/typing"),
 ]
 TOKEN = "header.payload.signature"
 
 
-def test_every_route_but_health_is_in_the_list_above(world: World) -> None:
-    rules = [rule for rule in world.process.app.url_map.iter_rules() if rule.rule != "/health"]
+def test_every_route_but_health_and_signed_links_is_in_the_list_above(world: World) -> None:
+    public = ("/health", "/api/media/<media_id>/file")
+    rules = [rule for rule in world.process.app.url_map.iter_rules() if rule.rule not in public]
     assert sum(len((rule.methods or set()) - {"HEAD", "OPTIONS"}) for rule in rules) == len(PRIVATE)
 
 
@@ -94,9 +97,11 @@ OF_SCOPE = {
         ("GET", "/api/messages?session_id=shop"),
         ("GET", "/api/dead-letters?session_id=shop"),
         ("GET", MESSAGE),
+        ("GET", "/api/media/f_" + "a" * 26),
     },
     "send": {
         ("POST", "/api/messages/send"),
+        ("POST", "/api/media"),
         ("POST", f"{MESSAGE}/cancel"),
         ("POST", f"{MESSAGE}/replay"),
         ("POST", "/api/chats/14155550123/read"),
