@@ -14,6 +14,7 @@ import pytest
 
 from keepline.domain.content.durations import seconds_of
 from keepline.domain.content.file_types import UNKNOWN, VOICE, sniffed, type_of
+from keepline.domain.content.files import plain_name
 from keepline.domain.content.waveforms import opus_waveform
 from keepline.domain.errors import TooLarge
 from keepline.ports.media import Intake
@@ -69,6 +70,21 @@ def test_what_is_said_of_a_file_counts_only_where_its_bytes_show_nothing(
     head: bytes, declared: str | None, mime_type: str
 ) -> None:
     assert type_of(head, declared) == mime_type
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("a/b/c.pdf", "c.pdf"),
+        ("..\\..\\x.exe", "x.exe"),
+        ("a\r\nb: c", "ab: c"),
+        ("..", ".."),
+        ("\u202egpj.exe", "gpj.exe"),
+        ("x" * 300, "x" * 240),
+    ],
+)
+def test_a_name_of_a_file_has_no_folders_and_nothing_that_cannot_be_seen(name: str, plain: str) -> None:
+    assert plain_name(name) == plain
 
 
 def test_an_intake_is_bounded_and_hashed_in_whatever_pieces_it_comes() -> None:

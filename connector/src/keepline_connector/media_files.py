@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from keepline.domain.content.file_types import HEAD_BYTES, type_of
-from keepline.domain.content.files import File
+from keepline.domain.content.files import File, plain_name
 from keepline.domain.link_events import MediaOutcome, MediaWaiting, SendOutcome
 from keepline.ports.clock import Clock
 from keepline.ports.media import CHUNK_BYTES, MediaMissing, MediaStore, MediaUnavailable
@@ -80,7 +80,7 @@ class MediaFiles:
         """Put what a cell has fetched into the store."""
         assert self._store is not None, "only then there is a place for it"
         size, sha256, head = await asyncio.to_thread(_proven, path)
-        kept = File(media_id, None, type_of(head, waiting.mime_type), size, sha256, waiting.file_name)
+        kept = File(media_id, None, type_of(head, waiting.mime_type), size, sha256, plain_name(waiting.file_name))
         try:
             async with asyncio.timeout(_STORE_LIMIT_S):
                 with path.open("rb") as file:

@@ -16,6 +16,7 @@ from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import PollVoteMessage, ProtocolM
 
 from keepline.domain.addresses import LID_SERVER, PHONE_SERVER, is_group
 from keepline.domain.content.checks import TEXT_CHARACTERS_MAX
+from keepline.domain.content.files import plain_name
 from keepline.domain.content.heard import cells_reference
 from keepline.domain.content.references import Addressing, MessageRef
 from keepline.domain.content.votes import open_vote
@@ -26,7 +27,6 @@ from keepline_connector.cell.store import DeviceStore, plain_address
 _CONTENT_CHARACTERS_MAX = 524_288
 _QUOTED_CHARACTERS_MAX = 1_000
 _MIME_TYPE_CHARACTERS_MAX = 200
-_FILE_NAME_CHARACTERS_MAX = 240
 # Wrappers inside of wrappers; more are not made by any client.
 _WRAPPERS_MAX = 5
 # Keys, settings and other talk between devices.
@@ -130,7 +130,7 @@ class Reader:
             "mime_type": inner.mimetype[:_MIME_TYPE_CHARACTERS_MAX],
             "size": inner.fileLength,
             "sha256": inner.fileSHA256.hex(),
-            "file_name": _file_name(inner)[:_FILE_NAME_CHARACTERS_MAX],
+            "file_name": plain_name(_file_name(inner)),
         }
         media |= {
             name: getattr(inner, name)

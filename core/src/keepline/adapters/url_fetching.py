@@ -186,7 +186,7 @@ def _port(parts: SplitResult) -> int:
 
 def _name(headers: Message, path: str) -> str:
     """What the other side calls the file, or else the end of its address."""
-    return (headers.get_filename() or unquote(path.rpartition("/")[2]))[:240]
+    return headers.get_filename() or unquote(path.rpartition("/")[2])
 
 
 def _not_fetched(why: str) -> StateConflict:

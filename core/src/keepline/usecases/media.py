@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from keepline.domain.content.bodies import Content
 from keepline.domain.content.file_types import VOICE, bytes_max, check_file, type_of
-from keepline.domain.content.files import Audio, File, Media
+from keepline.domain.content.files import Audio, File, Media, plain_name
 from keepline.domain.errors import InvalidInput, NotFound, Unavailable
 from keepline.domain.ids import is_media_id, new_media_id
 from keepline.ports.clock import Clock
@@ -196,12 +196,6 @@ class MediaRound:
                 return
             except StoreConflict:
                 log.info("the file %s was prolonged while it was being removed", document.id)
-
-
-def plain_name(name: str) -> str:
-    """A file's name without folders and without what cannot be shown."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(char for char in last if char.isprintable())[:240].strip()
 
 
 def _unavailable(error: Exception) -> Unavailable:

@@ -10,12 +10,11 @@ import math
 import re
 
 from keepline.domain.content.bodies import Contacts, Content, Edit, Location, Poll, Reaction, Text
-from keepline.domain.content.files import Document, File, Image, Media, Video
+from keepline.domain.content.files import FILE_NAME_CHARACTERS_MAX, Document, File, Image, Media, Video
 from keepline.domain.errors import InvalidInput, TooLarge
 
 TEXT_CHARACTERS_MAX = 65_536  # facts
 CAPTION_CHARACTERS_MAX = 1_024  # documented: Cloud API, media messages
-FILE_NAME_CHARACTERS_MAX = 240  # documented: Cloud API, document messages
 MENTIONS_MAX = 1_024  # documented: the members of a group
 PREVIEW_CHARACTERS_MAX = 1_000  # ours, for each part
 PLACE_CHARACTERS_MAX = 1_000  # ours; the Cloud API documents no limit for name and address

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+FILE_NAME_CHARACTERS_MAX = 240  # documented: Cloud API, document messages
+
 
 @dataclass(frozen=True)
 class File:
@@ -101,3 +103,9 @@ class Sticker:
 
 
 Media = Image | Video | Audio | Document | Sticker
+
+
+def plain_name(name: str) -> str:
+    """A file's name without folders and without what cannot be shown."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(char for char in last if char.isprintable())[:FILE_NAME_CHARACTERS_MAX].strip()
