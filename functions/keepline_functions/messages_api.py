@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from keepline.adapters.url_fetching import FETCH_LIMIT_S
 from keepline.records.api_keys import READ, SEND
 from keepline.usecases.message_lists import Page
 from keepline.usecases.message_views import MessageView
@@ -15,7 +16,7 @@ from keepline_functions.auth import caller, needs, own_session
 from keepline_functions.limit_headers import limit_headers
 from keepline_functions.schemas import ListDeadLetters, ListMessages, read_query
 from keepline_functions.send_schemas import read_message
-from keepline_functions.services import services
+from keepline_functions.services import CALL_TIMEOUT_S, services
 from keepline_functions.views import message_json, rfc3339
 
 routes = Blueprint("messages", __name__)
@@ -29,7 +30,8 @@ def send() -> ResponseReturnValue:
     sending = services().messages.send(
         caller().tenant, own_session(body.session_id), body.recipient(), body.content(), key, body.options()
     )
-    accepted = services().run(sending)
+    # A file that is named by its address is fetched first.
+    accepted = services().run(sending, CALL_TIMEOUT_S + FETCH_LIMIT_S)
     response = jsonify(message_json(accepted.message))
     response.headers.update(limit_headers(accepted.charged))
     if accepted.replayed:

@@ -11,9 +11,11 @@ from keepline.domain.content.vcards import phones_in
 from keepline.domain.queue_cap import QUEUED_MAX
 from keepline.domain.session import Reason
 from keepline.domain.standby import StandbyView
-from keepline.domain.views import Proof, message_error
+from keepline.domain.views import Proof, media_error, message_error
 from keepline.records.accounts import LinkLife
+from keepline.records.heard_media import MediaState
 from keepline.records.link_settings import SealedProxy
+from keepline.records.media import Kept
 from keepline.records.monitoring import SessionEvent
 from keepline.usecases.diagnosing import Diagnosis
 from keepline.usecases.fleet import ConnectorView
@@ -137,6 +139,7 @@ def message_json(view: MessageView) -> dict[str, Any]:
         "kind": view.kind,
         "text": view.text,
         **_content_json(view.content),
+        **_media_json(view),
         "edited_at": rfc3339(view.edited_at) if view.edited_at else None,
         "revoked_at": rfc3339(view.revoked_at) if view.revoked_at else None,
         "state": view.state.value,
@@ -153,6 +156,9 @@ _SHOWN_CONTENT = (
     "mentions",
     "quote",
     "forwarded",
+    "media",
+    "voice",
+    "view_once",
     "location",
     "contacts",
     "poll",
@@ -174,6 +180,35 @@ def _content_json(content: Mapping[str, Any]) -> dict[str, Any]:
     if "vote" in shown:
         shown["vote"].setdefault("options", None)
     return shown
+
+
+def kept_json(kept: Kept, url: str, good_until: datetime) -> dict[str, Any]:
+    """A file that is kept, with a link to it."""
+    return {
+        **kept.file.to_map(),
+        "source": kept.source,
+        "expires_at": rfc3339(kept.expires_at),
+        "url": url,
+        "url_expires_at": rfc3339(good_until),
+    }
+
+
+def _media_json(view: MessageView) -> dict[str, Any]:
+    """What a message says of its file, with what became of one that WhatsApp brought."""
+    if "media" not in view.content:
+        return {}
+    said, fate = _shown(view.content["media"]), view.media
+    if fate is None:
+        return {"media": said}
+    error = media_error(fate.error_code)
+    return {
+        "media": {
+            **said,
+            "media_id": said["media_id"] if fate.state is MediaState.STORED else None,
+            "state": fate.state.value,
+            "error": {"code": error.code, "message": error.message, "hint": error.hint} if error else None,
+        }
+    }
 
 
 def _both(person: Person | None) -> dict[str, Any] | None:

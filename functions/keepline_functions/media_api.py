@@ -1,0 +1,108 @@
+"""`/api/media`: take in a file, look at one and get a link to it; and where links lead that we signed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+from urllib.parse import quote, urljoin
+
+from flask import Blueprint, Response, jsonify, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from keepline.domain.content.file_types import DOCUMENT_BYTES_MAX, too_large
+from keepline.domain.errors import InvalidInput, NotFound
+from keepline.ports.media import CHUNK_BYTES, Intake, MediaMissing
+from keepline.records.api_keys import READ, SEND
+from keepline.records.media import Kept
+from keepline_functions.auth import PUBLIC, caller, needs
+from keepline_functions.services import services
+from keepline_functions.views import kept_json
+
+# A file of the largest size, and the parts of a form around it.
+_BODY_BYTES_MAX = DOCUMENT_BYTES_MAX + 64 * 1024
+# The store of files has it to move as well.
+_KEEP_TIMEOUT_S = 55.0
+
+routes = Blueprint("media", __name__)
+
+
+@routes.post("/api/media")
+@needs(SEND)
+def take_in() -> ResponseReturnValue:
+    """The body is the file itself, or a form (multipart/form-data) with one file in it."""
+    request.max_content_length = _BODY_BYTES_MAX
+    with tempfile.TemporaryFile() as file:
+        intake = Intake(cast("BinaryIO", file), DOCUMENT_BYTES_MAX)
+        try:
+            _read_form(intake) if request.mimetype == "multipart/form-data" else _read_body(intake)
+        except RequestEntityTooLarge:
+            raise too_large(DOCUMENT_BYTES_MAX) from None
+        kept = services().run(services().media.take_in(caller().tenant, intake), _KEEP_TIMEOUT_S)
+    return jsonify(_shown(kept)), 201
+
+
+@routes.get("/api/media/<media_id>")
+@needs(READ)
+def one(media_id: str) -> ResponseReturnValue:
+    return jsonify(_shown(services().run(services().media.find(caller().tenant, media_id))))
+
+
+@routes.get("/api/media/<media_id>/file")
+@needs(PUBLIC)
+def file(media_id: str) -> ResponseReturnValue:
+    """For whoever has a link that we signed."""
+    folder = services().media_folder
+    expires, signature = request.args.get("expires", ""), request.args.get("signature", "")
+    if folder is None or not (expires.isascii() and expires.isdigit()) or len(expires) > 12:
+        raise _no_link()
+    if not folder.is_good(media_id, int(expires), signature):
+        raise _no_link()
+    kept = services().run(services().media.linked(media_id))
+    if kept is None:
+        raise _no_link()
+    try:
+        content = folder.open(media_id)
+    except MediaMissing:
+        raise _no_link() from None
+    response = Response(_pieces(content), mimetype=kept.file.mime_type)
+    response.content_length = kept.file.size
+    # Never shown by a browser as a page of ours: its bytes are somebody else's.
+    response.headers["Content-Disposition"] = (
+        f"attachment; filename*=UTF-8''{quote(kept.file.name or media_id, safe='')}"
+    )
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    return response
+
+
+def _read_body(intake: Intake) -> None:
+    intake.declared = request.mimetype
+    intake.name = request.args.get("file_name", "")
+    while chunk := request.stream.read(CHUNK_BYTES):
+        intake.write(chunk)
+
+
+def _read_form(intake: Intake) -> None:
+    files = list(request.files.values())
+    if len(files) != 1:
+        raise InvalidInput("bad_media", f"The form has {len(files)} files.", "Send one file in each request.")
+    [sent] = files
+    intake.declared, intake.name = sent.mimetype, sent.filename or ""
+    while chunk := sent.stream.read(CHUNK_BYTES):
+        intake.write(chunk)
+
+
+def _pieces(content: BinaryIO) -> Iterator[bytes]:
+    with content:
+        while chunk := content.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _shown(kept: Kept) -> dict[str, object]:
+    url, good_until = services().run(services().media.link(kept))
+    return kept_json(kept, urljoin(request.url_root, url), good_until)
+
+
+def _no_link() -> NotFound:
+    return NotFound("link_over", "This link is not good (any more).", "Ask for a new one: GET /api/media/{media_id}.")
