@@ -140,9 +140,12 @@ async def test_a_private_or_link_local_address_is_refused_and_nothing_is_dialled
     assert server.asked == []
 
 
-async def test_a_name_with_one_private_address_among_public_ones_is_refused(server: Server) -> None:
-    error = await refusal(HttpFetcher(Names(["93.184.215.14", "10.0.0.7"])), "http://example.com/")
-    assert error.code == "url_not_allowed"
+async def test_of_a_name_with_public_and_private_addresses_only_the_public_are_dialled(server: Server) -> None:
+    with serving("127.0.0.2") as inside:
+        server.answers["/"] = inside.answers["/"] = lambda self: self.say(200, b"data")
+        both = HttpFetcher(Names(["127.0.0.2", "127.0.0.1"]), loopback_is_public)
+        assert (await fetched(both, f"http://files.example:{server.port}/"))[0] == b"data"
+        assert (len(server.asked), inside.asked) == (1, [])
 
 
 async def test_a_name_that_rebinds_after_it_was_judged_changes_nothing(server: Server) -> None:

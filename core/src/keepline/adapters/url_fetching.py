@@ -1,7 +1,7 @@
 """Fetching a file from an address that a user names: bounded in size, time and redirects, and never from inside our own network.
 
-A name is resolved once, all its addresses are judged, and the connection is made to one of those judged: what the name says a
-moment later changes nothing. Each redirect is a new address and is judged like the first. No proxy of the environment is used.
+What is dialled was judged (see `dialling`), whatever the installation allows elsewhere: what is fetched is given to the user.
+Each redirect is a new address and is judged like the first. No proxy of the environment is used.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import socket
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.message import Message
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import BinaryIO, cast
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
+from keepline.adapters.dialling import AddressNotAllowed, MayDial, Resolve, connect, resolved
 from keepline.domain.errors import InvalidInput, StateConflict
 from keepline.domain.link_settings import is_public
 from keepline.ports.media import CHUNK_BYTES, Intake
@@ -33,23 +33,14 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _PRINTABLE = re.compile(r"[!-~]+")
 _PORTS = {"http": 80, "https": 443}
 
-Address = IPv4Address | IPv6Address
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-
-
-async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
-
 
 class HttpFetcher:
     """`may_dial` judges an address that a name has resolved to."""
 
     def __init__(
         self,
-        resolve: Resolve = resolve,
-        may_dial: Callable[[Address], bool] = is_public,
+        resolve: Resolve = resolved,
+        may_dial: MayDial = is_public,
         limit_s: float = FETCH_LIMIT_S,
     ) -> None:
         self._resolve = resolve
@@ -73,8 +64,7 @@ class HttpFetcher:
         deadline_s = time.monotonic() + self._limit_s
         for _ in range(1 + _REDIRECTS_MAX):
             parts = _parsed(url)
-            address = await self._judged(parts)
-            download = _Download(parts, address, intake, deadline_s)
+            download = _Download(parts, await self._connected(parts), intake, deadline_s)
             try:
                 location = await asyncio.to_thread(download.run)
             finally:
@@ -84,38 +74,34 @@ class HttpFetcher:
             url = urljoin(url, location)
         raise _not_fetched(f"it redirects more than {_REDIRECTS_MAX} times")
 
-    async def _judged(self, parts: SplitResult) -> str:
-        """The address to dial. Raises InvalidInput (`url_not_allowed`) if the name has even one that is private."""
-        found = await self._resolve(parts.hostname or "", _port(parts))
-        for address in found:
-            if not self._may_dial(ip_address(address.partition("%")[0])):
-                raise InvalidInput(
-                    "url_not_allowed",
-                    "The URL leads to a private address, and those are not fetched from.",
-                    "Use an address on the internet, or upload the file.",
-                )
-        if not found:
-            raise OSError("no address")
-        return found[0]
+    async def _connected(self, parts: SplitResult) -> socket.socket:
+        """Raises InvalidInput (`url_not_allowed`) and OSError."""
+        try:
+            return await connect(parts.hostname or "", _port(parts), self._may_dial, self._resolve)
+        except AddressNotAllowed:
+            raise InvalidInput(
+                "url_not_allowed",
+                "The URL leads to a private address, and those are not fetched from.",
+                "Use an address on the internet, or upload the file.",
+            ) from None
 
 
 class _Download:
     """One request, in a thread."""
 
-    def __init__(self, parts: SplitResult, address: str, intake: Intake, deadline_s: float) -> None:
+    def __init__(self, parts: SplitResult, connected: socket.socket, intake: Intake, deadline_s: float) -> None:
         self._parts = parts
-        self._address = address
+        self._socket = connected
         self._intake = intake
         self._deadline_s = deadline_s
-        self._socket: socket.socket | None = None
         self._stopped = False
 
     def run(self) -> str | None:
         """Take the file in; or return where it is instead."""
         host, port = self._parts.hostname or "", _port(self._parts)
         connection = http.client.HTTPConnection(host, port)
-        connection.sock = self._socket = self._dial(host, port)
         try:
+            connection.sock = self._speaking(host)
             path = self._parts.path or "/"
             if self._parts.query:
                 path += f"?{self._parts.query}"
@@ -146,22 +132,21 @@ class _Download:
             return None
         finally:
             connection.close()
+            self._socket.close()
 
     def stop(self) -> None:
         self._stopped = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _dial(self, host: str, port: int) -> socket.socket:
-        plain = socket.create_connection((self._address, port), _SILENCE_LIMIT_S)
-        if self._parts.scheme == "http":
-            return plain
-        try:
-            return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
-        except BaseException:
-            plain.close()
-            raise
+    def _speaking(self, host: str) -> socket.socket:
+        """The socket, with TLS where the URL wants it."""
+        self._socket.settimeout(_SILENCE_LIMIT_S)
+        if self._parts.scheme == "https":
+            tls = ssl.create_default_context()
+            self._socket = tls.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
+            self._socket.do_handshake()
+        return self._socket
 
 
 def _parsed(url: str) -> SplitResult:
