@@ -7,7 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from keepline.domain.webhook_policy import DeliveryState
 from keepline.records.api_keys import ADMIN
-from keepline_functions.auth import caller, needs
+from keepline.usecases.webhooks import webhook_not_found
+from keepline_functions.auth import caller, needs, own_session
 from keepline_functions.schemas import read_body, read_query
 from keepline_functions.services import services
 from keepline_functions.views import rfc3339
@@ -20,10 +21,22 @@ TEST_TIMEOUT_S = 25.0
 routes = Blueprint("webhooks", __name__)
 
 
+@routes.before_request
+def _check_own() -> None:
+    """Whichever route names a webhook: a key for some sessions finds those of its sessions only. Raises NotFound."""
+    webhook_id = (request.view_args or {}).get("webhook_id")
+    if webhook_id is None or caller().sessions is None:
+        return
+    found = services().run(services().webhooks.look(caller().tenant, webhook_id))
+    if not caller().may_touch(found.session_id):
+        raise webhook_not_found()
+
+
 @routes.post("/api/webhooks")
 @needs(ADMIN)
 def create() -> ResponseReturnValue:
     wanted = read_body(CreateWebhook, request).wanted()
+    own_session(wanted.session_id)
     made = services().run(services().webhooks.create(caller().tenant, wanted))
     return jsonify(webhook_json(made.webhook) | {"secret": made.secret}), 201
 
@@ -32,7 +45,7 @@ def create() -> ResponseReturnValue:
 @needs(ADMIN)
 def of_caller() -> ResponseReturnValue:
     found = services().run(services().webhooks.of_tenant(caller().tenant))
-    return jsonify({"webhooks": [webhook_json(webhook) for webhook in found]})
+    return jsonify({"webhooks": [webhook_json(one) for one in found if caller().may_touch(one.session_id)]})
 
 
 @routes.get("/api/webhooks/<webhook_id>")
