@@ -103,7 +103,7 @@ def assemble(
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
     limiter = Limiter(store, clock)
-    media = MediaDesk(store, clock, entropy, shelf)
+    media = MediaDesk(store, clock, entropy, limiter, shelf)
     sealer = ProxySealer(keys, entropy, private_allowed=private_addresses)
     webhook_sealer = WebhookSealer(webhook_keys, entropy)
     calling = Calling(caller, webhook_sealer, clock)

@@ -16,7 +16,9 @@ from keepline.domain.errors import InvalidInput, NotFound
 from keepline.ports.media import CHUNK_BYTES, Intake, MediaMissing
 from keepline.records.api_keys import READ, SEND
 from keepline.records.media import Kept
+from keepline.usecases.media import media_not_found
 from keepline_functions.auth import PUBLIC, caller, needs
+from keepline_functions.limit_headers import limit_headers
 from keepline_functions.services import services
 from keepline_functions.views import kept_json
 
@@ -31,7 +33,8 @@ routes = Blueprint("media", __name__)
 @routes.post("/api/media")
 @needs(SEND)
 def take_in() -> ResponseReturnValue:
-    """The body is the file itself, or a form (multipart/form-data) with one file in it."""
+    """The body is the file itself, or a form (multipart/form-data) with one file in it. It counts before it is read."""
+    charged = services().run(services().media.charge(caller().tenant))
     request.max_content_length = _BODY_BYTES_MAX
     with tempfile.TemporaryFile() as file:
         intake = Intake(cast("BinaryIO", file), DOCUMENT_BYTES_MAX)
@@ -40,13 +43,13 @@ def take_in() -> ResponseReturnValue:
         except RequestEntityTooLarge:
             raise too_large(DOCUMENT_BYTES_MAX) from None
         kept = services().run(services().media.take_in(caller().tenant, intake), _KEEP_TIMEOUT_S)
-    return jsonify(_shown(kept)), 201
+    return jsonify(_shown(kept)), 201, limit_headers(charged)
 
 
 @routes.get("/api/media/<media_id>")
 @needs(READ)
 def one(media_id: str) -> ResponseReturnValue:
-    return jsonify(_shown(services().run(services().media.find(caller().tenant, media_id))))
+    return jsonify(_shown(own_file(media_id)))
 
 
 @routes.get("/api/media/<media_id>/file")
@@ -74,6 +77,29 @@ def file(media_id: str) -> ResponseReturnValue:
     )
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     return response
+
+
+def own_file(media_id: str) -> Kept:
+    """A file, if the caller's key is for a session that has it: else there is none. Raises NotFound (`media_not_found`)."""
+    kept = services().run(services().media.find(caller().tenant, media_id))
+    _check_own(kept)
+    return kept
+
+
+def check_named(media_id: str) -> None:
+    """Before a message names a file. One that is not there (any more) is refused later, unless the message is a repeat."""
+    if caller().sessions is None:
+        return
+    try:
+        kept = services().run(services().media.find(caller().tenant, media_id))
+    except NotFound:
+        return
+    _check_own(kept)
+
+
+def _check_own(kept: Kept) -> None:
+    if kept.sessions and not any(map(caller().may_touch, kept.sessions)):
+        raise media_not_found()
 
 
 def _read_body(intake: Intake) -> None:

@@ -22,6 +22,7 @@ from keepline.ports.media import Intake, MediaUnavailable, VoiceMaker
 from keepline.records import heard_media, history, media, outbox
 from keepline.records.heard_media import MediaFate, MediaState
 from keepline.usecases.media import Shelf
+from keepline_functions import media_api
 
 from .framework import serve
 from .support import CHAT, NOON, StandingClock, World, error_code
@@ -417,9 +418,111 @@ def test_a_heard_file_is_forwarded_once_it_is_stored(world: Files) -> None:
     assert error_code(forward()) == "media_not_found"  # Its time is over.
     media_id = world.get(f"/api/messages/{message_id}").get_json()["media"]["media_id"]
     write = media.kept(
-        "anna", media.File(media_id, None, "image/png", 3, "ab", ""), "inbound", NOON + timedelta(days=9)
+        "anna", "shop", media.File(media_id, None, "image/png", 3, "ab", ""), "inbound", NOON + timedelta(days=9)
     )
     world.commit(write)
     shown = forward().get_json()
     assert (shown["kind"], shown["text"], shown["forwarded"]) == ("image", "look", True)
     assert shown["media"]["media_id"] == media_id
+
+
+def test_uploads_count_and_are_refused_before_they_are_read(world: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    for left in range(29, -1, -1):
+        answer = world.upload(PNG)
+        assert (answer.status_code, answer.headers["X-RateLimit-Remaining"]) == (201, str(left))
+    assert answer.headers["RateLimit-Policy"] == '"files";q=60;w=60;burst=30'
+    before = world.store.commits
+
+    def read(intake: Intake) -> None:
+        raise AssertionError("it was read")
+
+    with monkeypatch.context() as unread:
+        unread.setattr(media_api, "_read_body", read)
+        refused = world.upload(PNG)
+    assert (refused.status_code, error_code(refused), refused.headers["Retry-After"]) == (429, "rate_limited", "1")
+    assert (world.store.commits, len(world.all_in(media.MEDIA))) == (before, 30)
+    # Messages have a limit of their own: what was uploaded can be sent.
+    media_id = answer.get_json()["media_id"]
+    sent = world.send_file("image", {"media_id": media_id})
+    assert (sent.status_code, sent.headers["X-RateLimit-Remaining"]) == (202, "29")
+    world.clock.advance(1)
+    assert world.upload(PNG).status_code == 201
+
+
+def test_addresses_count_too_and_nothing_is_fetched_beyond_the_limit(world: Files) -> None:
+    world.set_limit("anna", "files", count=2, burst=2)
+    url = "https://a.example/red.png"
+    world.internet.files[url] = (PNG, "image/png")
+    key = {"Idempotency-Key": "once"}
+    assert [world.send_file("image", {"url": url}, key).status_code for _ in range(3)] == [202] * 3
+    assert world.send_file("image", {"url": "https://a.example/none"}).status_code == 400
+    assert error_code(world.send_file("image", {"url": url})) == "rate_limited"
+    assert len(world.internet.fetched) == 2
+    assert len(world.all_in(outbox.OUTBOX)) == 1
+
+
+def test_conversions_count_too(ffmpeg: Files) -> None:
+    ffmpeg.set_limit("anna", "files", count=1, burst=1)
+    media_id = ffmpeg.uploaded(MP3 + b"12345")
+    assert error_code(ffmpeg.send_file("audio", {"media_id": media_id}, voice=True)) == "rate_limited"
+    assert ffmpeg.send_file("audio", {"media_id": media_id}).status_code == 202
+
+
+def test_a_message_with_a_file_counts_as_a_message(world: Files) -> None:
+    world.set_limit("anna", "messages", count=1, burst=1)
+    media_id = world.uploaded(PNG)
+    assert world.send_file("image", {"media_id": media_id}).status_code == 202
+    assert error_code(world.send_file("image", {"media_id": media_id})) == "rate_limited"
+
+
+def test_the_last_file_of_a_limit_whose_answer_was_lost_is_asked_for_again(world: Files) -> None:
+    world.set_limit("anna", "files", count=1, burst=1)
+    world.store.conflicts_after_applying = 1
+    answer = world.upload(PNG)
+    assert (answer.status_code, error_code(answer)) == (503, "busy")
+
+
+def test_a_key_for_one_session_has_the_files_of_that_one_and_uploads(world: Files) -> None:
+    world.add_session("other", state="connected", code="connected", phone="14155550199")
+    headers = world.add_key("anna", sessions=("other",))
+    url = "https://a.example/red.png"
+    world.internet.files[url] = (PNG, "image/png")
+    of_shop = world.send_file("image", {"url": url}).get_json()["media"]["media_id"]
+    of_other = world.send_file("image", {"url": url}, session_id="other").get_json()["media"]["media_id"]
+    heard = media.kept("anna", "shop", media.File("f_" + "b" * 26, None, "image/png", 3, "ab", ""), "inbound", NOON)
+    world.commit(heard)
+    for media_id in (of_shop, "f_" + "b" * 26):
+        assert error_code(world.get(f"/api/media/{media_id}", headers)) == "media_not_found"
+        refused = world.send_file("image", {"media_id": media_id}, headers, session_id="other")
+        assert (refused.status_code, error_code(refused)) == (404, "media_not_found")
+    assert world.get(f"/api/media/{of_other}", headers).status_code == 200
+    uploaded = world.uploaded(PNG)
+    for media_id in (of_other, uploaded):
+        assert world.send_file("image", {"media_id": media_id}, headers, session_id="other").status_code == 202
+    assert world.get(f"/api/media/{uploaded}", headers).status_code == 200
+
+
+def test_a_file_that_is_sent_in_another_session_too_is_of_both(world: Files) -> None:
+    world.add_session("other", state="connected", code="connected", phone="14155550199")
+    headers = world.add_key("anna", sessions=("other",))
+    url = "https://a.example/red.png"
+    world.internet.files[url] = (PNG, "image/png")
+    media_id = world.send_file("image", {"url": url}).get_json()["media"]["media_id"]
+    assert world.get(f"/api/media/{media_id}", headers).status_code == 404
+    expires_at = world.fields(media.media_path(media_id))["expires_at"]
+    assert world.send_file("image", {"media_id": media_id}, session_id="other").status_code == 202
+    assert world.get(f"/api/media/{media_id}", headers).status_code == 200
+    fields = world.fields(media.media_path(media_id))
+    assert (fields["sessions"], fields["expires_at"]) == (["other", "shop"], expires_at)
+
+
+def test_a_repeat_of_a_key_for_one_session_is_answered_although_its_file_is_gone(world: Files) -> None:
+    headers = world.add_key("anna", sessions=("shop",)) | {"Idempotency-Key": "once"}
+    media_id = world.uploaded(PNG)
+    first = world.send_file("image", {"media_id": media_id}, headers).get_json()
+    world.clock.advance(31 * 86_400)
+    round_ = world.process.media_round
+    assert round_ is not None
+    world.run(round_.make())
+    again = world.send_file("image", {"media_id": media_id}, headers)
+    assert (again.status_code, again.get_json()["message_id"]) == (202, first["message_id"])

@@ -65,8 +65,9 @@ class MediaTalk(Talk):
         clock = SystemClock()
         # The servers of the tests are on loopback, which nobody else may name.
         shelf = Shelf(self.folder, HttpFetcher(may_dial=lambda _: True), None, KEPT)
-        self.desk = MediaDesk(gateway.store, clock, os.urandom, shelf)
-        self.messages = Messages(gateway.store, clock, os.urandom, Limiter(gateway.store, clock), self.desk)
+        limiter = Limiter(gateway.store, clock)
+        self.desk = MediaDesk(gateway.store, clock, os.urandom, limiter, shelf)
+        self.messages = Messages(gateway.store, clock, os.urandom, limiter, self.desk)
 
     async def upload(self, data: bytes, name: str = "", declared: str | None = None) -> File:
         intake = Intake(io.BytesIO(), 1 << 30)

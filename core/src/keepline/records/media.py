@@ -17,9 +17,10 @@ Source = Literal["upload", "url", "inbound"]
 
 @dataclass(frozen=True)
 class Kept:
-    """A file that is kept."""
+    """A file that is kept. `sessions`: those whose messages have it; none for one that was uploaded, which is for all of them."""
 
     tenant: str
+    sessions: frozenset[str]
     file: File
     source: Source
     expires_at: datetime
@@ -29,23 +30,32 @@ class Kept:
     def read(cls, document: Document) -> Kept:
         fields = document.fields
         file = File.from_map({**fields, "media_id": document.id})
-        return cls(fields["tenant"], file, fields["source"], fields["expires_at"], document)
+        sessions = frozenset(fields["sessions"])
+        return cls(fields["tenant"], sessions, file, fields["source"], fields["expires_at"], document)
+
+    def is_of(self, session_id: str) -> bool:
+        """Whether messages of this session may have it."""
+        return not self.sessions or session_id in self.sessions
 
 
 def media_path(media_id: str) -> str:
     return f"{MEDIA}/{media_id}"
 
 
-def kept(tenant: str, file: File, source: Source, expires_at: datetime) -> Put:
+def kept(tenant: str, session_id: str | None, file: File, source: Source, expires_at: datetime) -> Put:
     """A file is in the store. Both devices of an account write the same of one that came in."""
+    sessions = [session_id] if session_id is not None else []
     fields = {name: value for name, value in file.to_map().items() if name != "media_id"}
-    fields |= {"tenant": tenant, "source": source, "expires_at": expires_at, "created_at": SERVER_TIME}
+    fields |= {"tenant": tenant, "sessions": sessions, "source": source}
+    fields |= {"expires_at": expires_at, "created_at": SERVER_TIME}
     return Put(media_path(str(file.media_id)), fields)
 
 
-def keep_until(media: Kept, expires_at: datetime) -> Update:
-    """A message that will be sent later needs it for longer."""
-    return Update(media.document.path, {"expires_at": expires_at}, media.document.version)
+def needed(media: Kept, session_id: str, until: datetime) -> Update:
+    """A message that will be sent later needs it for longer, or one of another session needs it as well."""
+    sessions = sorted(media.sessions | {session_id}) if media.sessions else []
+    fields = {"expires_at": max(media.expires_at, until), "sessions": sessions}
+    return Update(media.document.path, fields, media.document.version)
 
 
 def forget(media: Kept) -> Delete:

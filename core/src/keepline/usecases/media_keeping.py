@@ -110,7 +110,7 @@ class MediaKeeper:
         writes: list[Write] = []
         if outcome.kept is not None and outcome.kept_until is not None:
             fate = MediaFate(MediaState.STORED)
-            writes.append(media.kept(account.tenant, outcome.kept, "inbound", outcome.kept_until))
+            writes.append(media.kept(account.tenant, account.session_id, outcome.kept, "inbound", outcome.kept_until))
         elif outcome.final or is_late:
             fate = MediaFate(MediaState.FAILED, outcome.error_code)
             log.warning("a file that was sent to %s cannot be had: %s", account.id, outcome.error_code)

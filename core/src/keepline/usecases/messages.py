@@ -67,7 +67,7 @@ class Messages:
         self._room = QueueRoom(store, clock)
         self._viewer = MessageViewer(store, clock)
         self._references = References(store, clock)
-        self._media = media or MediaDesk(store, clock, entropy, None)
+        self._media = media or MediaDesk(store, clock, entropy, limiter, None)
 
     async def send(
         self,
@@ -103,7 +103,7 @@ class Messages:
         content = await self._references.resolve(tenant, account, content)
         _check_goes_to(content, chat)
         # Fetched before it is accepted: what is accepted is known to the byte, and stays so.
-        content = await self._media.resolve(tenant, content, options.send_at or self._clock.now())
+        content = await self._media.resolve(tenant, session_id, content, options.send_at or self._clock.now())
         row = outbox.new_row(
             NewMessage(
                 message_id=message_id,
