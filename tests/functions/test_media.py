@@ -507,9 +507,11 @@ def test_a_file_that_is_sent_in_another_session_too_is_of_both(world: Files) -> 
     headers = world.add_key("anna", sessions=("other",))
     url = "https://a.example/red.png"
     world.internet.files[url] = (PNG, "image/png")
-    media_id = world.send_file("image", {"url": url}).get_json()["media"]["media_id"]
+    later = world.send_file("image", {"url": url}, send_at="2026-03-11T12:00:00Z")
+    media_id = later.get_json()["media"]["media_id"]
     assert world.get(f"/api/media/{media_id}", headers).status_code == 404
     expires_at = world.fields(media.media_path(media_id))["expires_at"]
+    assert expires_at == NOON + timedelta(days=40)
     assert world.send_file("image", {"media_id": media_id}, session_id="other").status_code == 202
     assert world.get(f"/api/media/{media_id}", headers).status_code == 200
     fields = world.fields(media.media_path(media_id))

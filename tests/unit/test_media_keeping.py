@@ -131,7 +131,7 @@ def test_a_file_is_kept_and_said_to_be_stored_and_its_key_is_forgotten() -> None
         document = await desk.store.get(media.media_path(inbound_media_id(ACCOUNT, CHAT, "W")))
         assert document is not None
         assert (document.fields["tenant"], document.fields["source"]) == ("demo", "inbound")
-        assert document.fields["file_name"] == "red.png"
+        assert (document.fields["sessions"], document.fields["file_name"]) == (["s1"], "red.png")
 
     in_virtual_time(story)
 
