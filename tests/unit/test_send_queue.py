@@ -15,6 +15,7 @@ from keepline.domain.send_queue import (
     CLAIMS_LINGER_S,
     RECEIPTS_LINGER_S,
     RETRY_BASE_S,
+    WRITES_PER_COMMIT_MAX,
     Outgoing,
     Plan,
     SendQueue,
@@ -415,3 +416,20 @@ def test_the_commit_that_settles_a_row_claims_the_next_of_its_chat() -> None:
     queue.outcome(first, SENT, NOW, 0)
     plan = queue.plan(NOW, 0, may_send=True)
     assert (plan.write, plan.claim, plan.release) == ((first,), (second,), ("a1",))
+
+
+def test_a_claim_is_released_with_what_became_of_it_also_when_a_commit_cannot_hold_all_receipts() -> None:
+    told = [row(f"told{n}", f"1415556{n:04d}@s.whatsapp.net", n) for n in range(WRITES_PER_COMMIT_MAX + 1)]
+    last = row("last", ANNA, WRITES_PER_COMMIT_MAX + 1)
+    queue = queue_of(*told, last, in_flight_max=len(told) + 1)
+    assert len(claim(queue)) == len(told) + 1
+    for n, one in enumerate(told):
+        queue.outcome(one, SendOutcome("sent", wa_message_id=f"T{n}"), NOW, 0)
+    while plan := queue.plan(NOW, 0, may_send=False):
+        commit(queue, plan)
+    for n in range(len(told)):
+        assert queue.receipt(f"T{n}", Cause.DELIVERED, NOW)
+    queue.outcome(last, SENT, NOW, 0)
+    plan = queue.plan(NOW, 0, may_send=False)
+    assert plan.release == ("last",)
+    assert last in plan.write
