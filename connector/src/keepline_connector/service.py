@@ -25,6 +25,7 @@ from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellPool
 from keepline_connector.health import HealthServer, health_app
 from keepline_connector.lease_thread import LeaseThread
+from keepline_connector.left_journals import FolderLeftJournals
 from keepline_connector.recycling import Recycler
 from keepline_connector.session_file import SqliteSessionFile
 from keepline_connector.settings import Settings
@@ -93,6 +94,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
         lease,
         settings.profile,
         keys,
+        FolderLeftJournals(settings.data_dir),
     )
 
     async def step_aside(device: str) -> None:
