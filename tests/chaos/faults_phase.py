@@ -1,9 +1,10 @@
-"""One phase of `make chaos`: start everything, link, load, do the faults, wait until all is settled, compare."""
+"""One phase of `make chaos`. In each round: start everything, link, load, do the faults, wait until all is settled, compare."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from random import Random
 from keepline_local.stack import ROOMY, Stack
 from tests.chaos.aftermath import Aftermath
 from tests.chaos.catalogue import FAULTS
-from tests.chaos.checker import Verdict, broken, check
+from tests.chaos.checker import Sent, Verdict, broken, check
 from tests.chaos.doubts import Doubts
 from tests.chaos.gaps import Acceptance, two_voices
 from tests.chaos.ground import Ground
@@ -46,34 +47,60 @@ class Options:
 
 @dataclass
 class Result:
-    """What a phase has shown. `broken` are sentences about promises."""
+    """What a phase has shown, all rounds together. `broken` are sentences about promises."""
 
-    figures: dict[str, Figures]
+    figures: defaultdict[str, Figures] = field(default_factory=lambda: defaultdict(Figures))
     outages: list[OutageFigures] = field(default_factory=list)
-    verdict: Verdict = field(default_factory=Verdict)
+    lost: list[Sent] = field(default_factory=list)
+    twice: list[Sent] = field(default_factory=list)
     voices: list[tuple[str, Acceptance]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
 
 def run(options: Options, say: Say) -> Result:
-    """The run's folder is kept, and told, when a promise was broken or the run failed."""
+    """Each round has an installation of its own: the Firestore emulator sorts a whole collection for each change that somebody
+    listens to, so that after some hundred messages it is the emulator that is measured.
+
+    The folder of a round is kept, and told, when a promise was broken or the round failed.
+    """
+    result = Result()
+    for turn in range(options.repeat):
+        # Those that take long are done in some of the rounds only.
+        names = [
+            fault.name
+            for fault in FAULTS
+            if fault.name in options.faults
+            and options.phase in fault.phases
+            and turn < max(1, round(options.repeat * fault.share))
+        ]
+        with_outage = "outage" in options.faults and turn == 0
+        if names or with_outage:
+            say(f"round {turn + 1} of {options.repeat}")
+            _round(options, turn, names, result, say, with_outage=with_outage)
+    return result
+
+
+def _round(options: Options, turn: int, names: list[str], result: Result, say: Say, *, with_outage: bool) -> None:
     folder = Path(tempfile.mkdtemp(prefix=f"keepline-faults-{options.phase}-"))
     stack = Stack("demo", state_dir=folder, ports="free", env={"KEEPLINE_PROFILE": "extreme", **ROOMY})
     say(f"logs are in {folder}")
     try:
         with stack:
-            result = _run(options, stack, say)
+            found = _run(options, turn, names, stack, result, say, with_outage=with_outage)
     except BaseException:
         say(f"seed {options.seed}; logs are kept in {folder}")
         raise
-    if result.broken:
+    result.broken += found
+    if found:
         say(f"seed {options.seed}; logs are kept in {folder}")
     else:
         stack.remove()
-    return result
 
 
-def _run(options: Options, stack: Stack, say: Say) -> Result:
+def _run(
+    options: Options, turn: int, names: list[str], stack: Stack, result: Result, say: Say, *, with_outage: bool
+) -> list[str]:
+    """One round; its figures go into `result`. Returns what was broken."""
     run = stack.run
     assert run.simulator is not None, "the demo has a simulator"
     api = Api(run.api, run.api_key)
@@ -83,20 +110,22 @@ def _run(options: Options, stack: Stack, say: Say) -> Result:
     loaded = dict(list(numbers.items())[:LOADED])
     # In turns, so that each account's messages are evenly spaced.
     chats = sorted(chats_of(loaded, CHATS), key=lambda chat: int(chat.friend) % CHATS)
-    seed = f"{options.seed} {options.phase}"
+    seed = f"{options.seed} {options.phase} {turn}"
     doubts, truth, watching = Doubts(run), Truth(run.simulator), Watching(run)
     load = Load(run.api, run.api_key, run.simulator, chats, RATE_PER_S, seed, inbound_rate=INBOUND_PER_S, steady=True)
     ground = Ground(stack, truth, watching, phones, list(phones)[:LOADED], Random(f"{seed} faults"))
-    injector = Injector(ground, options.phase, say)
+    injector = Injector(ground, options.phase, result.figures, say)
     load.start()
-    _inject(options, ground, injector)
-    outages = []
-    if "outage" in options.faults:
+    ground.wait(lambda: ground.is_whole(0.0, []), STEADY_S)
+    for fault in FAULTS:
+        if fault.name in names:
+            injector.inject(fault)
+    if with_outage:
         more = link(api, options.outage_accounts, standby=options.phase == "standby", beyond=ACCOUNTS)
         phones |= {f"{run.user_id}_{session}": phone for session, phone in more.items()}
         say(f"WhatsApp is away for {options.outage_s:.0f} s, with {len(phones)} accounts")
-        outages.append(outage(ground, options.outage_s))
-        say(str(outages[-1]))
+        result.outages.append(outage(ground, options.outage_s))
+        say(str(result.outages[-1]))
     book = load.stop()
     say(f"the faults are over, {len(book.sent)} messages were accepted, {len(book.said)} came in; settling")
     after = Aftermath(stack, lambda _: None)
@@ -119,16 +148,10 @@ def _run(options: Options, stack: Stack, say: Say) -> Result:
     for sentence in found:
         say(f"BROKEN: {sentence}")
     _keep(stack, book, verdict, watching, truth, after)
-    return Result(dict(injector.figures), outages, verdict, voices, found)
-
-
-def _inject(options: Options, ground: Ground, injector: Injector) -> None:
-    ground.wait(lambda: ground.is_whole(0.0, []), STEADY_S)
-    for turn in range(options.repeat):
-        for fault in FAULTS:
-            times = max(1, round(options.repeat * fault.share))
-            if fault.name in options.faults and options.phase in fault.phases and turn < times:
-                injector.inject(fault)
+    result.lost += verdict.lost
+    result.twice += verdict.twice
+    result.voices += voices
+    return found
 
 
 def _keep(stack: Stack, book: Book, verdict: Verdict, watching: Watching, truth: Truth, after: Aftermath) -> None:

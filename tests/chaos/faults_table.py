@@ -55,8 +55,8 @@ def as_json(results: dict[str, Result]) -> dict[str, Any]:
             for name, (_, values, goal) in _rows(results).items()
         },
         "two_voices": sum(len(result.voices) for result in results.values()),
-        "lost": sum(len(result.verdict.lost) for result in results.values()),
-        "twice": sum(len(result.verdict.twice) for result in results.values()),
+        "lost": sum(len(result.lost) for result in results.values()),
+        "twice": sum(len(result.twice) for result in results.values()),
         "reconnect_success": round(came_back / (came_back + away), 4) if came_back + away else None,
     }
 

@@ -31,17 +31,19 @@ class Figures:
 
 
 class Injector:
-    """`phase` is `single` or `standby`; `say` gets a sentence for each fault."""
+    """`phase` is `single` or `standby`; `figures` by fault are added to; `say` gets a sentence for each fault."""
 
-    def __init__(self, ground: Ground, phase: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, ground: Ground, phase: str, figures: defaultdict[str, Figures], say: Callable[[str], None]
+    ) -> None:
         self._ground = ground
         self._phase = phase
         self._say = say
-        self.figures: defaultdict[str, Figures] = defaultdict(Figures)
+        self._figures = figures
 
     def inject(self, fault: Fault) -> None:
         """Do it once and wait until the system is whole again."""
-        ground, figures = self._ground, self.figures[fault.name]
+        ground, figures = self._ground, self._figures[fault.name]
         self._rest()
         account = ground.random.choice(ground.loaded)
         time.sleep(ground.random.uniform(0, 0.5))

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from keepline.domain.compaction import RestorePolicy
+from keepline.domain.ids import DeviceName
 from keepline.domain.lease import EXTREME
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, StoreUnavailable
@@ -19,6 +20,7 @@ from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
+from keepline.testing.left_journals import MemoryLeftJournals
 from keepline.testing.session_file import MemorySessionFile
 from keepline.testing.severed import Life, SeveredDocuments, SeveredFile
 from keepline.testing.whatsapp import FakeDevice, FakeFolder, FakeLink, FakeWhatsApp
@@ -96,6 +98,7 @@ class Process:
             LeaseKeeper(self.store, self.clock, beater, self.profile, self._renewed),
             self.profile,
             outside.keys,
+            MemoryLeftJournals(self.left_folders, self.life),
         )
         self._start(self.connector.run())
 
@@ -109,6 +112,10 @@ class Process:
         outside = self.outside
         self.links.append(FakeLink(outside.whatsapp, outside.devices[slot], self.machine.folder(slot), self.life))
         return self.links[-1]
+
+    def left_folders(self) -> dict[DeviceName, FakeFolder]:
+        """By account and slot."""
+        return {(ACCOUNT, slot): folder for slot, folder in self.machine.folders.items()}
 
     def keep_session(self, account: Account, slot: str) -> SessionKeeper:
         return self._session_keeper(account, slot, self.machine.folder(slot))

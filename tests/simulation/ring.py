@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from keepline.domain.content.bodies import text_content
-from keepline.domain.ids import new_message_id
+from keepline.domain.ids import DeviceName, new_message_id
 from keepline.domain.lease import CLOCK_DRIFT_MAX, LeaseProfile
 from keepline.domain.link_events import LinkFailed, ReceiptHeard
 from keepline.domain.session import WAITING_FOR_CONNECTOR
@@ -86,6 +86,10 @@ class Member(Process):
 
     def keep_session(self, account: Account, slot: str) -> SessionKeeper:
         return self._session_keeper(account, slot, self.folder(account.id, slot))
+
+    def left_folders(self) -> dict[DeviceName, FakeFolder]:
+        names = {name: name.rpartition("_") for name in self.machine.folders}
+        return {(account, slot): self.machine.folders[name] for name, (account, _, slot) in names.items()}
 
     def folder(self, account: str, slot: str) -> FakeFolder:
         return self.machine.folder(f"{account}_{slot}")

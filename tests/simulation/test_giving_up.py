@@ -9,8 +9,9 @@ from random import Random
 from keepline.domain.link_events import Stalled
 from keepline.ports.documents import Write
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT
+from keepline.records.outbox import OUTBOX, Authority, authority_path
 from keepline.testing.virtual_time import run_virtual
-from tests.simulation.world import FIRST, SECOND, World
+from tests.simulation.world import ACCOUNT, FIRST, SECOND, World
 
 LIMIT_S = 60.0
 
@@ -41,3 +42,43 @@ def test_the_socket_is_cut_before_the_right_is_given_up() -> None:
         return silent
 
     assert run_virtual(story()) == [True]
+
+
+def test_a_device_that_stops_gives_the_right_with_its_last_settle() -> None:
+    """One commit for both: what the other device waits for is one answer of WhatsApp and one of Firestore."""
+
+    async def story() -> list[tuple[bool, int]]:
+        world = World(Random(2), standby=True, bare=True)
+        await world.start()
+        process = world.boot(FIRST)
+        await asyncio.sleep(5)
+        world.boot(SECOND)
+        await asyncio.sleep(5)
+        assert world.voice == FIRST_SLOT
+        yields: list[tuple[bool, int]] = []
+        honest = process.store.on_applied
+
+        def look(writes: Sequence[Write]) -> None:
+            honest(writes)
+            [authority] = [write for write in writes if getattr(write, "fields", {}).get("yielded")] or [None]
+            if authority is not None:
+                settled = [write for write in writes if write.path.startswith(f"{OUTBOX}/")]
+                yields.append((bool(authority.fields["claims"]), len(settled)))
+
+        process.store.on_applied = look
+        for n in range(3):
+            await world.accept(f"text {n}", f"1415555010{n}@s.whatsapp.net")
+        async with asyncio.timeout(LIMIT_S):
+            while await claimed(world) < 3:  # noqa: ASYNC110 - virtual time, and nobody to tell us
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # They are handed over, and the first answers are on their way.
+        await world.terminate(FIRST)
+        await world.stop()
+        return yields
+
+    assert run_virtual(story()) == [(False, 3)]
+
+
+async def claimed(world: World) -> int:
+    document = await world.documents.get(authority_path(ACCOUNT))
+    return len(Authority.read(document).message_ids()) if document is not None else 0

@@ -16,11 +16,11 @@ from keepline.domain.compaction import RestorePolicy
 from keepline.domain.link_events import LinkEvent
 from keepline.domain.link_settings import Proxy
 from keepline_connector import frames
-from keepline_connector.cell.folder_lock import FolderLock
 from keepline_connector.cell.journal import WINDOW_MAX, Journal
 from keepline_connector.cell.life_signs import LifeSigns
 from keepline_connector.cell.outcomes import code_error_of, is_answer, is_rate_signal, outcome_of
 from keepline_connector.cell.store import DeviceStore, OwnNumber
+from keepline_connector.folder_lock import FolderHeld, FolderLock
 from keepline_connector.settings import BadSetting, read_settings
 
 AT = datetime(2026, 11, 21, 10, 30, 0, 250_000, tzinfo=UTC)
@@ -143,11 +143,10 @@ def test_a_store_that_was_never_opened_knows_nothing(tmp_path: Path) -> None:
     assert store.find_tried([b"t" * 32]) == {}
 
 
-def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keepline_connector.cell.folder_lock._TIMEOUT_S", 0.05)
+def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     held = FolderLock(tmp_path)
-    with pytest.raises(Exception, match=str(tmp_path)):
-        FolderLock(tmp_path)
+    with pytest.raises(FolderHeld, match=str(tmp_path)):
+        FolderLock(tmp_path, wait_s=0.05)
     held.release()
     FolderLock(tmp_path).release()
 
@@ -243,7 +242,7 @@ def test_settings_are_read() -> None:
     assert "secret" not in repr(read_settings({**GOOD, "KEEPLINE_UPSTREAM_PROXY": "socks5://user:secret@host"}))
     assert not read_settings(GOOD).private_proxies
     assert read_settings({**GOOD, "KEEPLINE_PRIVATE_ADDRESSES": "allow"}).private_proxies
-    assert (read_settings(GOOD).devices_max, read_settings(GOOD).devices_per_cell_max) == (200, 25)
+    assert (read_settings(GOOD).devices_max, read_settings(GOOD).devices_per_cell_max) == (200, 50)
     assert read_settings(GOOD).recycle == RecycleLimits(device_mb_max=12, age_max_s=86_400)
     few = read_settings({**GOOD, "KEEPLINE_DEVICES_MAX": "40", "KEEPLINE_DEVICES_PER_CELL_MAX": " 10"})
     assert (few.devices_max, few.devices_per_cell_max) == (40, 10)

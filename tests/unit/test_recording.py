@@ -19,7 +19,6 @@ from keepline.domain.ids import inbound_message_id, new_message_id
 from keepline.domain.link_events import MessageHeard, MessageUnreadable
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.domain.tag import message_tag
-from keepline.ports.documents import Version, Write
 from keepline.records import accounts, outbox
 from keepline.records.accounts import Account
 from keepline.records.outbox import NewMessage
@@ -34,16 +33,6 @@ KEY = b"k" * 32
 ACCOUNT = "demo_s1"
 FRIEND, OTHER = "14155550123", "14155550199"
 CHAT, GROUP = f"{FRIEND}@s.whatsapp.net", "120363000000000000@g.us"
-
-
-class Session:
-    """A session keeper without a session."""
-
-    def __init__(self, store: MemoryDocuments) -> None:
-        self._store = store
-
-    async def commit(self, writes: Sequence[Write]) -> list[Version]:
-        return await self._store.commit(writes)
 
 
 class Link:
@@ -83,9 +72,8 @@ class Desk:
         secret = await self.store.get(accounts.secret_path(ACCOUNT))
         assert document is not None
         assert secret is not None
-        link: Any = Link(len(heard))
-        session: Any = Session(self.store)
-        recorder = Recorder(self.store, session, link, accounts.with_key(Account.read(document), secret))
+        link = Link(len(heard))
+        recorder = Recorder(self.store, self.store, link, accounts.with_key(Account.read(document), secret))
         running = asyncio.create_task(recorder.run())
         for one in heard:
             recorder.heard(one)

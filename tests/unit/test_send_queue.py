@@ -15,6 +15,7 @@ from keepline.domain.send_queue import (
     CLAIMS_LINGER_S,
     RECEIPTS_LINGER_S,
     RETRY_BASE_S,
+    WRITES_PER_COMMIT_MAX,
     Outgoing,
     Plan,
     SendQueue,
@@ -373,7 +374,7 @@ def test_a_refused_commit_of_a_cancelled_row_drops_it() -> None:
     queue = queue_of(first)
     queue.plan(NOW, 0, may_send=True)
     cancelled = row("a")
-    cancelled.state = MessageState.CANCELLED
+    cancelled.state, cancelled.version = MessageState.CANCELLED, NOW + timedelta(seconds=1)
     queue.refresh(first, cancelled)
     assert claim(queue) == []
 
@@ -389,6 +390,18 @@ def test_a_refused_commit_of_a_proven_row_is_written_at_the_new_version() -> Non
     queue.refresh(first, changed)
     [written] = queue.plan(NOW, 0, may_send=True).write
     assert (written.state, written.version) == (MessageState.SENT, changed.version)
+
+
+@pytest.mark.parametrize(("on_doubt", "decided"), [(OnDoubt.HOLD, "failed"), (OnDoubt.RESEND, "queued")])
+def test_a_decided_doubt_whose_commit_was_refused_for_another_row_is_written_by_the_next(
+    on_doubt: OnDoubt, decided: str
+) -> None:
+    queue, doubted = doubtful(on_doubt=on_doubt)
+    queue.give_up_waiting(doubted, NOW)
+    as_stored = row("a")
+    as_stored.state, as_stored.version = MessageState.IN_DOUBT, doubted.version
+    queue.refresh(doubted, as_stored)
+    assert [(one.message_id, one.state.value) for one in queue.plan(NOW, 0, may_send=False).write] == [("a", decided)]
 
 
 def test_an_idle_account_is_committed_for_at_once_and_a_busy_one_in_groups() -> None:
@@ -415,3 +428,20 @@ def test_the_commit_that_settles_a_row_claims_the_next_of_its_chat() -> None:
     queue.outcome(first, SENT, NOW, 0)
     plan = queue.plan(NOW, 0, may_send=True)
     assert (plan.write, plan.claim, plan.release) == ((first,), (second,), ("a1",))
+
+
+def test_a_claim_is_released_with_what_became_of_it_also_when_a_commit_cannot_hold_all_receipts() -> None:
+    told = [row(f"told{n}", f"1415556{n:04d}@s.whatsapp.net", n) for n in range(WRITES_PER_COMMIT_MAX + 1)]
+    last = row("last", ANNA, WRITES_PER_COMMIT_MAX + 1)
+    queue = queue_of(*told, last, in_flight_max=len(told) + 1)
+    assert len(claim(queue)) == len(told) + 1
+    for n, one in enumerate(told):
+        queue.outcome(one, SendOutcome("sent", wa_message_id=f"T{n}"), NOW, 0)
+    while plan := queue.plan(NOW, 0, may_send=False):
+        commit(queue, plan)
+    for n in range(len(told)):
+        assert queue.receipt(f"T{n}", Cause.DELIVERED, NOW)
+    queue.outcome(last, SENT, NOW, 0)
+    plan = queue.plan(NOW, 0, may_send=False)
+    assert plan.release == ("last",)
+    assert last in plan.write

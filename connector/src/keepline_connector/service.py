@@ -26,6 +26,7 @@ from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellPool
 from keepline_connector.health import HealthServer, health_app
 from keepline_connector.lease_thread import LeaseThread
+from keepline_connector.left_journals import FolderLeftJournals
 from keepline_connector.media_files import MediaFiles
 from keepline_connector.recycling import Recycler
 from keepline_connector.session_file import SqliteSessionFile
@@ -98,6 +99,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
         lease,
         settings.profile,
         keys,
+        FolderLeftJournals(settings.data_dir),
     )
 
     async def step_aside(device: str) -> None:

@@ -19,7 +19,7 @@ from keepline.records.accounts import DEVICES_PER_CONNECTOR_MAX
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 # How many devices a connector and a cell take if nothing else is said. One process, one fate: few devices share a cell.
 DEVICES_DEFAULT = 200
-DEVICES_PER_CELL_DEFAULT = 25
+DEVICES_PER_CELL_DEFAULT = 50
 _DEVICES_PER_CELL_MAX = 100
 CELL_DEVICE_MB_DEFAULT = 12
 _CELL_DEVICE_MB_MAX = 1_000

@@ -38,7 +38,6 @@ from keepline.domain.link_settings import Presence
 from keepline.domain.pairing import LINKED, CodeAnswer
 from keepline_connector import frames
 from keepline_connector.cell.egress import Egress
-from keepline_connector.cell.folder_lock import FolderLock
 from keepline_connector.cell.journal import Journal
 from keepline_connector.cell.library import LibraryClient
 from keepline_connector.cell.life_signs import LifeSigns
@@ -47,6 +46,7 @@ from keepline_connector.cell.media_keys import FileKey, MediaKeys
 from keepline_connector.cell.quality import QualityWatch
 from keepline_connector.cell.stalls import Stalls
 from keepline_connector.cell.store import DeviceStore
+from keepline_connector.folder_lock import FolderLock
 
 Tell = Callable[[dict[str, Any]], None]
 

@@ -17,6 +17,9 @@ _WA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,127}")
 _IDEMPOTENCY_KEY_LENGTH_MAX = 255
 
+DeviceName = tuple[str, str]
+"""A device's account and slot."""
+
 
 def check_session_id(text: str) -> str:
     """Return `text` if a session may be called that; raise InvalidInput (`bad_session_id`) if not."""

@@ -177,7 +177,9 @@ class SendQueue:
         self._expire(now)
         self._held = None
         claim = self._claimable(now, now_s) if may_send else []
-        write = tuple(itertools.islice(self._dirty.values(), WRITES_PER_COMMIT_MAX))
+        # What releases a claim must say what became of it: another holder would take a row without either for never tried.
+        dirty = sorted(self._dirty.values(), key=lambda row: row.message_id not in self._released)
+        write = tuple(dirty[:WRITES_PER_COMMIT_MAX])
         return Plan(write, tuple(row.revision for row in write), tuple(claim), tuple(sorted(self._released)))
 
     def strangers_to_look_up(self, now: datetime, now_s: float, limit: int) -> list[str]:
@@ -290,11 +292,20 @@ class SendQueue:
         """The rows in doubt that no claim holds any more."""
         return [row for row in self._open.values() if row.state is MessageState.IN_DOUBT and row.claim is None]
 
+    @property
+    def has_doubts(self) -> bool:
+        """Whether the outcome of a try is open, also of one whose claim is not yet settled."""
+        return any(row.state is MessageState.IN_DOUBT for row in self._open.values())
+
     def refresh(self, row: Outgoing, current: Outgoing | None) -> None:
         """A commit with this row was refused; `current` is what the store holds of it now (None: it is gone)."""
         if current is None:
             self._forget(row)
-        elif current.state in (MessageState.QUEUED, row.state) or (row.dirty and row.state in WITH_WHATSAPP):
+        elif (
+            current.version == row.version  # It was refused for another row's sake.
+            or current.state in (MessageState.QUEUED, row.state)
+            or (row.dirty and row.state in WITH_WHATSAPP)
+        ):
             # Ours to write still; or it was applied after all and only the answer was lost.
             row.version = current.version
         else:

@@ -105,7 +105,7 @@ class FakeFolder:
         default_factory=dict
     )  # in the journal: tag -> WhatsApp id of a send it acknowledged
     seq: int = 0
-    holder: FakeLink | None = None  # the process that has it open
+    holder: object | None = None  # the link that has it open, or who reads its journal
 
     def lose(self) -> None:
         """The disk is gone. What comes next is a new one."""

@@ -14,6 +14,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
+from keepline.ports.left_journals import LeftJournals
 from keepline.records.accounts import Account, Device, KeyedAccount
 from keepline.usecases.adopting import Adopter
 from keepline.usecases.balancing import Balancer
@@ -22,6 +23,7 @@ from keepline.usecases.feeding import Feeds
 from keepline.usecases.handing_over import hand_over
 from keepline.usecases.holding import Holder
 from keepline.usecases.leasing import Lease, LeaseLost, NameTaken
+from keepline.usecases.left_behind import LeftBehind
 from keepline.usecases.neighbours import Neighbours
 from keepline.usecases.reconnecting import Pace
 from keepline.usecases.session_keeping import SessionKeeper
@@ -40,7 +42,7 @@ class Connector:
     """One connector. `open_link(account, slot)` gives the way to a device's cell, `keep_session(account, slot)` its session.
 
     `capacity` is how many devices it may hold. It tells its `lease` that it works, at the pace of the `profile`. `keys` open
-    what is sealed of a session's settings.
+    what is sealed of a session's settings. In `left_journals` is what devices heard here before they moved on.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Connector:
         lease: Lease,
         profile: LeaseProfile,
         keys: KeyWrapper,
+        left_journals: LeftJournals,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -74,6 +77,7 @@ class Connector:
         )
         self._feeds = Feeds(store, self._holder.runners)
         self._balancer = Balancer(store, connector, self._neighbours, self._holder.give_away, self._holder.speaks)
+        self._left_behind = LeftBehind(store, clock, connector, left_journals, lambda: self._holder.names)
         self._lease = lease
         self._sign_of_life_s = profile.sign_of_life_s
         self._worth_telling = asyncio.Event()
@@ -139,6 +143,7 @@ class Connector:
                     tasks.create_task(self._holder.run()),
                     tasks.create_task(self._feeds.run()),
                     tasks.create_task(self._balancer.run()),
+                    tasks.create_task(self._left_behind.run()),
                 ]
                 await self._until_lost()
                 for task in work:

@@ -8,11 +8,12 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
+from keepline.domain.ids import DeviceName
 from keepline.domain.placement import Place, Placed, plan_moves
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
 from keepline.records import accounts
 from keepline.records.accounts import Device
-from keepline.usecases.holding import Holder, Name
+from keepline.usecases.holding import Holder
 from keepline.usecases.neighbours import Neighbours
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ async def hand_over(store: DocumentStore, holder: Holder, neighbours: Neighbours
 
 
 async def _hand_over(
-    store: DocumentStore, holder: Holder, connector: str, name: Name, heirs: asyncio.Task[dict[Name, Place]]
+    store: DocumentStore, holder: Holder, connector: str, name: DeviceName, heirs: asyncio.Task[dict[DeviceName, Place]]
 ) -> None:
     await holder.stop([name])
     heir = (await asyncio.shield(heirs)).get(name)
@@ -39,7 +40,7 @@ async def _hand_over(
             await _release(store, connector, Device.read(document), heir)
 
 
-async def _heirs(store: DocumentStore, neighbours: Neighbours, connector: str) -> dict[Name, Place]:
+async def _heirs(store: DocumentStore, neighbours: Neighbours, connector: str) -> dict[DeviceName, Place]:
     """To whom our devices go that have no sibling to send in their place: at once, without first being anybody's.
 
     Those that have one wait for whoever comes first; that is this connector's next process, if it is being redeployed.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
 
+from keepline.domain.ids import DeviceName
 from keepline.domain.placement import Place
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
@@ -21,9 +22,6 @@ from keepline.usecases.running_again import run_again
 
 _STORE_RETRY_S = 1.0
 _ACCOUNTS_READ_AT_ONCE = 16
-
-Name = tuple[str, str]
-"""A device's account and slot."""
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +51,15 @@ class Holder:
         self._make_runner = make_runner
         self._changed = changed
         self._has_room = has_room
-        self.runners: dict[Name, DeviceRunner] = {}
-        self._tasks: dict[Name, asyncio.Task[None]] = {}
+        self.runners: dict[DeviceName, DeviceRunner] = {}
+        self._tasks: dict[DeviceName, asyncio.Task[None]] = {}
         self._reading = asyncio.Semaphore(_ACCOUNTS_READ_AT_ONCE)
         self._assigned = 0
-        self._going: set[Name] = set()  # being given to another connector
+        self._going: set[DeviceName] = set()  # being given to another connector
         self._closed = False
 
     @property
-    def names(self) -> list[Name]:
+    def names(self) -> list[DeviceName]:
         """The devices that have been started and not stopped."""
         return list(self._tasks)
 
@@ -128,7 +126,7 @@ class Holder:
             if not device.wanted:
                 await self._remove(device)
 
-    async def _within_capacity(self, devices: Sequence[Device]) -> dict[Name, Device]:
+    async def _within_capacity(self, devices: Sequence[Device]) -> dict[DeviceName, Device]:
         """Our devices by name. What others gave us beyond our capacity goes back, unstarted: the last that came."""
         ours = sorted(devices, key=lambda device: (device.wanted, device.name not in self._tasks, device.slot))
         for device in ours[self._capacity :]:
@@ -156,7 +154,7 @@ class Holder:
         running = run_again(f"device {'_'.join(name)}", self._clock, self._random, runner, lambda: self._another(name))
         self._tasks[name] = asyncio.create_task(running)
 
-    async def _another(self, name: Name) -> DeviceRunner | None:
+    async def _another(self, name: DeviceName) -> DeviceRunner | None:
         """In the place of a runner that has died, if the device is still ours. Raises StoreUnavailable."""
         account = await self._account(name[0])
         document = await self._store.get(accounts.device_path(*name))
@@ -184,7 +182,7 @@ class Holder:
             else:
                 return
 
-    async def stop(self, stopping: Sequence[Name]) -> None:
+    async def stop(self, stopping: Sequence[DeviceName]) -> None:
         """Stop these devices, all at once; each settles what it has on its way, unless it is fenced."""
         tasks = [self._tasks[name] for name in stopping if name in self._tasks]
         for task in tasks:

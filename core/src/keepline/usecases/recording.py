@@ -10,18 +10,16 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from keepline.domain.addresses import is_group
 from keepline.domain.content.heard import option_names, reference_in, resolved
 from keepline.domain.content.references import MessageRef
 from keepline.domain.link_events import MessageHeard, MessageUnreadable
 from keepline.domain.tag import read_tag
-from keepline.ports.device_link import DeviceLink
-from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Version, Write
 from keepline.records import changes, history
 from keepline.records.accounts import KeyedAccount
-from keepline.usecases.session_keeping import SessionKeeper
 
 # A commit is on its way for some milliseconds; what comes meanwhile goes into the next one, so batches grow with the load.
 BATCH_MAX = 100
@@ -32,13 +30,25 @@ _STORE_RETRY_S = 1.0
 log = logging.getLogger(__name__)
 
 
+class Commits(Protocol):
+    """What makes writes durable: the session of the device that hears, which adds what has changed in it, or the store itself."""
+
+    async def commit(self, writes: Sequence[Write]) -> list[Version]: ...
+
+
+class Journal(Protocol):
+    """What keeps what was heard until it is told that it is durable."""
+
+    async def acknowledge(self, seqs: Sequence[int]) -> None: ...
+
+
 class Recorder:
     """Writes one device's heard messages. The journal in its cell bounds how many can be on the way at once."""
 
-    def __init__(self, store: DocumentStore, session: SessionKeeper, link: DeviceLink, account: KeyedAccount) -> None:
+    def __init__(self, store: DocumentStore, session: Commits, journal: Journal, account: KeyedAccount) -> None:
         self._store = store
         self._session = session
-        self._link = link
+        self._journal = journal
         self._account = account
         self._heard: list[MessageHeard | MessageUnreadable] = []
         self._wake = asyncio.Event()
@@ -66,13 +76,13 @@ class Recorder:
     async def _record_batch(self) -> None:
         batch = self._batch()
         try:
-            await self._write(batch)
+            await self.record(batch)
         except StoreUnavailable as error:
             log.warning("Firestore did not take %d heard messages, trying again: %s", len(batch), error)
             await asyncio.sleep(_STORE_RETRY_S)
             return
         del self._heard[: len(batch)]
-        await self._link.acknowledge([message.seq for message in batch])
+        await self._journal.acknowledge([message.seq for message in batch])
 
     def _batch(self) -> list[MessageHeard | MessageUnreadable]:
         """What goes into the next commit: what was heard first, as much as one request takes."""
@@ -83,7 +93,8 @@ class Recorder:
                 return self._heard[:count]
         return self._heard[:BATCH_MAX]
 
-    async def _write(self, batch: list[MessageHeard | MessageUnreadable]) -> None:
+    async def record(self, batch: Sequence[MessageHeard | MessageUnreadable]) -> None:
+        """Write what was heard, in one commit if all of it is readable. Raises StoreUnavailable and SessionLost."""
         names = (self._account.id, self._account.tenant, self._account.session_id)
         for message in batch:
             if isinstance(message, MessageUnreadable):

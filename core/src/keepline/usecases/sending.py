@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from random import Random
@@ -251,22 +251,28 @@ class Sender:
         finally:
             self.stop()
 
-    async def give_up(self) -> None:
-        """Write down what is known, and that another device may take over. Call it when the socket is cut and `run` has ended.
+    async def give_up(self, timeout_s: float, cut: Callable[[], Awaitable[None]]) -> None:
+        """Settle what is known and let another device take over, in one commit. Call it after `run` was cancelled.
 
-        Raises AuthorityLost when one has already, and StoreUnavailable.
+        What is on its way is waited for. If something is without an answer then, or in doubt, it may leave yet: first the socket
+        is `cut`. Raises AuthorityLost when another device has taken over already, and StoreUnavailable.
         """
+        self._connected = False
         self._leaving = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                if self._stepping is not None:
+                    await asyncio.wait([self._stepping])
+                if self._hand_overs:
+                    await asyncio.wait(self._hand_overs)
+        if any(not task.done() for task in self._hand_overs) or self._queue.has_doubts:
+            await cut()
         self.stop()
         if self._stepping is not None:
             await asyncio.wait([self._stepping])
-        while plan := self._queue.plan(self._clock.now(), self._clock.monotonic_s(), may_send=False):
-            await self._commit(plan)
-        while True:
-            with contextlib.suppress(StoreConflict):
-                await self._store.commit([self._authority.given_up().write()])
-                return
-            await self._read_own_authority()
+        while not self._authority.yielded:
+            plan = self._queue.plan(self._clock.now(), self._clock.monotonic_s(), may_send=False)
+            await self._commit(plan, yielding=True)
 
     def stop(self) -> None:
         """Hand over nothing more, also not what a step that is on its way claims, and look for nothing."""
@@ -385,8 +391,11 @@ class Sender:
         tried_by = row.tried_by if row.state is MessageState.IN_DOUBT else self._authority.claim_slot
         return tried_by not in (None, "", self._slot)
 
-    async def _commit(self, plan: Plan) -> None:
-        """Make the plan durable and hand over what it claims. On a conflict nothing was applied: look, and plan anew."""
+    async def _commit(self, plan: Plan, *, yielding: bool = False) -> None:
+        """Make the plan durable and hand over what it claims. On a conflict nothing was applied: look, and plan anew.
+
+        `yielding`: with it goes the right to send, to whoever takes it.
+        """
         authority = self._authority
         now_s = self._clock.monotonic_s()
         self._queue.claiming(plan, now_s, self._random.random())
@@ -394,9 +403,11 @@ class Sender:
         writes += [change for row in plan.write if (change := _change_of_another(authority.account, row)) is not None]
         try:
             # What phones say is true whoever writes it. All else is the voice's alone, and proves with each commit to be it.
-            if plan.changes_claims or any(row.state not in FACTS for row in plan.write):
+            if yielding or plan.changes_claims or any(row.state not in FACTS for row in plan.write):
                 claimed = authority.after([row.message_id for row in plan.claim], plan.release)
                 claimed = claimed.paced(self._pacing.memory(self._clock.now(), now_s))
+                if yielding:
+                    claimed = claimed.given_up()
 
                 def acknowledging(step: Step) -> Write:
                     nonlocal authority

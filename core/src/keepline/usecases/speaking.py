@@ -272,9 +272,13 @@ class Speaker:
                     read_authority(self._store, self._account.id), self._session.check()
                 )
                 if self._may_take(authority):
-                    authority = await take_authority(self._store, authority, self._connector, self._slot)
+                    # What is unsettled changes only with the document whose version the taking presupposes.
+                    taken, unsettled = await asyncio.gather(
+                        take_authority(self._store, authority, self._connector, self._slot),
+                        unsettled_rows(self._store, authority),
+                    )
                     log.info("device %s sends for %s from now on", self._slot, self._account.id)
-                    await self._begin(authority, await unsettled_rows(self._store, authority))
+                    await self._begin(taken, unsettled)
                     return
             next_s = await self._held.let_go()
             with contextlib.suppress(TimeoutError):
@@ -328,50 +332,57 @@ class Speaker:
                     and await self._another_could(better=self._is_ready)
                 ):
                     await _cancelled(sending)
-                    link = "a poor link" if self._is_ready else "no link"
-                    log.warning("device %s of %s has %s: another one is to send", self._slot, self._account.id, link)
-                    if self._is_ready:
-                        await sender.drain(DRAIN_LIMIT_S)
-                    try:
-                        await self._give_up(sender)
-                    finally:
-                        self._reconnect()  # Also if that could not be written: the socket is cut.
+                    await self._leave_link(sender)
                     return
             sending.result()
         finally:
             await _cancelled(sending)
 
-    async def _hand_over(self, sender: Sender) -> None:
-        draining = asyncio.create_task(sender.drain(DRAIN_LIMIT_S))
+    async def _leave_link(self, sender: Sender) -> None:
+        link = "a poor link" if self._is_ready else "no link"
+        log.warning("device %s of %s has %s: another one is to send", self._slot, self._account.id, link)
+        limit_s = DRAIN_LIMIT_S if self._is_ready else 0.0
         try:
-            could = await self._another_could()
-            await asyncio.wait([draining], timeout=HAND_OVER_LIMIT_S if could else None)
+            if not self._is_ready:
+                await self._cut()  # It may come back to life at any moment, with all that it still holds.
+            await self._give_up(sender, limit_s)
         finally:
-            await _cancelled(draining)
-        if could and (draining.cancelled() or draining.exception() is None):
-            await self._give_up(sender)
+            await self._cut()
+            self._reconnect()  # Also if that could not be written: the socket is cut.
+
+    async def _hand_over(self, sender: Sender) -> None:
+        sender.paused()
+        if await self._another_could():
+            await self._give_up(sender, HAND_OVER_LIMIT_S)
+        else:
+            await sender.drain(DRAIN_LIMIT_S)
 
     async def _let_go(self, sender: Sender) -> None:
         # Until the next connection; should that come before this is over, it counts.
         self._logged_in = self._caught_up = False
-        await sender.drain(DRAIN_LIMIT_S)
+        sender.paused()
         if not await self._another_could():
+            await sender.drain(DRAIN_LIMIT_S)
             self._drop()  # It takes the right anew when it is connected again.
             return
         log.info("device %s of %s lets another one send", self._slot, self._account.id)
         try:
-            await self._give_up(sender)
+            await self._give_up(sender, DRAIN_LIMIT_S)
         finally:
-            if not self._stepping_aside:
-                self._reconnect()  # Nobody waits any more: what was cut just now was the next connection.
+            if not self._stepping_aside:  # Nobody waits any more, and this connection was not to send again.
+                await self._cut()
+                self._reconnect()
 
-    async def _give_up(self, sender: Sender) -> None:
-        # Before anybody else speaks, nothing of ours can leave any more.
+    async def _give_up(self, sender: Sender, limit_s: float) -> None:
+        # Not to be taken back by this device, before its next connection.
+        self._logged_in = self._caught_up = self._stalled = False
+        await sender.give_up(limit_s, self._cut)
+        self._drop()
+
+    async def _cut(self) -> None:
         self._on_cut()
         await self._link.cut()
         self._logged_in = self._caught_up = self._stalled = False
-        await sender.give_up()
-        self._drop()
 
     def _drop(self) -> None:
         sender, self._sender = self._sender, None

@@ -1,4 +1,4 @@
-"""One process per device folder on this machine: a cell whose supervisor died still writes down what it heard."""
+"""One holder per device folder on this machine: a cell whose supervisor died still writes down what it heard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-_TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0
 _LOOK_INTERVAL_S = 0.02
 
 
@@ -16,11 +16,11 @@ class FolderHeld(Exception):
 
 
 class FolderLock:
-    """Held from creation until `release` or the death of the process. Raises FolderHeld after 10 s of waiting."""
+    """Held from creation until `release` or the death of the process. Raises FolderHeld after `wait_s` seconds."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wait_s: float = TIMEOUT_S) -> None:
         self._file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline_s = time.monotonic() + _TIMEOUT_S
+        deadline_s = time.monotonic() + wait_s
         while True:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
