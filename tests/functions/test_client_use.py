@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import pickle
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -215,6 +216,19 @@ def test_errors_are_of_the_kind_that_one_would_catch(world: World, keepline: Any
     for key, error in (("kl_" + "a" * 43, Unauthorized), (_key(world, ("read",)), Forbidden)):
         with Keepline(URL, key, transport=Wire(world)) as other, pytest.raises(error):
             other.sessions.create("other")
+
+
+def test_an_error_reaches_another_process_as_it_is(world: World, keepline: Any, wire: Wire, pairing: str) -> None:
+    world.set_state(pairing, "banned", "banned")
+    wire.faults = [httpx.ReadError("cut off")] * 5
+    for call in (lambda: keepline.messages.send("shop", CHAT, "hello"), lambda: keepline.sessions.get("nowhere")):
+        with pytest.raises(KeeplineError) as told:
+            call()
+        there = pickle.loads(pickle.dumps(told.value))
+        assert (type(there), vars(there), str(there)) == (type(told.value), vars(told.value), str(told.value))
+    with pytest.raises(CannotConnect) as hopeless:
+        keepline.sessions.wait_until_connected("shop")
+    assert pickle.loads(pickle.dumps(hopeless.value)).session == hopeless.value.session
 
 
 def test_a_full_place_has_its_counts(keepline: Any) -> None:

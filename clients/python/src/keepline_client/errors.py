@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from keepline_client.types import Message, Session
 
 
@@ -39,6 +41,16 @@ class KeeplineError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint} ({self.code})".replace("  ", " ")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is, to another process: exceptions are made anew there of their arguments, and ours are more than those."""
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(kind: type[KeeplineError], arguments: tuple[Any, ...], fields: dict[str, Any]) -> KeeplineError:
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(fields)
+    return error
 
 
 class BadRequest(KeeplineError):
