@@ -6,6 +6,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 BIN := .venv/bin
 PACKAGES := core/src/keepline functions connector/src/keepline_connector local/src/keepline_local simulator/src/simulator
+CLIENT := clients/python/src/keepline_client
 # Quick ones first: a mistake shows within seconds.
 RINGS := unit property functions contract simulation simulator local integration e2e
 RING_FOLDERS := $(wildcard $(RINGS:%=tests/%))
@@ -55,6 +56,7 @@ check: .venv/.synced  ## Check format, lint, types, import rules and dead code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(PACKAGES)
+	$(BIN)/mypy --python-version 3.10 $(CLIENT)
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
@@ -62,6 +64,10 @@ check: .venv/.synced  ## Check format, lint, types, import rules and dead code
 format: .venv/.synced  ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: client
+client: .venv/.synced  ## Make the client without await anew from the one with it
+	@$(BIN)/python clients/python/make_sync.py
 
 ##@ Measure
 .PHONY: bench
@@ -108,5 +114,5 @@ help:
 	@echo "  make test-RING        Run one ring of tests: $(RING_FOLDERS:tests/%=%)"
 
 # Anew only when what is to be installed has changed.
-.venv/.synced: uv.lock pyproject.toml $(wildcard */pyproject.toml) scripts/bootstrap
+.venv/.synced: uv.lock pyproject.toml $(wildcard */pyproject.toml) clients/python/pyproject.toml scripts/bootstrap
 	@scripts/bootstrap

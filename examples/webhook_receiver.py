@@ -3,8 +3,9 @@
 
     KEEPLINE_WEBHOOK_SECRET=whsec_… python examples/webhook_receiver.py --port 9000
 
-The signatures are Standard Webhooks', so any of its libraries does what `is_genuine` does here. A receiver of your own keeps what
-it got before it answers, remembers the ids of a day, and works on events after it has answered.
+The signatures are Standard Webhooks', so any of its libraries does what `is_genuine` does here; so does the Python client's
+`verify_webhook`. A receiver of your own keeps what it got before it answers, remembers the ids of a day, and works on events
+after it has answered.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from keepline.domain.session import REASONS, SessionState
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob("clients/*/*.md")])
 SOURCES = [*(ROOT / "core" / "src" / "keepline").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
 
 

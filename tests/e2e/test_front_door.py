@@ -1,4 +1,4 @@
-"""What a newcomer does first: the example, and the README's commands as they stand there."""
+"""What a newcomer does first: the example, the client's, and the README's commands as they stand there."""
 
 from __future__ import annotations
 
@@ -37,6 +37,18 @@ def test_the_example_says_what_to_do_when_nothing_runs(tmp_path: Path) -> None:
     done = run([sys.executable, "examples/first_message.py"], tmp_path)
     assert done.returncode == 1
     assert "Start `make demo` in another terminal" in done.stderr
+
+
+def test_the_clients_example_runs(stack: Stack) -> None:
+    readme = (ROOT / "clients" / "python" / "README.md").read_text()
+    found = re.search(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    given = f"api_key = {stack.run.api_key!r}\n"
+    program = given + found[1].replace("http://127.0.0.1:8080", stack.run.api)
+    done = run([sys.executable, "-c", program], stack.state.root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "delivered {" in done.stdout
+    assert "\nout Hello from Keepline\n" in done.stdout
 
 
 def readme_commands() -> tuple[str, list[str]]:

@@ -364,7 +364,7 @@ def test_the_image_is_built_from_the_lock_and_does_not_run_as_root() -> None:
     # What the sync needs to judge the lock: the manifest of every member of the workspace.
     members = re.search(r"members = \[(.*?)\]", (ROOT / "pyproject.toml").read_text())
     assert members is not None
-    for member in re.findall(r'"(\w+)"', members[1]):
+    for member in re.findall(r'"([\w/]+)"', members[1]):
         assert re.search(rf"^COPY {member}(/pyproject\.toml)? ", dockerfile, re.MULTILINE), member
     # The version of uv is that of everybody else.
     pinned = re.search(r"^UV_VERSION=(\S+)$", (ROOT / "scripts" / "bootstrap").read_text(), re.MULTILINE)

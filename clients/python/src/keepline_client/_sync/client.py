@@ -1,0 +1,59 @@
+# Made of _async/client.py by make_sync.py: change that one, then run `make client`.
+"""The client: everything Keepline can do, by what it is about."""
+
+from __future__ import annotations
+
+import httpx
+
+from keepline_client._calls import Call
+from keepline_client._sync.chats import Chats
+from keepline_client._sync.keys import Keys
+from keepline_client._sync.messages import Messages
+from keepline_client._sync.sessions import Sessions
+from keepline_client._sync.transport import Transport
+from keepline_client._sync.webhooks import Webhooks
+from keepline_client.types import Health
+
+
+class Keepline:
+    """Keepline at an address, as the owner of an API key (or of a Firebase ID token) sees it.
+
+    One client keeps its connections open and may be used from everywhere at once; close it, or use it in a `with` block.
+    Each try of a call has `timeout_s` seconds; what failed for want of an answer is tried `tries_max` times in all, where that
+    cannot do harm. `transport` is httpx's, for a way of your own to Keepline.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        timeout_s: float = 30.0,
+        tries_max: int = 5,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._transport = Transport(url, api_key, timeout_s, tries_max, transport)
+        self.sessions = Sessions(self._transport)
+        self.messages = Messages(self._transport)
+        self.chats = Chats(self._transport)
+        self.webhooks = Webhooks(self._transport)
+        self.keys = Keys(self._transport)
+
+    def health(self, *, detailed: bool = False) -> Health:
+        """Whether Keepline answers; `detailed` also how its connectors and your sessions are. Asked once, without tries."""
+        query = {"detailed": "true"} if detailed else {}
+        health: Health = self._transport.json(Call("GET", "/health", query=query, is_patient=False))
+        return health
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Keepline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._transport.url!r})"

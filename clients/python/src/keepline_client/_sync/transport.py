@@ -1,0 +1,94 @@
+# Made of _async/transport.py by make_sync.py: change that one, then run `make client`.
+"""Calls over HTTP: one pool of connections, a time limit for each try, and tries again where that cannot do harm."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import uuid
+from typing import Any
+
+import httpx
+
+from keepline_client import _answers, _retries
+from keepline_client._calls import IDEMPOTENCY_KEY, Call
+from keepline_client._sync.pausing import pause
+from keepline_client._version import __version__
+from keepline_client.errors import KeeplineError
+
+_CONNECT_TIMEOUT_S_MAX = 5.0
+_USER_AGENT = f"keepline-client/{__version__}"
+
+
+class Transport:
+    """Sends calls. The key is in the header that httpx shows to nobody, and nowhere else."""
+
+    def __init__(
+        self, url: str, api_key: str, timeout_s: float, tries_max: int, transport: httpx.BaseTransport | None
+    ) -> None:
+        self.url = url.rstrip("/")
+        base = httpx.URL(self.url)
+        if base.scheme not in ("http", "https") or not base.host:
+            raise ValueError("the url is Keepline's address, like https://keepline.example")
+        if base.userinfo:
+            raise ValueError("the url has a name or password in it; the key is api_key")
+        key = api_key.strip()
+        # Never said in an error: a key that cannot be in a header would be repeated there.
+        if not key or not key.isascii() or not key.isprintable():
+            raise ValueError("api_key is no API key and no ID token")
+        if timeout_s <= 0 or tries_max < 1:
+            raise ValueError("there must be some time, and one try at least")
+        self._tries_max = tries_max
+        self._client = httpx.Client(
+            headers={"Authorization": f"Bearer {key}", "User-Agent": _USER_AGENT, "Accept": "application/json"},
+            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S_MAX)),
+            transport=transport,
+            follow_redirects=False,  # The key is for this address.
+            trust_env=not _is_this_machine(
+                base.host
+            ),  # Which is reached directly, whatever proxy it has for the world.
+        )
+
+    def ask(self, call: Call) -> httpx.Response:
+        """The answer to a call, a success. Raises KeeplineError when the last try has failed."""
+        # One for all tries: with it Keepline's logs tell the whole story, also of answers that got lost.
+        request_id = uuid.uuid4().hex
+        headers = {"X-Request-Id": request_id}
+        if call.idempotency_key is not None:
+            headers[IDEMPOTENCY_KEY] = call.idempotency_key
+        tries = 0
+        may_be_done = False
+        while True:
+            tries += 1
+            try:
+                answer = self._client.request(
+                    call.method, self.url + call.path, params=call.query or None, json=call.body, headers=headers
+                )
+            except httpx.RequestError as failure:
+                error: KeeplineError = _answers.no_answer(failure, call, self.url, request_id)
+                error.__cause__ = failure
+            else:
+                # What an earlier try has deleted is not there any more.
+                if answer.is_success or (may_be_done and call.method == "DELETE" and answer.status_code == 404):
+                    return answer
+                error = _answers.error_in(answer, call, request_id)
+            wait_s = _retries.pause_s(call, error, tries, self._tries_max, random.random())  # noqa: S311
+            if wait_s is None:
+                raise error
+            may_be_done = may_be_done or _retries.may_have_been_done(error)
+            pause(wait_s)
+
+    def json(self, call: Call) -> Any:
+        """The JSON of the answer to a call."""
+        return _answers.json_in(self.ask(call))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

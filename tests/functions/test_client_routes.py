@@ -1,0 +1,195 @@
+"""The Python client has a method for every route, and its types say what the API answers."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import typing
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from keepline.domain.message import MessageState
+from keepline.domain.session import SessionState
+from keepline.usecases import commanding, pairing_codes
+from keepline_client import AsyncKeepline, KeeplineError, types
+
+from .client_shapes import NAMES, mismatches
+from .client_support import HALVES, URL, Pauses, Wire, client
+from .support import CHAT, NOON, World
+
+# Routes without a method, and why.
+WITHOUT_METHOD = {"metrics.metrics": "for Prometheus, with the operator's token, which is no API key"}
+
+# Refusals that are to be expected here: no connector runs.
+EXPECTED = {"sessions.pairing_code": "pairing_code_not_ready", "chats.show_typing": "not_carried_out"}
+
+GROUP = "120363000000000000@g.us"
+HOOK = "https://receiver.example/hook"
+
+
+class Shop:
+    """A session that is connected, one that is to be linked, and what messages and webhooks there are."""
+
+    def __init__(self, world: World) -> None:
+        account = world.add_session(state="connected", code="connected", phone="14155550100")
+        world.beat(account, quality=90)
+        world.offer_qr(world.add_session("new", state="pairing", code="waiting_for_scan"), "2@qr")
+        world.beat("anna_new", evidence_age_ms=None, n=2)
+        world.add_session("up", state="connected", code="connected", phone="14155550101")
+        world.add_standby("anna_up", "connected", "connected", linked=True)
+        self.heard = {"session_id": "shop", "message_id": world.hear(account, "WA1", NOON), "chat": CHAT}
+        self.heard_group = {**self.heard, "message_id": world.hear(account, "WA2", NOON, chat=GROUP), "chat": GROUP}
+        poll = {"kind": "poll", "poll": {"question": "When?", "options": ["now", "later"]}}
+        self.failed, self.waiting, self.ours = (world.send(text).get_json() for text in ("fails", "waits", "hello"))
+        self.poll = world.client.post(
+            "/api/messages/send", json={"session_id": "shop", "to": CHAT, **poll}, headers=world.anna
+        ).get_json()
+        world.settle(self.failed["message_id"], state="failed", error_code="wa_503", attempts=8)
+        for one in (self.ours, self.poll):
+            sent = {"state": "delivered", "wa_message_id": one["message_id"], "times.sent": NOON}
+            world.settle(one["message_id"], **sent)
+        self.webhook, self.other_webhook = (
+            world.client.post("/api/webhooks", json={"url": HOOK, "events": ["*"]}, headers=world.anna).get_json()[
+                "webhook_id"
+            ]
+            for _ in range(2)
+        )
+        for limit in ("messages", "sessions", "codes", "reconnects"):
+            world.set_limit("anna", limit, count=1_000, period_s=60, burst=1_000)
+
+
+CALLS: dict[str, Callable[[Any, Shop], Any]] = {
+    "health": lambda keepline, _: keepline.health(detailed=True),
+    "sessions.create": lambda keepline, _: keepline.sessions.create("other", on_doubt="hold", presence=None),
+    "sessions.list": lambda keepline, _: keepline.sessions.list(),
+    "sessions.get": lambda keepline, _: keepline.sessions.get("up"),
+    "sessions.update": lambda keepline, _: keepline.sessions.update(
+        "shop", proxy="socks5://name:word@proxy.example:1080"
+    ),
+    "sessions.qr": lambda keepline, _: keepline.sessions.qr("new"),
+    "sessions.qr_png": lambda keepline, _: keepline.sessions.qr_png("new"),
+    "sessions.qr_art": lambda keepline, _: keepline.sessions.qr_art("new"),
+    "sessions.qr_codes": lambda keepline, _: itertools.islice(keepline.sessions.qr_codes("new"), 1),
+    "sessions.pairing_code": lambda keepline, _: keepline.sessions.pairing_code("new", "+1 415 555 0100"),
+    "sessions.wait_until_connected": lambda keepline, _: keepline.sessions.wait_until_connected("shop"),
+    "sessions.add_standby": lambda keepline, _: keepline.sessions.add_standby("shop"),
+    "sessions.remove_standby": lambda keepline, _: keepline.sessions.remove_standby("shop"),
+    "sessions.health": lambda keepline, _: keepline.sessions.health("shop"),
+    "sessions.diagnostics": lambda keepline, _: keepline.sessions.diagnostics("up"),
+    "sessions.reconnect": lambda keepline, _: keepline.sessions.reconnect("shop"),
+    "messages.send": lambda keepline, shop: keepline.messages.send(
+        "shop",
+        CHAT,
+        "@14155550199 https://a.example",
+        mentions=["+14155550199"],
+        preview={"url": "https://a.example", "title": "A"},
+        quote=shop.heard["message_id"],
+        priority="high",
+        send_at=NOON.replace(hour=18),
+        expires_at="2026-03-01T19:00:00Z",
+        on_doubt="hold",
+    ),
+    "messages.reply": lambda keepline, shop: keepline.messages.reply(shop.heard_group, "yes"),
+    "messages.send_location": lambda keepline, _: keepline.messages.send_location(
+        "shop", CHAT, 48.2, 16, name="Vienna"
+    ),
+    "messages.send_contacts": lambda keepline, _: keepline.messages.send_contacts(
+        "shop", CHAT, [{"name": "Ada", "phones": ["+14155550199"]}]
+    ),
+    "messages.send_poll": lambda keepline, _: keepline.messages.send_poll("shop", CHAT, "When?", ["at 7", "at 8"]),
+    "messages.vote": lambda keepline, shop: keepline.messages.vote(shop.poll, ["now"]),
+    "messages.react": lambda keepline, shop: keepline.messages.react(shop.heard, "👍"),
+    "messages.edit": lambda keepline, shop: keepline.messages.edit(shop.ours, "hello again"),
+    "messages.revoke": lambda keepline, shop: keepline.messages.revoke(shop.ours),
+    "messages.forward": lambda keepline, shop: keepline.messages.forward(shop.heard, GROUP),
+    "messages.get": lambda keepline, shop: keepline.messages.get(shop.heard["message_id"]),
+    "messages.wait_until": lambda keepline, shop: keepline.messages.wait_until(shop.ours["message_id"]),
+    "messages.cancel": lambda keepline, shop: keepline.messages.cancel(shop.waiting["message_id"]),
+    "messages.list": lambda keepline, _: keepline.messages.list("shop"),
+    "messages.page": lambda keepline, _: keepline.messages.page("shop", chat="+14155550123", limit=2, before=NOON),
+    "messages.dead_letters": lambda keepline, _: keepline.messages.dead_letters("shop"),
+    "messages.dead_letter_page": lambda keepline, _: keepline.messages.dead_letter_page("shop", limit=1),
+    "messages.replay": lambda keepline, shop: keepline.messages.replay(shop.failed["message_id"]),
+    "chats.mark_read": lambda keepline, _: keepline.chats.mark_read("up", CHAT),
+    "chats.show_typing": lambda keepline, _: keepline.chats.show_typing("shop", CHAT, "recording"),
+    "webhooks.create": lambda keepline, _: keepline.webhooks.create(HOOK, ["message"], session_id="shop"),
+    "webhooks.list": lambda keepline, _: keepline.webhooks.list(),
+    "webhooks.get": lambda keepline, shop: keepline.webhooks.get(shop.webhook),
+    "webhooks.update": lambda keepline, shop: keepline.webhooks.update(shop.webhook, enabled=False),
+    "webhooks.rotate_secret": lambda keepline, shop: keepline.webhooks.rotate_secret(shop.webhook),
+    "webhooks.test": lambda keepline, shop: keepline.webhooks.test(shop.webhook),
+    "webhooks.deliveries": lambda keepline, shop: keepline.webhooks.deliveries(shop.webhook, state="dead"),
+    "webhooks.delivery_page": lambda keepline, shop: keepline.webhooks.delivery_page(shop.webhook),
+    "webhooks.replay": lambda keepline, shop: keepline.webhooks.replay(shop.webhook),
+    "webhooks.delete": lambda keepline, shop: keepline.webhooks.delete(shop.other_webhook),
+    "keys.create": lambda keepline, _: keepline.keys.create("till", ["read", "send"], sessions=["shop"]),
+    "keys.list": lambda keepline, _: keepline.keys.list(),
+    "keys.revoke": lambda keepline, _: keepline.keys.revoke(keepline.keys.list()[-1]["key_id"]),
+    "sessions.delete": lambda keepline, _: keepline.sessions.delete("shop"),
+}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Pauses:
+    monkeypatch.setattr(pairing_codes, "CODE_WAIT_S", 0.02)
+    monkeypatch.setattr(commanding, "ANSWER_LIMIT_S", 0.0)
+    return Pauses(monkeypatch)
+
+
+# The names of lists in classes that have a method called `list`.
+LISTS = {"SessionList": list[types.Session], "WebhookList": list[types.Webhook], "KeyList": list[types.ApiKey]}
+
+
+def methods() -> dict[str, Any]:
+    """Every method that the client shows, by its name."""
+    keepline = AsyncKeepline(URL, "kl_key")
+    found = {}
+    for prefix, owner in [("", keepline), *((f"{name}.", part) for name, part in vars(keepline).items())]:
+        if prefix.startswith("_"):
+            continue
+        for name, method in inspect.getmembers(owner, inspect.ismethod):
+            if not name.startswith("_"):
+                found[prefix + name] = method
+    return found
+
+
+def returned(name: str) -> Any:
+    """What a method says that it gives; of an iterator, a list of it."""
+    method = methods()[name]
+    hint = typing.get_type_hints(method, {**method.__func__.__globals__, **NAMES, **LISTS})["return"]
+    return list[typing.get_args(hint)[0]] if typing.get_origin(hint) is AsyncIterator else hint  # type: ignore[misc]
+
+
+def test_every_method_is_called_here() -> None:
+    assert set(CALLS) == set(methods()) - {"close"}
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_every_route_has_a_method_whose_type_is_what_the_api_answers(world: World, half: str) -> None:
+    shop = Shop(world)
+    wire = Wire(world)
+    wrong: list[str] = []
+    with client(half, URL, world.anna["X-Api-Key"], wire) as keepline:
+        for number, (name, call) in enumerate(CALLS.items(), 3):
+            world.clock.advance(1)
+            world.beat("anna_shop", quality=90, n=number)
+            world.offer_qr("anna_new", "2@qr")
+            try:
+                answer = call(keepline, shop)
+                found = list(answer) if isinstance(answer, Iterator) else answer
+            except KeeplineError as error:
+                assert error.code == EXPECTED.get(name), f"{name}: {error}"
+                continue
+            assert name not in EXPECTED
+            wrong += mismatches(found, returned(name), name)
+    assert wrong == []
+    adapter = world.process.app.url_map.bind("keepline.test")
+    used = {adapter.match(request.url.path, request.method)[0] for request in wire.requests}
+    assert set(world.process.app.view_functions) - used == set(WITHOUT_METHOD)
+
+
+def test_the_states_are_those_of_the_api() -> None:
+    assert set(typing.get_args(types.SessionState)) == {state.value for state in SessionState}
+    assert set(typing.get_args(types.MessageState)) == {state.value for state in MessageState}
