@@ -155,7 +155,10 @@ SHOP, OTHER = "shop", "other"
 
 
 # What concerns all sessions of a user, or none: tested on its own above and below.
-OF_ALL = {("GET", "/api/sessions"), ("POST", "/api/keys"), ("GET", "/api/keys"), ("DELETE", "/api/keys/<key_id>")}
+OF_ALL = {
+    *(("GET", "/api/sessions"), ("POST", "/api/keys"), ("GET", "/api/keys"), ("DELETE", "/api/keys/<key_id>")),
+    ("POST", "/api/events/keep"),
+}
 
 
 @pytest.fixture
