@@ -24,6 +24,9 @@ HEARTBEAT_S = 15.0
 # When a listener that was cut off comes back. Their cuts are as spread as their beginnings.
 RETRY_MS = 2_000
 
+# What a client may take for a line's end, though the specification does not. JSON writes them so as well.
+_LINE_ENDS = str.maketrans({0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"})
+
 routes = Blueprint("live_events", __name__)
 
 
@@ -76,5 +79,5 @@ class _Body(Iterator[bytes]):
 
 
 def _lines(event: dict[str, Any]) -> bytes:
-    data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))  # one line: JSON escapes line breaks
+    data = json.dumps(event, ensure_ascii=False, separators=(",", ":")).translate(_LINE_ENDS)
     return f"id: {event['id']}\nevent: {event['type']}\ndata: {data}\n\n".encode()

@@ -387,5 +387,16 @@ def test_a_user_id_that_cannot_be_part_of_a_name_is_refused(world: World) -> Non
         assert (answer.status_code, error_code(answer)) == (400, "bad_user_id")
 
 
+def test_whatever_a_message_says_is_one_line(world: World, platform: Platform) -> None:
+    said = "a\nb\r\nc\rd\x85e\u2028f\u2029g\x0bh: i\tj ü 😀"
+    with listener(world) as live:
+        message_id = world.send(said).get_json()["message_id"]
+        world.settle(message_id, state="sent", wa_message_id="WA", **{"times.sent": world.clock.now()})
+        platform.tell("on_outbox_written", document_written(f"outbox/{message_id}"))
+        block = live.block()
+    assert len(block["data"].splitlines()) == 1
+    assert json.loads(block["data"])["data"]["text"] == said
+
+
 def test_the_names_of_events_can_be_lines_of_a_stream(world: World) -> None:
     assert all("\n" not in name.value and name.value == name.value.strip() for name in EventType)
