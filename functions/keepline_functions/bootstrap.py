@@ -33,6 +33,7 @@ from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
 from keepline.usecases.limiting import Limiter
 from keepline.usecases.linking import Linking
+from keepline.usecases.live_events import LiveEvents
 from keepline.usecases.media import MediaDesk, MediaRound, Shelf
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
@@ -135,6 +136,7 @@ def assemble(
             rendering,
             private_allowed=private_addresses,
         ),
+        live_events=LiveEvents(store, clock, entropy),
         diagnosing=Diagnosing(store, clock, sessions, limiter, limits),
         reconnect_requests=ReconnectRequests(store, limiter),
         fleet=Fleet(store, clock),

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from keepline.domain.errors import (
     Forbidden,
+    Gone,
     InvalidInput,
     KeeplineError,
     LimitReached,
@@ -36,6 +37,7 @@ _STATUS_OF: dict[type[KeeplineError], int] = {
     Forbidden: 403,
     NotFound: 404,
     StateConflict: 409,
+    Gone: 410,
     TooLarge: 413,
     TooMany: 429,
     Unavailable: 503,

@@ -17,6 +17,7 @@ from keepline.usecases.chats import Chats
 from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
 from keepline.usecases.linking import Linking
+from keepline.usecases.live_events import LiveEvents
 from keepline.usecases.media import MediaDesk
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
@@ -53,6 +54,7 @@ class Services:
     message_lists: MessageLists
     chats: Chats
     webhooks: Webhooks
+    live_events: LiveEvents
     diagnosing: Diagnosing
     reconnect_requests: ReconnectRequests
     fleet: Fleet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -19,6 +20,7 @@ from keepline.ports.documents import (
     Put,
     Query,
     StoreConflict,
+    StoreUnavailable,
     Update,
     Where,
 )
@@ -48,6 +50,56 @@ async def test_a_created_document_reads_back_as_it_was_written(store: DocumentSt
     assert dict(document.fields) == {**fields, "map": {"deep": {"er": 1}}}
     assert document.version == version
     assert document.id == "one"
+
+
+class Looking:
+    """What one way of looking has shown, and what it showed later than a later commit."""
+
+    def __init__(self) -> None:
+        self.shown: set[str] = set()
+        self.late: list[str] = []
+        self._newest: datetime | None = None
+
+    def look(self, documents: Sequence[Document]) -> None:
+        fresh = [document for document in documents if document.id not in self.shown]
+        self.late += [one.id for one in fresh if self._newest is not None and one.created < self._newest]
+        self.shown.update(document.id for document in fresh)
+        self._newest = max((document.created for document in documents), default=None)
+
+
+async def test_a_result_that_shows_a_commit_shows_all_those_before_it(store: DocumentStore) -> None:
+    """What live listeners rely on: nothing that becomes visible later was committed earlier."""
+    query = Query("log", limit=1_000)
+    asked, watched = Looking(), Looking()
+    written: list[str] = []
+
+    async def write(writer: int) -> None:
+        for n in range(25):
+            name = f"{writer}-{n}"
+            with contextlib.suppress(StoreUnavailable):  # The emulator drops a call now and then.
+                await store.commit([Create(f"log/{name}", {"n": n}), Put(f"lanes/{writer}", {"n": n})])
+                written.append(name)
+
+    async def ask() -> None:
+        while not watched.shown.issuperset(written) or len(written) < 100:
+            with contextlib.suppress(StoreUnavailable):
+                asked.look(await store.query(query))
+            await asyncio.sleep(0.005)
+
+    async def watch() -> None:
+        async with store.watch(query) as looks:
+            async for documents in looks:
+                watched.look(documents)
+
+    watching = asyncio.create_task(watch())
+    async with asyncio.timeout(LIMIT_S):
+        await asyncio.gather(ask(), *map(write, range(6)))
+    watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching
+    asked.look(await store.query(query))
+    assert asked.shown >= set(written)
+    assert (asked.late, watched.late) == ([], [])
 
 
 async def test_what_was_never_written_is_none(store: DocumentStore) -> None:

@@ -59,6 +59,7 @@ class Api(Http):
 
     def __init__(self, base: str, key: str) -> None:
         super().__init__(base, {"X-Api-Key": key})
+        self.address, self.key = base, key
 
     def status(self, session_id: str) -> dict[str, Any]:
         return self.json("GET", f"/api/sessions/{session_id}/status")

@@ -10,11 +10,11 @@ import pytest
 
 from keepline_local.stack import Stack
 
-from .keepline import Api, Http, Phones, Session
+from .keepline import Api, Http, Phones, Session, eventually
 
 OK, DENIED = 200, 403
 # What a user's browser may read: only what carries the user's own id.
-OWN = {"outbox", "messages", "accounts"}
+OWN = {"outbox", "messages", "accounts", "events"}
 # Everything else that Keepline writes, by collection. Whoever may not read these is told so whether they are there or not.
 CLOSED = {
     "account_secrets": "account_secrets/demo_x",
@@ -23,7 +23,7 @@ CLOSED = {
     "connectors": "connectors/connector-1",
     "devices": "accounts/demo_x/devices/a",
     "deliveries": "webhooks/w_x/deliveries/evt_x",
-    "lanes": "webhooks/w_x/lanes/l_x",
+    "lanes": "live/demo/lanes/l_x",
     "media": "media/f_x",
     "monitoring": "monitoring/demo_x_y",
     "pairing": "pairing/demo_x_a",
@@ -70,25 +70,37 @@ class Browser:
     def delete(self, path: str) -> int:
         return self._http.call("DELETE", f"{self._documents}/{path}").status_code
 
-    def query(self, collection: str, tenant: str | None, *, group: bool = False) -> tuple[int, int]:
+    def query(
+        self, collection: str, tenant: str | None, *, group: bool = False, below: str | None = None
+    ) -> tuple[int, int]:
         """Status and number of documents of a query that asks for a tenant's, or for everybody's."""
         asked: dict[str, Any] = {"from": [{"collectionId": collection, "allDescendants": group}]}
         if tenant is not None:
             value = {"stringValue": tenant}
             asked["where"] = {"fieldFilter": {"field": {"fieldPath": "tenant"}, "op": "EQUAL", "value": value}}
-        response = self._http.call("POST", f"{self._documents}:runQuery", json={"structuredQuery": asked})
+        parent = f"{self._documents}/{below}" if below else self._documents
+        response = self._http.call("POST", f"{parent}:runQuery", json={"structuredQuery": asked})
         return response.status_code, sum("document" in one for one in response.json())
 
 
 @pytest.fixture
-def paths(api: Api, phones: Phones, session: Session) -> dict[str, str]:
+def paths(stack: Stack, api: Api, phones: Phones, session: Session) -> dict[str, str]:
     """Documents of the user `demo` that are really there, by kind."""
     friend = phones.new_number()
     sent = api.send(session.id, friend, "out")
     wa_message_id = phones.write(friend, session.phone, "in")
     api.wait_for_text(session.id, "in")
     account = f"demo_{session.id}"
+    events = api.json("POST", "/api/events/keep")["collection"]
+    phones.write(friend, session.phone, "in, and told")
+
+    def told() -> str | None:
+        http = Http(f"http://{stack.run.firestore}", {"Authorization": "Bearer owner"})
+        documents = http.json("GET", f"/v1/projects/{stack.run.project}/databases/(default)/documents/{events}")
+        return next((one["name"].partition("/documents/")[2] for one in documents.get("documents", [])), None)
+
     return {
+        "event": eventually(told, "the message is told"),
         "outbox": f"outbox/{sent['message_id']}",
         "message": f"accounts/{account}/chats/{friend}@s.whatsapp.net/messages/{wa_message_id}",
         "account": f"accounts/{account}",
@@ -120,6 +132,7 @@ def all_collections(stack: Stack) -> set[str]:
 def test_a_user_reads_own_sessions_and_messages_and_nothing_else(stack: Stack, paths: dict[str, str]) -> None:
     owner = Browser(stack, "demo")
     assert {name: owner.get(path) for name, path in paths.items()} == {
+        "event": OK,
         "outbox": OK,
         "message": OK,
         "account": OK,
@@ -135,13 +148,19 @@ def test_a_user_reads_own_sessions_and_messages_and_nothing_else(stack: Stack, p
 
 def test_a_query_gives_a_user_own_messages_and_refuses_to_look_further(stack: Stack, paths: dict[str, str]) -> None:
     owner = Browser(stack, "demo")
-    assert len(paths) == 8  # They are there, so that an empty answer would mean something.
+    assert len(paths) == 9  # They are there, so that an empty answer would mean something.
     for collection, group in (("outbox", False), ("messages", True), ("accounts", False)):
         status, found = owner.query(collection, "demo", group=group)
         assert status == OK
         assert found >= 1
         assert owner.query(collection, None, group=group) == (DENIED, 0)
         assert owner.query(collection, "somebody-else", group=group) == (DENIED, 0)
+    # A user's events lie below the user's own id, and are asked for there alone.
+    assert owner.query("events", "demo", below="live/demo") >= (OK, 1)
+    assert owner.query("events", None, below="live/demo") >= (OK, 1)
+    assert owner.query("events", "demo", group=True) == (DENIED, 0)
+    for stranger in (Browser(stack, "somebody-else"), Browser(stack, None)):
+        assert stranger.query("events", "demo", below="live/demo") == (DENIED, 0)
     for collection in CLOSED:
         for group in (False, True):
             assert owner.query(collection, "demo", group=group) == (DENIED, 0), collection
@@ -185,4 +204,4 @@ def test_every_collection_is_named_above(stack: Stack, paths: dict[str, str]) ->
     assert paths
     found = all_collections(stack)
     assert "outbox" in found
-    assert found - {"chats"} <= OWN | CLOSED.keys()
+    assert found - {"chats", "live"} <= OWN | CLOSED.keys()

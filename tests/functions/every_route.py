@@ -29,6 +29,7 @@ def requests(session: str, message_id: str) -> dict[tuple[str, str], Any]:
         ("GET", "/api/dead-letters"): (f"/api/dead-letters?session_id={session}", None),
         ("POST", "/api/chats/<chat>/read"): (f"/api/chats/{CHAT}/read", {"session_id": session}),
         ("POST", "/api/chats/<chat>/typing"): (f"/api/chats/{CHAT}/typing", {"session_id": session}),
+        ("GET", "/api/events"): (f"/api/events?session_id={session}", None),
         ("GET", "/health/<session_id>"): (f"/health/{session}", None),
         ("GET", "/diagnostics/<session_id>"): (f"/diagnostics/{session}", None),
         ("POST", "/reconnect/<session_id>"): (f"/reconnect/{session}", None),

@@ -168,6 +168,7 @@ OF_ALL = {
     ("POST", "/api/webhooks/<webhook_id>/test"),
     ("GET", "/api/webhooks/<webhook_id>/deliveries"),
     ("POST", "/api/webhooks/<webhook_id>/replay"),
+    ("POST", "/api/events/keep"),
     ("POST", "/api/keys"),
     ("GET", "/api/keys"),
     ("DELETE", "/api/keys/<key_id>"),

@@ -33,6 +33,7 @@ from keepline.records import (
     connectors,
     heard_media,
     history,
+    live_events,
     media,
     outbox,
     rate_limits,
@@ -251,6 +252,9 @@ def written() -> Iterator[tuple[str, Fields]]:
     yield "segments", session_docs.new_segment("t_s", "a", segment).fields
     lane = webhooks.Lane("w", "l_x", 1, NOW, NOW, NOW, 1, NOW, NOW, "h")
     yield "lanes", lane.write().fields
+    yield "lanes", live_events.write_lane("t", lane, NOW).fields
+    envelope = {"id": "e", "type": "message", "timestamp": "2026", "session_id": "s", "data": {}}
+    yield "events", live_events.new_entry("t", lane, 0, envelope, None, NOW).fields
     yield "deliveries", delivery_fields()
     yield "snapshots", session_docs.new_chunk("t_s", "a", b"sealed", version=1, chunk=0, chunks=1, sequence=1).fields
 
@@ -282,6 +286,7 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
         ("messages", "text"),
         ("messages", "seq"),
         ("deliveries", "body"),
+        ("events", "data"),
         ("send_authority", "claims"),
         ("pool", "places"),
         ("witness", "asked"),
@@ -294,13 +299,18 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
 def test_what_ages_is_removed_by_firestore() -> None:
     """A field that says from when on its document is worth nothing (TTL)."""
     found = {(one["collectionGroup"], one["fieldPath"]) for one in declared()["fieldOverrides"] if one.get("ttl")}
-    assert found == {("deliveries", "expire_at"), ("rate_limits", "whole_at")}
+    assert found == {
+        ("rate_limits", "whole_at"),
+        ("deliveries", "expire_at"),
+        ("events", "expire_at"),
+        ("lanes", "expire_at"),
+    }
 
 
 def test_the_rules_name_collections_that_exist() -> None:
     rules = (ROOT / "infra" / "firestore.rules").read_text()
     named = set(re.findall(r"match /(?:\{\w+=\*\*\}/)?(\w+)/", rules)) - {"databases"}
-    assert named == {"outbox", "messages", "accounts", "account_secrets", "pairing"}
+    assert named == {"outbox", "messages", "accounts", "live", "account_secrets", "pairing"}
     # Whatever else is in there, a browser never writes, and secrets are not its to read.
     assert set(re.findall(r"allow ([\w, ]*write[\w, ]*): if (.*);", rules)) == {
         ("write", "false"),

@@ -23,6 +23,7 @@ from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
 from keepline.testing.virtual_time import run_virtual
 from keepline.testing.webhook_calls import MemoryReceiver, MemoryWaker
+from keepline.usecases.event_outlets import ToWebhook
 from keepline.usecases.webhook_delivering import LEASE_S, Calling, WebhookDeliverer
 from keepline.usecases.webhook_events import Rendering
 from keepline.usecases.webhook_feeding import HEARD_PAGE, WebhookFeeder
@@ -437,7 +438,7 @@ async def test_a_lane_that_was_added_to_after_its_webhook_was_deleted_goes(world
     [path] = await world.hear("one")
     document = world.store.peek(webhooks.webhook_path(webhook))
     await world.webhooks.delete("anna", webhook)
-    await world.feeder._feed_message(Webhook.read(document), world.store.peek(path))
+    await world.feeder._feed_message(ToWebhook(Webhook.read(document)), world.store.peek(path))
     await world.deliver()
     assert world.receiver.calls == []
     assert world.store.run_query(Query(f"{WEBHOOKS}/{webhook}/{LANES}", limit=10)) == []

@@ -36,6 +36,10 @@ class NotFound(KeeplineError):
     """There is no such thing among what the caller may see."""
 
 
+class Gone(KeeplineError):
+    """It was there, and is not kept any more."""
+
+
 class StateConflict(KeeplineError):
     """The thing exists and its present state forbids the request."""
 

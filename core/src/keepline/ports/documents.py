@@ -34,7 +34,8 @@ class Sentinel(Enum):
 SERVER_TIME = Sentinel.SERVER_TIME
 DELETE = Sentinel.DELETE
 
-# The time of a document's last change, as the store tells it. Compared for equality only, and handed back unchanged.
+# The time of a document's last change, as the store tells it, handed back unchanged. These times are the order of the commits,
+# and results of queries and watches are snapshots: one that shows a commit shows all those before it.
 Version = datetime
 
 

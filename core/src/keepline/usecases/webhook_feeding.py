@@ -1,4 +1,5 @@
-"""From changes to deliveries: each event gets its place in the lane of its chat, in the chat's order, exactly once.
+"""From changes to deliveries, and to the log of live events: each event gets its place in the lane of its chat, in the
+chat's order, exactly once.
 
 Triggers come at least once and in any order. So a trigger only says where to look: before a message's events get their places,
 those of the chat's earlier messages get theirs, read from where they stand. The trigger of one of these finds it done.
@@ -12,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from keepline.domain.webhook_events import EventType, Happening, wants
+from keepline.domain.webhook_events import EventType, Happening
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.webhook_calls import DeliveryWaker
-from keepline.records import history, outbox, webhooks
+from keepline.records import history, outbox
 from keepline.records.monitoring import StateChange
-from keepline.records.webhooks import KEPT_DAYS, Lane, Webhook, lane_name
+from keepline.records.webhooks import KEPT_DAYS, Lane, lane_name
+from keepline.usecases.event_outlets import Outlet, outlets_of
 from keepline.usecases.message_views import MessageViewer, is_row
 from keepline.usecases.webhook_events import FIRST_WORDS, Rendering, Told, happenings, told_of_message, told_of_session
 
@@ -44,51 +46,48 @@ class WebhookFeeder:
 
     async def message_changed(self, tenant: str, path: str) -> None:
         """A message's document was written. Raises StoreUnavailable and WakeFailed; then the trigger is to come again."""
-        found = [one for one in await self._webhooks(tenant) if _is_for_messages(one)]
+        found = [one for one in await self._outlets(tenant) if _is_for_messages(one)]
         document = await self._store.get(path) if found else None
         if document is None:
             return
-        for webhook in found:
-            if webhook.session_id in (None, document.fields["session_id"]):
-                await self._feed_message(webhook, document)
+        for outlet in found:
+            if outlet.session_id in (None, document.fields["session_id"]):
+                await self._feed_message(outlet, document)
 
     async def session_changed(self, change: StateChange) -> None:
         """Raises as `message_changed` does."""
-        for webhook in await self._webhooks(change.tenant):
-            if webhook.session_id not in (None, change.session_id) or change.at < webhook.told_since:
+        for outlet in await self._outlets(change.tenant):
+            if outlet.session_id not in (None, change.session_id) or change.at < outlet.told_since:
                 continue
-            if wants(webhook.events, EventType.SESSION_STATUS):
+            if outlet.wants(EventType.SESSION_STATUS):
                 told = told_of_session(change, self._rendering)
-                await self._feed_session(webhook, lane_name(change.account, None), told)
+                await self._feed_session(outlet, lane_name(change.account, None), told)
 
-    async def _webhooks(self, tenant: str) -> list[Webhook]:
-        """Those of a tenant that are enabled."""
-        # Asked each time: what is remembered would leave a new webhook without what happens in its first seconds.
-        documents = await self._store.query(webhooks.webhooks_of_tenant(tenant))
-        return [webhook for webhook in map(Webhook.read, documents) if webhook.enabled]
+    async def _outlets(self, tenant: str) -> list[Outlet]:
+        return await outlets_of(self._store, tenant, self._clock.now())
 
-    async def _feed_session(self, webhook: Webhook, name: str, told: Told) -> None:
+    async def _feed_session(self, outlet: Outlet, name: str, told: Told) -> None:
         for _ in range(TRIES_MAX):
-            lane = await self._lane(webhook, name)
-            if await self._store.get(webhooks.delivery_path(webhook.id, told.event_id)) is not None:
+            lane = await self._lane(outlet, name)
+            if await self._store.get(outlet.event_path(told.event_id)) is not None:
                 return await self._wake(lane)
             with contextlib.suppress(StoreConflict):
-                return await self._wake(await self._append(lane, [told]))
+                return await self._wake(await self._append(outlet, lane, [told]))
         raise _crowded()
 
-    async def _feed_message(self, webhook: Webhook, document: Document) -> None:
+    async def _feed_message(self, outlet: Outlet, document: Document) -> None:
         name = lane_name(document.fields["account"], document.fields["chat"])
         page = HEARD_PAGE
         for _ in range(TRIES_MAX):
-            lane = await self._lane(webhook, name)
+            lane = await self._lane(outlet, name)
             if is_row(document):
-                found, after = await self._rows(webhook, lane, document)
+                found, after = await self._rows(outlet, lane, document)
             else:
-                found, after = await self._heard(webhook, lane, document, page)
-            told = await self._untold(webhook, found)
+                found, after = await self._heard(outlet, lane, document, page)
+            told = await self._untold(outlet, found)
             if told or after != lane:
                 try:
-                    after = await self._append(after, told)
+                    after = await self._append(outlet, after, told)
                 except StoreConflict:
                     continue
             if document.path in {one.path for one in found}:
@@ -97,14 +96,16 @@ class WebhookFeeder:
                 page = HEARD_PAGE_MAX
         raise _crowded()
 
-    async def _heard(self, webhook: Webhook, lane: Lane, document: Document, page: int) -> tuple[list[Document], Lane]:
+    async def _heard(self, outlet: Outlet, lane: Lane, document: Document, page: int) -> tuple[list[Document], Lane]:
         """The messages of a chat that come before this one's events, and it, and how far the lane has got with them.
 
         Without this message where more come before it than one page takes.
         """
         if lane.recorded_at is not None and document.created <= lane.recorded_at:
             return [document], lane  # Its first words have been told: nothing comes before its changes.
-        since = lane.heard_at or _second(webhook.told_since)
+        # Not through all that a chat said before the outlet was there, or while it was away.
+        first = max(_second(outlet.told_since), self._clock.now() - TOLD_WITHIN)
+        since = max(lane.heard_at or first, first)
         chat, account = document.fields["chat"], document.fields["account"]
         found = await self._store.query(history.heard_since(account, chat, since, page))
         whole = len(found) < page or page == HEARD_PAGE_MAX
@@ -116,7 +117,7 @@ class WebhookFeeder:
         after = replace(lane, heard_at=heard_at, recorded_at=recorded_at if whole else lane.recorded_at)
         return sorted(fresh.values(), key=_heard_order), after
 
-    async def _rows(self, webhook: Webhook, lane: Lane, document: Document) -> tuple[list[Document], Lane]:
+    async def _rows(self, outlet: Outlet, lane: Lane, document: Document) -> tuple[list[Document], Lane]:
         """A message of the API, after those of its chat that were sent before it, if it is told of for the first time."""
         sent_at = document.fields["times"].get("sent")
         if sent_at is None or (lane.sent_at is not None and sent_at <= lane.sent_at):
@@ -127,45 +128,39 @@ class WebhookFeeder:
         rows = sorted([*earlier, document], key=lambda row: (row.fields["times"]["sent"], row.fields["accepted_at"]))
         return rows, replace(lane, sent_at=sent_at)
 
-    async def _untold(self, webhook: Webhook, found: Sequence[Document]) -> list[Told]:
-        """The events of these messages that this webhook is to get and that have no delivery yet."""
+    async def _untold(self, outlet: Outlet, found: Sequence[Document]) -> list[Told]:
+        """The events of these messages that this outlet is to get and does not have yet."""
         told_before = self._clock.now() - TOLD_WITHIN
         wanted = [
             (document, happening)
             for document in found
             for happening in happenings(document)
-            if wants(webhook.events, happening.type) and _is_new(webhook, document, happening, told_before)
+            if outlet.wants(happening.type) and _is_new(outlet, document, happening, told_before)
         ]
-        paths = [webhooks.delivery_path(webhook.id, happening.event_id) for _, happening in wanted]
+        paths = [outlet.event_path(happening.event_id) for _, happening in wanted]
         known = await asyncio.gather(*(self._store.get(path) for path in paths))
-        untold = [one for one, delivery in zip(wanted, known, strict=True) if delivery is None]
+        untold = [one for one, there in zip(wanted, known, strict=True) if there is None]
         documents = list({document.path: document for document, _ in untold}.values())
         views = dict(zip((one.path for one in documents), await self._viewer.views(documents), strict=True))
         return [told_of_message(happening, views[document.path], self._rendering) for document, happening in untold]
 
-    async def _lane(self, webhook: Webhook, name: str) -> Lane:
-        document = await self._store.get(webhooks.lane_path(webhook.id, name))
-        return Lane.read(document) if document is not None else Lane(webhook.id, name)
+    async def _lane(self, outlet: Outlet, name: str) -> Lane:
+        return outlet.lane(name, await self._store.get(outlet.lane_path(name)))
 
-    async def _append(self, lane: Lane, told: Sequence[Told]) -> Lane:
+    async def _append(self, outlet: Outlet, lane: Lane, told: Sequence[Told]) -> Lane:
         """Raises StoreConflict when somebody else has changed the lane."""
-        now = self._clock.now()
-        after = lane.longer_by(len(told), now) if told else lane
-        creates = [
-            webhooks.new_delivery(lane, lane.next + place, one.event, one.chat, one.body, now)
-            for place, one in enumerate(told)
-        ]
-        await self._store.commit([*creates, after.write()])
+        after, writes = outlet.added(lane, told, self._clock.now())
+        await self._store.commit(writes)
         return after
 
     async def _wake(self, lane: Lane) -> None:
-        # Whoever holds it looks again before it lets go; what waits for its next try is woken by the minute.
+        # Whoever holds it looks again before it lets go; what waits for its next try is woken by the minute. Of the log none is.
         if lane.is_due(self._clock.now()):
             await self._waker.wake(lane.webhook, lane.id)
 
 
-def _is_for_messages(webhook: Webhook) -> bool:
-    return any(wants(webhook.events, event) for event in EventType if event is not EventType.SESSION_STATUS)
+def _is_for_messages(outlet: Outlet) -> bool:
+    return any(outlet.wants(event) for event in EventType if event is not EventType.SESSION_STATUS)
 
 
 def _second(at: datetime) -> datetime:
@@ -173,11 +168,11 @@ def _second(at: datetime) -> datetime:
     return datetime(at.year, at.month, at.day, at.hour, at.minute, at.second, tzinfo=at.tzinfo)
 
 
-def _is_new(webhook: Webhook, document: Document, happening: Happening, told_before: datetime) -> bool:
-    """Whether it came after the webhook: a message that waited for us at WhatsApp is new, however old it is."""
+def _is_new(outlet: Outlet, document: Document, happening: Happening, told_before: datetime) -> bool:
+    """Whether it came after the outlet: a message that waited for us at WhatsApp is new, however old it is."""
     if happening.type in FIRST_WORDS and not is_row(document):
-        return document.created >= max(webhook.told_since, told_before)
-    return happening.at >= max(_second(webhook.told_since), told_before)
+        return document.created >= max(outlet.told_since, told_before)
+    return happening.at >= max(_second(outlet.told_since), told_before)
 
 
 def _heard_order(document: Document) -> tuple[datetime, datetime, int]:

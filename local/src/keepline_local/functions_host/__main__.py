@@ -24,7 +24,7 @@ from keepline_local.ports import LOOPBACK
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-API_THREADS = 32
+API_THREADS = 80  # as in the cloud: a listener to live events holds one
 EVENT_THREADS = 32
 CONSOLE_THREADS = 8
 CONNECTIONS_MAX = 1000
