@@ -25,8 +25,10 @@ from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
+from keepline.usecases.contacts import Contacts
 from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
+from keepline.usecases.groups import Groups
 from keepline.usecases.limiting import Limiter
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
@@ -96,6 +98,7 @@ def assemble(
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
     limiter = Limiter(store, clock)
+    commands = Commands(store, clock, entropy, limiter)
     sealer = ProxySealer(keys, entropy, private_allowed=private_addresses)
     webhook_sealer = WebhookSealer(webhook_keys, entropy)
     calling = Calling(caller, webhook_sealer, clock)
@@ -113,7 +116,9 @@ def assemble(
         pairing_codes=PairingCodes(store, clock, limiter),
         messages=Messages(store, clock, entropy, limiter),
         message_lists=MessageLists(store, clock),
-        chats=Chats(store, Commands(store, clock, entropy)),
+        chats=Chats(store, commands),
+        groups=Groups(commands),
+        contacts=Contacts(store, clock, commands),
         webhooks=Webhooks(
             store,
             clock,

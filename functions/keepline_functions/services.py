@@ -13,8 +13,10 @@ from keepline.usecases.access import Access
 from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
+from keepline.usecases.contacts import Contacts
 from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
+from keepline.usecases.groups import Groups
 from keepline.usecases.linking import Linking
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
@@ -48,6 +50,8 @@ class Services:
     messages: Messages
     message_lists: MessageLists
     chats: Chats
+    groups: Groups
+    contacts: Contacts
     webhooks: Webhooks
     diagnosing: Diagnosing
     reconnect_requests: ReconnectRequests

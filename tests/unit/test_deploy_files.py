@@ -279,7 +279,7 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
 def test_what_ages_is_removed_by_firestore() -> None:
     """A field that says from when on its document is worth nothing (TTL)."""
     found = {(one["collectionGroup"], one["fieldPath"]) for one in declared()["fieldOverrides"] if one.get("ttl")}
-    assert found == {("rate_limits", "whole_at")}
+    assert found == {("rate_limits", "whole_at"), ("deliveries", "expire_at"), ("contacts", "expire_at")}
 
 
 def test_the_rules_name_collections_that_exist() -> None:
