@@ -27,7 +27,18 @@ from keepline.domain.pacing import PacingMemory
 from keepline.domain.sealing import SegmentKind
 from keepline.domain.webhook_policy import DeliveryState
 from keepline.ports.documents import Fields, Query, Sentinel, Where
-from keepline.records import changes, connectors, history, outbox, rate_limits, session_docs, webhooks, witness
+from keepline.records import (
+    changes,
+    connectors,
+    contacts,
+    history,
+    outbox,
+    rate_limits,
+    session_docs,
+    webhooks,
+    witness,
+)
+from keepline.records.contacts import CheckedContact
 from keepline.records.outbox import NewMessage
 from keepline.usecases.limiting import MESSAGES
 
@@ -237,6 +248,7 @@ def written() -> Iterator[tuple[str, Fields]]:
     lane = webhooks.Lane("w", "l_x", 1, NOW, NOW, NOW, 1, NOW, NOW, "h")
     yield "lanes", lane.write().fields
     yield "deliveries", delivery_fields()
+    yield "contacts", contacts.checked("t", "t_s", "1", CheckedContact("1", "2", True, None, NOW)).fields
     yield "snapshots", session_docs.new_chunk("t_s", "a", b"sealed", version=1, chunk=0, chunks=1, sequence=1).fields
 
 
@@ -261,6 +273,8 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
     needed_alone = {(one.collection, one.field) for one in needed()[1]}
     # Long texts cost an index entry that no query reads; these maps have new keys at every write.
     others = {
+        ("commands", "arguments"),
+        ("commands", "result"),
         ("outbox", "content"),
         ("messages", "content"),
         ("outbox", "body_hash"),
