@@ -16,7 +16,7 @@ from keepline.domain.commands import Command
 from keepline.domain.errors import KeeplineError, StateConflict, TooMany, Unavailable
 from keepline.domain.rate_limits import Limit, ask
 from keepline.domain.session import WAITING_FOR_CONNECTOR
-from keepline.ports.documents import StoreConflict, Version, Write
+from keepline.ports.documents import StoreConflict, StoreUnavailable, Version, Write
 from keepline.records import accounts, commands
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
@@ -32,11 +32,15 @@ ACCOUNT = f"{TENANT}_{SESSION}"
 
 
 class LossyDocuments(MemoryDocuments):
-    """A store that can apply a commit and lose its answer, which the client's own repeat then takes for somebody else's."""
+    """A store that can be away, or apply a commit and lose its answer, which its client's repeat takes for somebody else's."""
+
+    away: Callable[[Sequence[Write]], bool] = staticmethod(lambda writes: False)
 
     lose: Callable[[Sequence[Write]], bool] = staticmethod(lambda writes: False)
 
     async def commit(self, writes: Sequence[Write]) -> list[Version]:
+        if self.away(writes):
+            raise StoreUnavailable("away")
         versions = await super().commit(writes)
         if self.lose(writes):
             raise StoreConflict("somebody else was there first")
@@ -203,6 +207,24 @@ def test_an_answer_that_comes_late_is_told_to_who_repeats() -> None:
             await asyncio.sleep(15)
             answer = await fake.create()
             assert (answer.replayed, answer.result["subject"], fake.made) == (True, "Walks", 1)
+
+    run_virtual(story())
+
+
+def test_an_answer_that_comes_late_is_written_when_the_store_is_back() -> None:
+    async def story() -> None:
+        fake = Fake()
+        await fake.prepare()
+
+        def is_answer(writes: Sequence[Write]) -> bool:
+            away = fake.clock.monotonic_s() < ANSWER_LIMIT_S + 15
+            return away and any(getattr(write, "fields", {}).get("state") == "answered" for write in writes)
+
+        fake.store.away = is_answer  # type: ignore[method-assign]
+        async with fake.desk(SlowLink(fake, ANSWER_LIMIT_S + 10)):
+            await refused(fake.create(), Unavailable, "outcome_unknown")
+            await asyncio.sleep(20)
+            assert (await fake.create()).replayed
 
     run_virtual(story())
 
