@@ -29,8 +29,10 @@ from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
+from keepline.usecases.contacts import Contacts
 from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
+from keepline.usecases.groups import Groups
 from keepline.usecases.limiting import Limiter
 from keepline.usecases.linking import Linking
 from keepline.usecases.live_events import LiveEvents
@@ -105,6 +107,7 @@ def assemble(
     """Put the parts together, whatever keeps the ports."""
     limiter = Limiter(store, clock)
     media = MediaDesk(store, clock, entropy, limiter, shelf)
+    commands = Commands(store, clock, entropy, limiter)
     sealer = ProxySealer(keys, entropy, private_allowed=private_addresses)
     webhook_sealer = WebhookSealer(webhook_keys, entropy)
     calling = Calling(caller, webhook_sealer, clock)
@@ -124,7 +127,9 @@ def assemble(
         media=media,
         media_folder=shelf.store if shelf is not None and isinstance(shelf.store, MediaFolder) else None,
         message_lists=MessageLists(store, clock),
-        chats=Chats(store, Commands(store, clock, entropy)),
+        chats=Chats(store, commands),
+        groups=Groups(commands),
+        contacts=Contacts(store, clock, commands),
         webhooks=Webhooks(
             store,
             clock,

@@ -14,8 +14,10 @@ from keepline.usecases.access import Access
 from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
+from keepline.usecases.contacts import Contacts
 from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
+from keepline.usecases.groups import Groups
 from keepline.usecases.linking import Linking
 from keepline.usecases.live_events import LiveEvents
 from keepline.usecases.media import MediaDesk
@@ -53,6 +55,8 @@ class Services:
     media_folder: MediaFolder | None  # whose links lead here; Cloud Storage answers its own
     message_lists: MessageLists
     chats: Chats
+    groups: Groups
+    contacts: Contacts
     webhooks: Webhooks
     live_events: LiveEvents
     diagnosing: Diagnosing

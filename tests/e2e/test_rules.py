@@ -21,6 +21,7 @@ CLOSED = {
     "api_keys": "api_keys/0123456789abcdef",
     "commands": "commands/c_x",
     "connectors": "connectors/connector-1",
+    "contacts": "contacts/demo_x_1@s.whatsapp.net",
     "devices": "accounts/demo_x/devices/a",
     "deliveries": "webhooks/w_x/deliveries/evt_x",
     "lanes": "live/demo/lanes/l_x",

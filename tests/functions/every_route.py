@@ -6,6 +6,8 @@ from typing import Any
 
 from .support import CHAT
 
+GROUP = "/api/groups/120363000000000000@g.us"
+
 
 def requests(session: str, message_id: str) -> dict[tuple[str, str], Any]:
     """A request to every route that concerns one session, by the route."""
@@ -30,6 +32,19 @@ def requests(session: str, message_id: str) -> dict[tuple[str, str], Any]:
         ("POST", "/api/chats/<chat>/read"): (f"/api/chats/{CHAT}/read", {"session_id": session}),
         ("POST", "/api/chats/<chat>/typing"): (f"/api/chats/{CHAT}/typing", {"session_id": session}),
         ("GET", "/api/events"): (f"/api/events?session_id={session}", None),
+        ("GET", "/api/groups"): (f"/api/groups?session_id={session}", None),
+        ("POST", "/api/groups"): (
+            "/api/groups",
+            {"session_id": session, "subject": "Walks", "members": ["+14155550123"]},
+        ),
+        ("GET", "/api/groups/<group>"): (f"{GROUP}?session_id={session}", None),
+        ("PATCH", "/api/groups/<group>"): (GROUP, {"session_id": session, "subject": "Walks"}),
+        ("POST", "/api/groups/<group>/members"): (f"{GROUP}/members", {"session_id": session, "add": ["14155550123"]}),
+        ("GET", "/api/groups/<group>/invite"): (f"{GROUP}/invite?session_id={session}", None),
+        ("POST", "/api/groups/<group>/invite/reset"): (f"{GROUP}/invite/reset", {"session_id": session}),
+        ("POST", "/api/groups/<group>/leave"): (f"{GROUP}/leave", {"session_id": session}),
+        ("POST", "/api/contacts/check"): ("/api/contacts/check", {"session_id": session, "numbers": ["14155550123"]}),
+        ("GET", "/api/contacts/<contact>"): (f"/api/contacts/14155550123?session_id={session}", None),
         ("GET", "/health/<session_id>"): (f"/health/{session}", None),
         ("GET", "/diagnostics/<session_id>"): (f"/diagnostics/{session}", None),
         ("POST", "/reconnect/<session_id>"): (f"/reconnect/{session}", None),

@@ -33,6 +33,16 @@ PRIVATE = [
     ("GET", "/api/media/f_aaaaaaaaaaaaaaaaaaaaaaaaaa"),
     ("POST", "/api/chats/14155550123@s.whatsapp.net/read"),
     ("POST", "/api/chats/14155550123@s.whatsapp.net/typing"),
+    ("GET", "/api/groups"),
+    ("POST", "/api/groups"),
+    ("GET", "/api/groups/120363000000000000@g.us"),
+    ("PATCH", "/api/groups/120363000000000000@g.us"),
+    ("POST", "/api/groups/120363000000000000@g.us/members"),
+    ("GET", "/api/groups/120363000000000000@g.us/invite"),
+    ("POST", "/api/groups/120363000000000000@g.us/invite/reset"),
+    ("POST", "/api/groups/120363000000000000@g.us/leave"),
+    ("POST", "/api/contacts/check"),
+    ("GET", "/api/contacts/14155550123"),
     ("POST", "/api/webhooks"),
     ("GET", "/api/webhooks"),
     ("GET", "/api/webhooks/w1"),
@@ -108,6 +118,7 @@ def test_a_user_id_that_cannot_be_part_of_a_name_is_refused(world: World) -> Non
 
 
 MESSAGE = "/api/messages/m_" + "a" * 26
+GROUP = "/api/groups/120363000000000000@g.us"
 OF_SCOPE = {
     "read": {
         ("GET", "/api/sessions"),
@@ -120,8 +131,18 @@ OF_SCOPE = {
         ("GET", "/health/shop"),
         ("GET", "/diagnostics/shop"),
         ("GET", "/api/media/f_" + "a" * 26),
+        ("GET", "/api/groups"),
+        ("GET", GROUP),
+        ("GET", f"{GROUP}/invite"),
+        ("POST", "/api/contacts/check"),
+        ("GET", "/api/contacts/14155550123"),
     },
     "send": {
+        ("POST", "/api/groups"),
+        ("PATCH", GROUP),
+        ("POST", f"{GROUP}/members"),
+        ("POST", f"{GROUP}/invite/reset"),
+        ("POST", f"{GROUP}/leave"),
         ("POST", "/api/messages/send"),
         ("POST", "/api/media"),
         ("POST", f"{MESSAGE}/cancel"),

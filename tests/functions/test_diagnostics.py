@@ -77,7 +77,8 @@ def test_it_has_what_an_operator_needs(shop: World) -> None:
         "reset_s": 1.0,
     }
     assert found["limits"]["queue"] == {"limit": 10_000, "used": 1}
-    assert set(found["limits"]) == {"queue", "user_sessions", "messages", "files", "sessions", "codes", "reconnects"}
+    of_user = {"messages", "files", "sessions", "codes", "reconnects", "lookups", "groups", "questions"}
+    assert set(found["limits"]) == {"queue", "user_sessions", *of_user}
 
 
 def test_places_of_the_pool_are_the_users_own(world: World) -> None:

@@ -310,7 +310,7 @@ async def test_an_edit_that_was_on_its_way_at_a_kill_is_recognised_by_its_tag(ta
 
 
 async def test_marks_and_typing_reach_the_other_phone(talk: Talk) -> None:
-    commands = Commands(talk.gateway.store, SystemClock(), os.urandom)
+    commands = Commands(talk.gateway.store, SystemClock(), os.urandom, Limiter(talk.gateway.store, SystemClock()))
     chats = Chats(talk.gateway.store, commands)
     sent = [talk.phones.send(FRIEND, PHONE, text) for text in ("one", "two")]
     heard = [await talk.heard(name) for name in sent]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from keepline.domain.addresses import STATUS_CHAT, is_group, lid_of, parse_chat, parse_person, phone_of
 from keepline.domain.commands import MarkRead, ShowTyping, Typing, command_from_map
+from keepline.domain.contact_commands import CheckContacts, SeeContact
 from keepline.domain.content import maps
 from keepline.domain.content.bodies import (
     ContactCard,
@@ -39,6 +40,17 @@ from keepline.domain.content.vcards import make_vcard, phones_in
 from keepline.domain.content.votes import NONCE_BYTES, open_vote, seal_vote
 from keepline.domain.content.waveforms import BARS, opus_waveform
 from keepline.domain.errors import InvalidInput, TooLarge
+from keepline.domain.group_commands import (
+    ChangeMembers,
+    CreateGroup,
+    LeaveGroup,
+    ListGroups,
+    MemberAction,
+    RenameGroup,
+    ResetInvite,
+    SeeGroup,
+    SeeInvite,
+)
 from keepline.domain.ids import inbound_message_id, new_message_id
 from keepline.domain.tag import message_tag
 
@@ -117,6 +129,30 @@ def test_a_file_says_how_long_it_lasts_or_nothing(mime_type: str, rest: bytes, m
     assert seconds is None or seconds >= 1
     drawn = opus_waveform(mark + rest)
     assert drawn is None or (len(drawn), max(drawn)) == (BARS, 100)
+
+
+PEOPLE = st.lists(st.from_regex(r"[1-9][0-9]{6,14}@(lid|s[.]whatsapp[.]net)", fullmatch=True), max_size=4).map(tuple)
+
+
+@given(PEOPLE, WORDS, st.dictionaries(st.sampled_from(MemberAction), PEOPLE))
+def test_a_command_about_groups_or_contacts_comes_back_from_its_map_as_it_was(
+    people: tuple[str, ...], words: str, asked: dict[MemberAction, tuple[str, ...]]
+) -> None:
+    changes = tuple((action, asked[action]) for action in MemberAction if action in asked)
+    commands = (
+        ListGroups(),
+        SeeGroup("1@g.us"),
+        CreateGroup(words, people),
+        ChangeMembers("1@g.us", changes),
+        RenameGroup("1@g.us", words),
+        SeeInvite("1@g.us"),
+        ResetInvite("1@g.us"),
+        LeaveGroup("1@g.us"),
+        CheckContacts(people),
+        SeeContact("1@lid"),
+    )
+    for command in commands:
+        assert command_from_map(command.kind, json.loads(json.dumps(command.to_map()))) == command
 
 
 # Addresses

@@ -153,6 +153,24 @@ def test_members_come_go_and_are_promoted(control: SimulatorClient, fleet: list[
     assert (out.value.code, out.value.status) == ("not_in_group", 403)
 
 
+def test_who_wants_to_be_invited_is_not_added(control: SimulatorClient, fleet: list[Handle]) -> None:
+    ada = fleet[0]
+    control.set_profile(EVE, invite_only=True)
+    made = ada.call("create_group", "By invitation", [person(BOB), person(EVE), person("14155559999")])
+    group = made["JID"]["User"] + "@g.us"
+    assert members(control, group) == {ADA: True, BOB: False}
+    errors = {one["JID"]["User"]: one for one in made["Participants"] if one["Error"]}
+    eve = next(one for one in errors.values() if one["PhoneNumber"]["User"] == EVE)
+    assert (eve["Error"], bool(eve["AddRequest"]["Code"]), errors["14155559999"]["Error"]) == (403, True, 404)
+    how = {"enum": "ParticipantChange.ADD"}
+    [again] = ada.call("update_group_participants", group_jid(group), [person(EVE)], how)
+    assert again["Error"] == 403
+    control.set_profile(EVE, invite_only=False)
+    [added] = ada.call("update_group_participants", group_jid(group), [person(EVE)], how)
+    assert not added["Error"]
+    assert EVE in members(control, group)
+
+
 def test_who_was_removed_cannot_read_on_with_the_old_key(
     control: SimulatorClient, fleet: list[Handle], running: RunningSimulator
 ) -> None:

@@ -31,6 +31,7 @@ from keepline.ports.documents import Fields, Query, Sentinel, Where
 from keepline.records import (
     changes,
     connectors,
+    contacts,
     heard_media,
     history,
     live_events,
@@ -41,6 +42,7 @@ from keepline.records import (
     webhooks,
     witness,
 )
+from keepline.records.contacts import CheckedContact
 from keepline.records.heard_media import MediaFate, MediaState
 from keepline.records.outbox import NewMessage
 from keepline.usecases.limiting import MESSAGES
@@ -256,6 +258,7 @@ def written() -> Iterator[tuple[str, Fields]]:
     envelope = {"id": "e", "type": "message", "timestamp": "2026", "session_id": "s", "data": {}}
     yield "events", live_events.new_entry("t", lane, 0, envelope, None, NOW).fields
     yield "deliveries", delivery_fields()
+    yield "contacts", contacts.checked("t", "t_s", "1", CheckedContact("1", "2", True, None, NOW)).fields
     yield "snapshots", session_docs.new_chunk("t_s", "a", b"sealed", version=1, chunk=0, chunks=1, sequence=1).fields
 
 
@@ -280,6 +283,8 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
     needed_alone = {(one.collection, one.field) for one in needed()[1]}
     # Long texts cost an index entry that no query reads; these maps have new keys at every write.
     others = {
+        ("commands", "arguments"),
+        ("commands", "result"),
         ("outbox", "content"),
         ("messages", "content"),
         ("outbox", "body_hash"),
@@ -301,6 +306,7 @@ def test_what_ages_is_removed_by_firestore() -> None:
     found = {(one["collectionGroup"], one["fieldPath"]) for one in declared()["fieldOverrides"] if one.get("ttl")}
     assert found == {
         ("rate_limits", "whole_at"),
+        ("contacts", "expire_at"),
         ("deliveries", "expire_at"),
         ("events", "expire_at"),
         ("lanes", "expire_at"),

@@ -147,6 +147,25 @@ def test_a_cut_is_a_reset_and_leaves_the_exit_open(egress: Egress, far_end: FarE
     egress.close("again")
 
 
+def test_while_a_change_is_on_its_way_the_connection_that_stands_is_the_only_one_for_chats(
+    egress: Egress, far_end: FarEnd
+) -> None:
+    proxy = open_exit(egress, "kept to", far_end.url, nothing)
+    client, _ = dial(proxy)
+    with egress.keep_to_this_connection("kept to"):
+        client.sendall(b"the change")
+        assert client.recv(100) == b"the change"
+        assert dial(proxy)[1].startswith(b"HTTP/1.1 503")
+        # Files go elsewhere, and change nothing twice.
+        assert dial(proxy, "mmg.whatsapp.net:443")[1].startswith(b"HTTP/1.1 200")
+    assert dial(proxy)[1].startswith(b"HTTP/1.1 200")
+    with egress.keep_to_this_connection("kept to"):
+        # A new life of the client is another matter: it knows nothing of the change.
+        egress.unbar("kept to")
+        assert dial(proxy)[1].startswith(b"HTTP/1.1 200")
+    egress.close("kept to")
+
+
 @pytest.mark.parametrize("has_read", [True, False], ids=["a clean end", "a reset, as something is left unread"])
 def test_the_last_words_before_the_library_hangs_up_still_leave(
     egress: Egress, far_end: FarEnd, has_read: bool

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from keepline.domain.commands import Command, CommandOutcome
+from keepline.domain.commands import OUTCOME_UNKNOWN, Command, CommandOutcome
 from keepline.domain.content import maps
 from keepline.domain.content.bodies import Content
 from keepline.domain.content.files import Media
@@ -39,8 +39,9 @@ _LOG_OUT_TRIES_MAX = 5
 _PROBE_LIMIT_S = 5.0
 # A device that changes its cell is back within a second.
 _ARRIVAL_LIMIT_S = 10.0
-# Whoever asked waits for ten.
+# Whoever asked waits for ten. What is done once is worth knowing later, too: a group with many members takes WhatsApp a while.
 _COMMAND_LIMIT_S = 8.0
+_ONCE_LIMIT_S = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -147,14 +148,16 @@ class CellLink:
             log.info("the cell of %s was gone before it forgot a file: it tells of it again", self._device)
 
     async def carry_out(self, command: Command) -> CommandOutcome:
+        handed_over = False
         try:
-            async with asyncio.timeout(_COMMAND_LIMIT_S):
+            async with asyncio.timeout(_ONCE_LIMIT_S if command.once else _COMMAND_LIMIT_S):
                 cell = await self._open_cell()
+                handed_over = True
                 asked = {"kind": command.kind, "arguments": command.to_map()}
                 return CommandOutcome(**await cell.call(self._device, "carry_out", **asked))
         except (CellDied, RuntimeError, TimeoutError) as error:
-            log.warning("the command %s of %s came to nothing: %r", command.kind, self._device, error)
-            return CommandOutcome("command_failed")
+            log.warning("the command %s of %s has no answer: %r", command.kind, self._device, error)
+            return CommandOutcome(OUTCOME_UNKNOWN if command.once and handed_over else "command_failed")
 
     async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, Tried]:
         if not tags:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from keepline.usecases import limiting
+
 WRITE_TIMEOUT_S = 30.0
 
 # In the words of `tenants/{tenant}` (docs/architecture.md): of each kind so many at once, and as many a minute.
 _GENEROUS = {"count": 60_000, "period_s": 60.0, "burst": 60_000}
-LIMITS = dict.fromkeys(("messages", "files", "sessions", "codes", "reconnects"), _GENEROUS)
+LIMITS = dict.fromkeys((limit.name for limit in limiting.LIMITS), _GENEROUS)
 
 
 def register(project: str, tenant: str) -> None:

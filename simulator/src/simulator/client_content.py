@@ -102,9 +102,17 @@ class ContentClient:
         return self.call("GET", f"/phones/{quote(number)}/profile")
 
     def set_profile(
-        self, number: str, name: str | None = None, about: str | None = None, picture: bytes | None = None
+        self,
+        number: str,
+        name: str | None = None,
+        about: str | None = None,
+        picture: bytes | None = None,
+        invite_only: bool | None = None,
     ) -> dict[str, Any]:
+        """`invite_only`: nobody can put this number into a group, only send it an invitation."""
         body: dict[str, Any] = {key: value for key, value in (("name", name), ("about", about)) if value is not None}
+        if invite_only is not None:
+            body["invite_only"] = invite_only
         if picture is not None:
             body["picture"] = base64.b64encode(picture).decode()
         return self.call("POST", f"/phones/{quote(number)}/profile", body)

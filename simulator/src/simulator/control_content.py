@@ -143,7 +143,10 @@ class ContentRoutes:
         take, phone = Body(body), self._phone(number)
         name, about = take.text("name", None), take.text("about", None)
         picture = take.data("picture") if "picture" in take else None
+        invite_only = take.flag("invite_only") if "invite_only" in take else None
         take.done()
+        if invite_only is not None:
+            self._world.profiles.set_invite_only(phone.account, invite_only)
         if name is not None:
             phone.settings.rename(name)
         if about is not None:

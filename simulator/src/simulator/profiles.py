@@ -37,7 +37,15 @@ class Profiles:
         self._world = world
         self._pictures: dict[Jid, Picture] = {}
         self._about: dict[Account, str] = {}
+        # Whom nobody may put into a group; who tries may send an invitation.
+        self._invite_only: set[Account] = set()
         self._next_id = 1_700_000_000
+
+    def is_invite_only(self, account: Account) -> bool:
+        return account in self._invite_only
+
+    def set_invite_only(self, account: Account, on: bool) -> None:
+        (self._invite_only.add if on else self._invite_only.discard)(account)
 
     def about(self, account: Account) -> str:
         return self._about.get(account, DEFAULT_ABOUT)
@@ -95,7 +103,10 @@ class Profiles:
 
     def as_json(self, account: Account) -> dict[str, Any]:
         picture = self.picture(account.pn_jid)
-        return {"name": account.name, "about": self.about(account), "picture": picture.id if picture else None}
+        return {
+            "name": account.name, "about": self.about(account), "picture": picture.id if picture else None,
+            "invite_only": self.is_invite_only(account),
+        }  # fmt: skip
 
 
 # Queries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import threading
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from keepline.domain.commands import Command, CommandOutcome
+from keepline.domain.commands import Command, CommandOutcome, MarkRead, ShowTyping
 from keepline.domain.content.bodies import Content
 from keepline.domain.content.files import Media
 from keepline.domain.link_events import (
@@ -150,8 +151,18 @@ class CellDevice:
         client = self._client
         if client is None:
             return CommandOutcome("not_connected")
-        with self._stalls.answer_owed():
-            return client.carry_out(command)
+        if isinstance(command, MarkRead | ShowTyping):
+            # WhatsApp says nothing to these, so that they were done proves nothing.
+            with self._stalls.answer_owed():
+                return client.carry_out(command)
+        # No answer is owed at once: WhatsApp works on a group of many for a while, and that is no stall. When the connection
+        # ends, the library waits 5 s for another and says the same there once more (whatsmeow, retryFrame): what is to be done
+        # once has this connection only.
+        with self._egress.keep_to_this_connection(self._device) if command.once else contextlib.nullcontext():
+            outcome = client.carry_out(command)
+        if outcome.error_code is None or outcome.error_code.startswith("wa_"):
+            self._signs.answered()
+        return outcome
 
     def probe(self) -> bool:
         client = self._client

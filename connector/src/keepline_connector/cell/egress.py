@@ -14,7 +14,7 @@ import math
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -74,6 +74,7 @@ class _Exit:
     tunnels: dict[Tunnel, None] = field(default_factory=dict)  # that the library uses, the newest last
     tasks: dict[asyncio.Task[None], int] = field(default_factory=dict)  # with the life of the fence they began in
     barred: bool = False
+    kept_to: set[object] = field(default_factory=set)  # who wants no other chat connection than the one that stands
     failing: str | None = None  # the code of the last dial's failure
     unreached: str | None = None  # the same of the chat connection, while none stands
     suspicious: bool = False
@@ -146,6 +147,18 @@ class Egress:
         """Let the device connect again."""
         way_out, _ = self._exits[device]
         way_out.barred = False
+        way_out.kept_to.clear()
+
+    @contextlib.contextmanager
+    def keep_to_this_connection(self, device: str) -> Iterator[None]:
+        """Let the device make no other chat connection for now; the one that stands goes on. `unbar` ends it."""
+        way_out, _ = self._exits[device]
+        wish = object()
+        way_out.kept_to.add(wish)
+        try:
+            yield
+        finally:
+            way_out.kept_to.discard(wish)
 
     def renew(self, deadline_s: float) -> None:
         """The lease holds until `deadline_s` of the lease clock. After a gap the connections of before are cut, not kept."""
@@ -269,14 +282,15 @@ async def _serve(device: str, way_out: _Exit, fence: Fence, life: int, library: 
         if target is None:
             await loop.sock_sendall(library, _answer("403 Forbidden"))
             return
-        if way_out.barred or not fence.lets_through(life):
+        chat = target[0].endswith(_CHAT_HOSTS)
+        if way_out.barred or (chat and way_out.kept_to) or not fence.lets_through(life):
             await loop.sock_sendall(library, _answer("503 Service Unavailable"))
             return
         connected = await _dial(device, way_out, *target)
         if connected is None:
             await loop.sock_sendall(library, _answer("502 Bad Gateway"))
             return
-        tunnel = Tunnel(connected, fence, life, chat=target[0].endswith(_CHAT_HOSTS))
+        tunnel = Tunnel(connected, fence, life, chat=chat)
         way_out.tunnels[tunnel] = None
         try:
             await loop.sock_sendall(library, b"HTTP/1.1 200 Connection established\r\n\r\n")

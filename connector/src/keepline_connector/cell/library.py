@@ -54,6 +54,7 @@ from keepline_connector.cell.commanding import carry_out
 from keepline_connector.cell.compose import compose
 from keepline_connector.cell.media_keys import FileKey
 from keepline_connector.cell.outcomes import WA_RATE_LIMITED, code_error_of, is_answer, is_rate_signal, outcome_of
+from keepline_connector.cell.people import People
 from keepline_connector.cell.reading import file_key_in
 from keepline_connector.cell.store import DeviceStore, OwnNumber
 from keepline_connector.cell.uploading import Uploaded, upload
@@ -217,7 +218,10 @@ class LibraryClient:
         client = self._client
         if client is None or self._stopped or not client.connected:
             return CommandOutcome("not_connected")
-        return carry_out(client, self._both_of, command)
+        outcome = carry_out(client, People(self._both_of, self._own_number()), command)
+        if outcome.error_code == WA_RATE_LIMITED:
+            self._tell(link_events.RateSignal())
+        return outcome
 
     def _own_number(self) -> OwnNumber | None:
         """Looked up once it is there: a linked device keeps its number for good."""

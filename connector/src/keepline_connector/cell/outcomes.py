@@ -40,6 +40,27 @@ _IQ_ERROR = re.compile(r"status (\d+)")
 _BAD_NUMBERS = ("phone number too short", "international phone number required")
 
 
+# What whatsmeow says in its own words of errors of IQ stanzas (errors.go).
+_REFUSED_QUERIES = {
+    "you're not participating in that group": "wa_403",
+    "that group does not exist": "wa_404",
+    "you don't have the permission to get the group's invite link": "wa_401",
+}
+# Before anything is sent: what it needs of its own store for it.
+_NOT_ASKED = ("failed to get phone number", "failed to get privacy token")
+
+
+def query_error_of(error: str) -> str | None:
+    """The code of a command that failed in these words, and was not carried out; None for one of which nobody can tell."""
+    if any(words in error for words in _NOT_SENT):
+        return "not_connected"
+    if status := _IQ_ERROR.search(error):
+        return f"wa_{status[1]}"
+    if any(words in error for words in _NOT_ASKED):
+        return "command_failed"
+    return next((code for words, code in _REFUSED_QUERIES.items() if words in error), None)
+
+
 def code_error_of(error: str) -> str:
     """The error code of a request for a pairing code that failed in these words (keepline.domain.pairing)."""
     status = int(found[1]) if (found := _IQ_ERROR.search(error)) else 0

@@ -71,6 +71,18 @@ def parse_phone(text: str) -> str:
     return _phone_digits(text.strip())
 
 
+def parse_group(text: str) -> str:
+    """The group that `text` names, as `…@g.us`. Raises InvalidInput (`bad_group`)."""
+    name, _, server = text.strip().partition("@")
+    if len(text) > _ADDRESS_LENGTH_MAX or server.lower() != GROUP_SERVER or not _GROUP.fullmatch(name):
+        raise InvalidInput(
+            "bad_group",
+            f"{text[:_ADDRESS_LENGTH_MAX]!r} is not a group.",
+            "Use the chat of a group, like 120363000000000000@g.us; GET /api/groups lists them.",
+        )
+    return f"{name}@{GROUP_SERVER}"
+
+
 def phone_of(chat: str) -> str | None:
     """The phone number in an address as digits, or None where there is none."""
     name, _, server = chat.partition("@")

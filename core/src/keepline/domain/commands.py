@@ -1,7 +1,8 @@
-"""What a program asks a linked device to do at once, and what came of it: marks and typing now, questions to WhatsApp later.
+"""What a program asks a linked device to do at once, and what came of it: marks, typing, groups, and questions to WhatsApp.
 
 Unlike a message, a command that nobody carried out within its time is dropped and said so. It may be carried out twice, by a
-device and by the one that follows it, so each kind must come to the same when it is.
+device and by the one that follows it, so a kind comes to the same when it is; or is marked `once`. What is marked so is begun by
+one device only, and if that dies before it could say what came of it, nobody knows (`outcome_unknown`), and nobody tries again.
 """
 
 from __future__ import annotations
@@ -11,9 +12,24 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from keepline.domain.contact_commands import CheckContacts, ContactCommand, SeeContact
 from keepline.domain.content.references import MessageRef
+from keepline.domain.group_commands import (
+    ChangeMembers,
+    CreateGroup,
+    GroupCommand,
+    LeaveGroup,
+    ListGroups,
+    RenameGroup,
+    ResetInvite,
+    SeeGroup,
+    SeeInvite,
+)
 
 Fields = Mapping[str, Any]
+
+# Of a command that is to be carried out once, and may have been.
+OUTCOME_UNKNOWN = "outcome_unknown"
 
 
 class Typing(StrEnum):
@@ -29,6 +45,7 @@ class MarkRead:
     """Tells the senders of these messages of one chat that they were read: two blue ticks."""
 
     kind: ClassVar = "mark_read"
+    once: ClassVar = False
 
     chat: str
     messages: tuple[MessageRef, ...]
@@ -46,6 +63,7 @@ class ShowTyping:
     """Shows in a chat that we write."""
 
     kind: ClassVar = "show_typing"
+    once: ClassVar = False
 
     chat: str
     state: Typing
@@ -58,11 +76,24 @@ class ShowTyping:
         return cls(fields["chat"], Typing(fields["state"]))
 
 
-Command = MarkRead | ShowTyping
+Command = MarkRead | ShowTyping | GroupCommand | ContactCommand
 
 _READERS: dict[str, Callable[[Fields], Command]] = {
-    MarkRead.kind: MarkRead.from_map,
-    ShowTyping.kind: ShowTyping.from_map,
+    kind.kind: kind.from_map
+    for kind in (
+        MarkRead,
+        ShowTyping,
+        ListGroups,
+        SeeGroup,
+        CreateGroup,
+        ChangeMembers,
+        RenameGroup,
+        SeeInvite,
+        ResetInvite,
+        LeaveGroup,
+        CheckContacts,
+        SeeContact,
+    )
 }
 
 
@@ -73,7 +104,11 @@ def command_from_map(kind: str, fields: Fields) -> Command:
 
 @dataclass(frozen=True)
 class CommandOutcome:
-    """What came of a command: its result, or the code of why there is none (`not_connected`, `wa_…`, `command_failed`)."""
+    """What came of a command: its result, or the code of why there is none.
+
+    `not_connected` and `command_failed`; `wa_…` with WhatsApp's own number of a refusal; and `outcome_unknown`. All but the last
+    say that nothing was done.
+    """
 
     error_code: str | None = None
     result: Fields = field(default_factory=dict)

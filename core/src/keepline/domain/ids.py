@@ -61,13 +61,27 @@ def new_message_id(entropy: bytes) -> str:
 
 def message_id_for_key(account: str, idempotency_key: str) -> str:
     """The id of the outgoing message that an Idempotency-Key names: the same key always gives the same id."""
+    return "m_" + _digest("idempotency", account, _checked_key(idempotency_key))
+
+
+def command_id(entropy: bytes) -> str:
+    """The id of a command from 16 random bytes."""
+    return "c_" + _base32(entropy)[:26]
+
+
+def command_id_for_key(account: str, idempotency_key: str) -> str:
+    """The id of the command that an Idempotency-Key names; messages have names of their own."""
+    return "c_" + _digest("command", account, _checked_key(idempotency_key))
+
+
+def _checked_key(idempotency_key: str) -> str:
     if not 1 <= len(idempotency_key) <= _IDEMPOTENCY_KEY_LENGTH_MAX or not idempotency_key.isprintable():
         raise InvalidInput(
             "bad_idempotency_key",
             f"An Idempotency-Key is 1 to {_IDEMPOTENCY_KEY_LENGTH_MAX} printable characters.",
             "Use a UUID of your own for each message you mean to send.",
         )
-    return "m_" + _digest("idempotency", account, idempotency_key)
+    return idempotency_key
 
 
 def inbound_message_id(account: str, chat: str, wa_message_id: str) -> str:

@@ -25,12 +25,13 @@ _ROUNDING_S = 1e-6
 
 @dataclass(frozen=True)
 class Limit:
-    """`count` uses in `period_s` seconds in the long run, and `burst` of them at once."""
+    """`count` uses in `period_s` seconds in the long run, and `burst` of them at once. One request uses `uses_max` at most."""
 
     name: str
     count: int
     period_s: float
     burst: int
+    uses_max: int = 1
 
     @property
     def interval_s(self) -> float:
@@ -40,12 +41,12 @@ class Limit:
     def shards(self) -> int:
         """How many documents share it."""
         by_rate = math.ceil(self.count / self.period_s / _WRITES_PER_S)
-        return max(1, min(SHARDS_MAX, by_rate, self.burst // _BURST_PER_SHARD_MIN))
+        return max(1, min(SHARDS_MAX, by_rate, self.burst // max(_BURST_PER_SHARD_MIN, self.uses_max)))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of asking for one use of one shard.
+    """What became of asking for uses of one shard.
 
     `whole_at` is what to keep: of a refusal it is as it was. `remaining` could be used at once now; `reset_s` is when all of the
     burst can. `retry_after_s` is 0 when it was allowed.
@@ -60,8 +61,7 @@ class Verdict:
 
 def wait_s(limit: Limit, shard: int, whole_at: datetime | None, now: datetime) -> float:
     """Seconds until the limit's shard, which was `whole_at` (None: never used), has room; 0 or less when it has."""
-    burst = limit.burst // limit.shards + (shard < limit.burst % limit.shards)
-    return _debt_s(whole_at, now) - (burst - 1) * limit.interval_s * limit.shards
+    return _debt_s(whole_at, now) - (_burst(limit, shard) - 1) * limit.interval_s * limit.shards
 
 
 def state_of(limit: Limit, moments: Sequence[datetime | None], now: datetime) -> Verdict:
@@ -72,17 +72,27 @@ def state_of(limit: Limit, moments: Sequence[datetime | None], now: datetime) ->
     return Verdict(remaining > 0, now + timedelta(seconds=reset_s), remaining, reset_s, max(0.0, min(waits_s)))
 
 
-def ask(limit: Limit, shard: int, whole_at: datetime | None, now: datetime) -> Verdict:
-    """Whether one more use is within the limit's shard, which was `whole_at` (None: it was never used)."""
+def ask(limit: Limit, shard: int, whole_at: datetime | None, now: datetime, uses: int = 1) -> Verdict:
+    """Whether so many more uses are within the limit's shard, which was `whole_at` (None: it was never used).
+
+    More uses than the whole burst use that, so that whoever waits gets through.
+    """
+    uses = min(uses, _burst(limit, shard))
     debt_s = _debt_s(whole_at, now)
     waits_s = wait_s(limit, shard, whole_at, now)
-    uses = _uses(limit, waits_s)
-    if not uses:
-        return Verdict(False, now + timedelta(seconds=debt_s), 0, debt_s, waits_s)
+    free = _uses(limit, waits_s)
+    if free < uses:
+        waits_s += (uses - 1) * limit.interval_s * limit.shards
+        return Verdict(False, now + timedelta(seconds=debt_s), free, debt_s, waits_s)
     # Rounded up: a moment that is cut to microseconds would let a little more through with every use.
-    debt_s += limit.interval_s * limit.shards
+    debt_s += uses * limit.interval_s * limit.shards
     whole_at = now + timedelta(microseconds=math.ceil(debt_s * 1e6))
-    return Verdict(True, whole_at, uses - 1, debt_s, 0.0)
+    return Verdict(True, whole_at, free - uses, debt_s, 0.0)
+
+
+def _burst(limit: Limit, shard: int) -> int:
+    """The shard's part of the burst."""
+    return limit.burst // limit.shards + (shard < limit.burst % limit.shards)
 
 
 def _uses(limit: Limit, waits_s: float) -> int:

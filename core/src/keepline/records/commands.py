@@ -1,13 +1,14 @@
 """`commands/{id}`: what a program asks of a session's device at once, and the answer. The one who asks waits for it.
 
-The device that sends for the account carries it out. Whoever asked takes the document away; the minute round does what is left.
+The device that sends for the account carries it out. Whoever asked takes the document away; the minute round does what is left,
+and what is kept for a caller who repeats an Idempotency-Key. A command that is to be carried out once is `begun` before it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from keepline.domain.commands import Command, CommandOutcome
@@ -17,7 +18,11 @@ COMMANDS = "commands"
 # A query's worth of open commands for a group of accounts; those beyond it follow as these are answered.
 OPEN_COMMANDS_MAX = 200
 
-_WAITING, _ANSWERED = "waiting", "answered"
+# How long after its time a command that nobody took away stays; and one that a key names, for repeats.
+_LEFT_S = 60.0
+KEPT_S = 24 * 3600.0
+
+_WAITING, _BEGUN, _ANSWERED = "waiting", "begun", "answered"
 
 
 def command_path(command_id: str) -> str:
@@ -26,13 +31,14 @@ def command_path(command_id: str) -> str:
 
 @dataclass(frozen=True)
 class Order:
-    """A command as it waits for its device, or as it was answered."""
+    """A command as it waits for its device, as that has begun it, or as it was answered."""
 
     id: str
     account: str
     kind: str
     arguments: Mapping[str, Any]
     expires_at: datetime
+    begun: bool  # what is carried out once, and has no answer
     outcome: CommandOutcome | None
     version: Version
 
@@ -46,13 +52,16 @@ class Order:
             kind=fields["kind"],
             arguments=fields["arguments"],
             expires_at=fields["expires_at"],
+            begun=fields["state"] == _BEGUN,
             outcome=CommandOutcome(fields["error_code"], fields["result"]) if answered else None,
             version=document.version,
         )
 
 
-def new_command(command_id: str, tenant: str, account: str, command: Command, expires_at: datetime) -> Create:
-    """Ask for a command, which nobody carries out after `expires_at`."""
+def new_command(
+    command_id: str, tenant: str, account: str, command: Command, expires_at: datetime, *, kept: bool = False
+) -> Create:
+    """Ask for a command, which nobody begins after `expires_at`. One that is `kept` is there for a day after its answer."""
     fields = {
         "tenant": tenant,
         "account": account,
@@ -61,12 +70,21 @@ def new_command(command_id: str, tenant: str, account: str, command: Command, ex
         "state": _WAITING,
         "asked_at": SERVER_TIME,
         "expires_at": expires_at,
+        "kept_until": expires_at + timedelta(seconds=KEPT_S if kept else _LEFT_S),
+        "begun_at": None,
+        "begun_by": None,
         "answered_at": None,
         "answered_by": None,
         "error_code": None,
         "result": {},
     }
     return Create(command_path(command_id), fields)
+
+
+def begin(order: Order, slot: str) -> Update:
+    """Say that it is being carried out, unless somebody has, or nobody waits any more. From now on nobody else does."""
+    fields = {"state": _BEGUN, "begun_at": SERVER_TIME, "begun_by": slot}
+    return Update(command_path(order.id), fields, order.version)
 
 
 def answer(order: Order, slot: str, outcome: CommandOutcome) -> Update:
@@ -92,6 +110,6 @@ def open_commands(accounts: tuple[str, ...]) -> Query:
     return Query(COMMANDS, where, limit=OPEN_COMMANDS_MAX)
 
 
-def left_over(expired_before: datetime, limit: int) -> Query:
-    """Commands, answered or not, of which nobody waits for the answer any more."""
-    return Query(COMMANDS, (Where("expires_at", "<", expired_before),), "expires_at", limit=limit)
+def left_over(kept_until: datetime, limit: int) -> Query:
+    """Commands, answered or not, that nobody asks for any more."""
+    return Query(COMMANDS, (Where("kept_until", "<", kept_until),), "kept_until", limit=limit)

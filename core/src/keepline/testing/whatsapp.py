@@ -41,6 +41,7 @@ from keepline.domain.link_events import (
 from keepline.domain.link_settings import LinkSettings
 from keepline.domain.pairing import LINKED, CodeAnswer
 from keepline.ports.clock import Clock
+from keepline.testing.groups import FakeGroups
 from keepline.testing.session_file import FakeSessionDisk
 from keepline.testing.severed import Life
 
@@ -220,6 +221,7 @@ class FakeWhatsApp:
     shown: list[Shown] = field(default_factory=list)
     revoked: set[str] = field(default_factory=set)
     carried_out: list[Command] = field(default_factory=list)
+    groups: FakeGroups = field(default_factory=lambda: FakeGroups(OUR_PHONE))
     reused: list[str] = field(default_factory=list)  # texts that came under a message key which had been used
     devices: list[FakeDevice] = field(default_factory=list)
     sequence: int = 0
@@ -487,7 +489,7 @@ class FakeLink:
         if not self._up:
             return CommandOutcome("not_connected")
         self._whatsapp.carried_out.append(command)
-        return CommandOutcome()
+        return self._whatsapp.groups.carry_out(command)
 
     async def find_tried(self, tags: Sequence[bytes]) -> dict[bytes, Tried]:
         await self._pause()

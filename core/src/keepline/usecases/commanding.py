@@ -5,25 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from base64 import b32encode
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from keepline.domain.commands import Command, CommandOutcome, command_from_map
-from keepline.domain.errors import KeeplineError, StateConflict, Unavailable
-from keepline.domain.ids import account_id
+from keepline.domain.commands import OUTCOME_UNKNOWN, Command, CommandOutcome, command_from_map
+from keepline.domain.errors import KeeplineError, StateConflict, TooMany, Unavailable
+from keepline.domain.ids import account_id, command_id, command_id_for_key
+from keepline.domain.rate_limits import Limit
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
 from keepline.records import commands
 from keepline.records.commands import Order
+from keepline.usecases.limiting import Charged, Limiter
 from keepline.usecases.sessions import Entropy, own_account
 
 # How long the one who asks waits: a device's own question to WhatsApp takes a second or two at most, a failover about five.
 ANSWER_LIMIT_S = 10.0
 _LOOK_MIN_S, _LOOK_MAX_S = 0.05, 0.5
 _ID_ENTROPY_BYTES = 16
+_ASK_TRIES_MAX = 4
+# What was done once is worth writing down although nobody waits any more: a repeat of the caller's key asks for it.
+_ANSWER_WORTH_S = 60.0
+# For a while after WhatsApp said that it is asked too often.
+_WA_REST_S = 60
 # While a device waits for its turn to send, how often it looks whether that has come.
 _TURN_LOOK_S = 0.25
 _STORE_RETRY_S = 0.5
@@ -31,47 +38,120 @@ _STORE_RETRY_S = 0.5
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a command uses of one of the user's limits."""
+
+    limit: Limit
+    uses: int = 1
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What came of a command. `replayed`: an earlier request with the same key had it carried out."""
+
+    outcome: CommandOutcome
+    charged: Charged | None = None
+    replayed: bool = False
+
+
 class Commands:
     """The asking side, for all tenants. `entropy(n)` gives n random bytes."""
 
-    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy, limiter: Limiter) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._limiter = limiter
 
     async def ask(self, tenant: str, session_id: str, command: Command) -> Mapping[str, Any]:
         """Have the session's device carry out a command, and return its result.
 
-        Raises NotFound (`session_not_found`), StateConflict (`not_connected`) and Unavailable (`not_carried_out` when no device
-        did it in time: then none will; `command_failed`).
+        Raises NotFound (`session_not_found`) and what `refusal` makes of an outcome.
+        """
+        carried = await self.carry_out(tenant, session_id, command)
+        if carried.outcome.error_code is not None:
+            raise refusal(carried.outcome.error_code)
+        return carried.outcome.result
+
+    async def carry_out(
+        self,
+        tenant: str,
+        session_id: str,
+        command: Command,
+        cost: Cost | None = None,
+        idempotency_key: str | None = None,
+    ) -> Carried:
+        """Have the session's device carry out a command. An error code of its own is `not_carried_out`: then no device will.
+
+        With a key a repeat within a day gets what came of the first request; another command StateConflict
+        (`idempotency_mismatch`). Raises InvalidInput (`bad_idempotency_key`), NotFound (`session_not_found`), TooMany
+        (`rate_limited`) and Unavailable (`busy`).
         """
         account = account_id(tenant, session_id)
+        name = command_id(self._entropy(_ID_ENTROPY_BYTES))
+        if idempotency_key is not None:
+            name = command_id_for_key(account, idempotency_key)
         await own_account(self._store, tenant, session_id)
-        command_id = "c_" + b32encode(self._entropy(_ID_ENTROPY_BYTES)).decode().rstrip("=").lower()
-        expires_at = self._clock.now() + timedelta(seconds=ANSWER_LIMIT_S)
-        with contextlib.suppress(StoreConflict):  # Our own commit, whose answer was lost.
-            await self._store.commit([commands.new_command(command_id, tenant, account, command, expires_at)])
-        outcome = await self._answer(command_id)
-        if outcome.error_code is not None:
-            raise _refusal(outcome.error_code)
-        return outcome.result
+        for _ in range(_ASK_TRIES_MAX):
+            earlier = await self._earlier(name, command) if idempotency_key is not None else None
+            if earlier is not None:
+                return Carried(await self._answer(earlier), replayed=True)
+            expires_at = self._clock.now() + timedelta(seconds=ANSWER_LIMIT_S)
+            kept = idempotency_key is not None
+            new = commands.new_command(name, tenant, account, command, expires_at, kept=kept)
+            charged = None
+            try:
+                if cost is None:
+                    await self._store.commit([new])
+                else:
+                    _, charged = await self._limiter.commit(tenant, cost.limit, [new], cost.uses)
+            except StoreConflict:
+                if kept:
+                    continue  # Somebody with the same key was faster, or it is our own write, whose answer was lost.
+            return Carried(await self._answer(name, kept=kept), charged)
+        raise Unavailable("busy", "Too many requests at this moment.", "Try again in a second.")
 
-    async def _answer(self, command_id: str) -> CommandOutcome:
+    async def _earlier(self, name: str, command: Command) -> str | None:
+        """The name of the command that an earlier request with this key gave, unless nobody began it in its time."""
+        document = await self._store.get(commands.command_path(name))
+        if document is None:
+            return None
+        order = Order.read(document)
+        if order.kind != command.kind or order.arguments != command.to_map():
+            raise StateConflict(
+                "idempotency_mismatch",
+                "This Idempotency-Key was used with another request.",
+                "Use a new key for each request, and the same one to repeat it.",
+            )
+        if order.outcome is None and not order.begun and order.expires_at <= self._clock.now():
+            with contextlib.suppress(StoreConflict):
+                await self._store.commit([commands.remove(order)])
+                return None
+        return name
+
+    async def _answer(self, name: str, *, kept: bool = True) -> CommandOutcome:
+        """Wait for the answer. One that is kept stays for repeats, if something was or may have been done; else it goes."""
         began_s, pause_s = self._clock.monotonic_s(), _LOOK_MIN_S
         while True:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, _LOOK_MAX_S)
-            document = await self._store.get(commands.command_path(command_id))
+            document = await self._store.get(commands.command_path(name))
             if document is None:
                 return CommandOutcome("not_carried_out")
             order = Order.read(document)
-            late = self._clock.monotonic_s() - began_s >= ANSWER_LIMIT_S
+            late = self._clock.monotonic_s() - began_s >= ANSWER_LIMIT_S or order.expires_at <= self._clock.now()
             if order.outcome is None and not late:
                 continue
+            if order.begun:
+                return CommandOutcome(OUTCOME_UNKNOWN)
+            # What was certainly not done is not kept: a repeat of the key may be done.
+            if kept and order.outcome is not None and order.outcome.error_code in (None, OUTCOME_UNKNOWN):
+                return order.outcome
             try:
                 await self._store.commit([commands.remove(order)])
             except StoreConflict:
-                continue  # Answered at this very moment.
+                continue  # Begun or answered at this very moment.
             return order.outcome or CommandOutcome("not_carried_out")
 
 
@@ -115,11 +195,22 @@ class CommandDesk:
     async def _carry_out(self, order: Order) -> None:
         if order.expires_at <= self._clock.now():
             return
+        worth_until = order.expires_at
         try:
             command = command_from_map(order.kind, order.arguments)
         except KeyError:
             outcome = CommandOutcome("unsupported_command")  # From an API that is newer than this connector.
         else:
+            if command.once:
+                try:
+                    [begun] = await self._store.commit([commands.begin(order, self._slot)])
+                except (StoreConflict, StoreUnavailable) as error:
+                    # Somebody else has begun it, nobody waits any more, or nobody knows whether this was written. So it is not
+                    # done here, and if it was written, the answer is that nobody knows.
+                    log.info("the command %s is not begun here: %s", order.id, error)
+                    return
+                order = replace(order, version=begun)
+                worth_until += timedelta(seconds=_ANSWER_WORTH_S)
             outcome = await self._link.carry_out(command)
         while True:
             try:
@@ -127,7 +218,7 @@ class CommandDesk:
             except StoreConflict:
                 log.info("nobody waits any more for the command %s, or it has this answer already", order.id)
             except StoreUnavailable as error:
-                if order.expires_at > self._clock.now():
+                if worth_until > self._clock.now():
                     await asyncio.sleep(_STORE_RETRY_S)
                     continue
                 log.warning("the answer to the command %s could not be written: %s", order.id, error)
@@ -147,7 +238,8 @@ def by_account(documents: Iterable[Document], accounts: Iterable[str]) -> dict[s
     return found
 
 
-def _refusal(code: str) -> KeeplineError:
+def refusal(code: str) -> KeeplineError:
+    """The error that a command's error code stands for, whatever the command."""
     match code:
         case "not_connected":
             return StateConflict(
@@ -161,10 +253,23 @@ def _refusal(code: str) -> KeeplineError:
                 "No connector carried this out in time, and none will.",
                 "Look at the session's status, then try again.",
             )
+        case "outcome_unknown":
+            return Unavailable(
+                "outcome_unknown",
+                "It was begun, and WhatsApp's answer has not come. It may have been done, and is not tried again by itself.",
+                "Repeat it with the same Idempotency-Key to ask again, or look whether it was done.",
+            )
         case "unsupported_command":
             return Unavailable(
                 "unsupported_command",
                 "The connector is older than the API and does not know this.",
                 "Deploy the connector anew.",
+            )
+        case "wa_429":
+            return TooMany(
+                "wa_rate_limited",
+                "WhatsApp says that it is asked for this too often.",
+                "Leave it alone for some minutes.",
+                _WA_REST_S,
             )
     return Unavailable("command_failed", f"WhatsApp's library could not do this ({code}).", "Try again later.")

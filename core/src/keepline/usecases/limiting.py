@@ -30,7 +30,11 @@ RECONNECTS = Limit("reconnects", 5, 300.0, 5)
 # Uploaded, fetched from an address, or converted. As many as messages, so that who sends files meets that limit first; and a
 # limit of its own, because it is used before the work is done, and that of messages when a message is accepted.
 FILES = Limit("files", 60, 60.0, 30)
-LIMITS = (MESSAGES, FILES, SESSIONS, CODES, RECONNECTS)
+# Numbers that WhatsApp is asked about: many look-ups are how spammers find people, and get a number banned. No figure is known.
+LOOKUPS = Limit("lookups", 200, 3600.0, 50, uses_max=50)
+GROUP_CHANGES = Limit("groups", 60, 3600.0, 10)
+QUESTIONS = Limit("questions", 60, 60.0, 30)  # to WhatsApp, about groups
+LIMITS = (MESSAGES, FILES, SESSIONS, CODES, RECONNECTS, LOOKUPS, GROUP_CHANGES, QUESTIONS)
 
 # A tenant's own limits are read again after this long.
 OWN_LIMITS_S = 60.0
@@ -93,8 +97,10 @@ class Limiter:
         self._shards: OrderedDict[str, _Shard] = OrderedDict()
         self._own: OrderedDict[str, tuple[float, Mapping[str, Any]]] = OrderedDict()
 
-    async def commit(self, tenant: str, usual: Limit, writes: Sequence[Write]) -> tuple[list[Version], Charged]:
-        """Commit `writes` as one use of a limit. Returns their versions, and what is left.
+    async def commit(
+        self, tenant: str, usual: Limit, writes: Sequence[Write], uses: int = 1
+    ) -> tuple[list[Version], Charged]:
+        """Commit `writes` as one use of a limit, or as so many. Returns their versions, and what is left.
 
         Raises RateLimited with nothing written; Unavailable (`busy`); and StoreConflict when the writes themselves are refused,
         or were applied by a try whose answer was lost: whoever asked must look.
@@ -106,7 +112,7 @@ class Limiter:
             refused: StoreConflict | None = None
             for _ in range(_TRIES_MAX):
                 await self._read(shard, tenant, limit, number)
-                verdict = ask(limit, number, shard.whole_at, self._clock.now())
+                verdict = ask(limit, number, shard.whole_at, self._clock.now(), uses)
                 if not verdict.allowed:
                     # Perhaps it is our own try before that has used up the limit, and its answer was lost.
                     raise refused or RateLimited(Charged(limit, verdict))

@@ -29,8 +29,6 @@ STRANDED_ROWS_MAX = 300
 OVERDUE_AFTER_S = 60.0
 # In one commit of an account with its authority; the rest has its turn a minute later.
 OVERDUE_ROWS_MAX = 300
-# Whoever asked for a command waits no longer than its own time; this is long after that.
-COMMANDS_KEPT_S = 60.0
 COMMANDS_REMOVED_MAX = 400
 
 log = logging.getLogger(__name__)
@@ -124,8 +122,7 @@ class MinuteRound:
 
     async def _remove_commands(self) -> None:
         """Commands whose asker died before it could take them away."""
-        expired_before = self._clock.now() - timedelta(seconds=COMMANDS_KEPT_S)
-        left = await self._store.query(commands.left_over(expired_before, COMMANDS_REMOVED_MAX))
+        left = await self._store.query(commands.left_over(self._clock.now(), COMMANDS_REMOVED_MAX))
         if left:
             await self._store.commit([Delete(document.path) for document in left])
 

@@ -14,13 +14,16 @@ from simulator.limits import GROUP_DESCRIPTION_CHARACTERS_MAX
 if TYPE_CHECKING:
     from simulator.world import World
 
-# Why a member was not added or changed (the `error` of a participant): it is in already; it is not in, or does not exist.
-ALREADY_IN, NOT_THERE = 409, 404
+# Why a member was not added or changed (the `error` of a participant): it is in already; it is not in, or does not exist; it
+# wants to be invited.
+ALREADY_IN, NOT_THERE, INVITE_ONLY = 409, 404, 403
 ACTIONS = ("add", "remove", "promote", "demote")
 
 
 def create(world: World, owner: Account, subject: str, members: list[Account], addressing: str = LID_SERVER) -> Group:
-    group = world.groups.create(owner, subject, members, world.now(), addressing)
+    """Those who want to be invited are left out."""
+    willing = [member for member in members if not world.profiles.is_invite_only(member)]
+    group = world.groups.create(owner, subject, willing, world.now(), addressing)
     _log(world, group, owner, "create")
     notices.created(world, group, owner)
     return group
@@ -32,7 +35,7 @@ def change_members(
     """Adds, removes, promotes or demotes; each member with an error code, or 0."""
     group.require_admin(by)
     wanted = list(dict.fromkeys(members))
-    results = [(member, _change_member(group, action, member)) for member in wanted]
+    results = [(member, _change_member(world, group, action, member)) for member in wanted]
     done = [member for member, error in results if not error]
     if done:
         group.version += 1
@@ -41,11 +44,13 @@ def change_members(
     return results
 
 
-def _change_member(group: Group, action: str, member: Account) -> int:
+def _change_member(world: World, group: Group, action: str, member: Account) -> int:
     role = group.members.get(member)
     if action == "add":
         if role is not None:
             return ALREADY_IN
+        if world.profiles.is_invite_only(member):
+            return INVITE_ONLY
         check_size(len(group.members) + 1)
         group.members[member] = Role.MEMBER
         return 0

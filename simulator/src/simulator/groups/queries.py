@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # What is found for an address that is nobody's.
 _NOBODY = 404
+# Three days, as the apps say of invitations to groups.
+_INVITATION_SECONDS = 3 * 86_400
 
 
 def answer_get(world: World, device: Companion, query: Node) -> list[Node]:
@@ -67,12 +69,31 @@ def _people(world: World, asked: Node) -> list[tuple[Jid, Account | None]]:
 
 
 def _create(world: World, account: Account, asked: Node) -> list[Node]:
-    members = [member for _, member in _people(world, asked) if member is not None]
+    people = _people(world, asked)
+    members = [member for _, member in people if member is not None]
     group = changes.create(world, account, asked.text("subject"), members, LID_SERVER)
     for flag in ("announcement", "locked"):
         if asked.child(flag):
             changes.set_flag(world, group, account, flag, True)
-    return [notices.group_node(group)]
+    made = notices.group_node(group)
+    left_out = [
+        _with_error(world, group, jid, member, changes.INVITE_ONLY if member else _NOBODY)
+        for jid, member in people
+        if member not in group.members
+    ]
+    return [Node("group", made.attrs, [*made.children(), *left_out])]
+
+
+def _with_error(world: World, group: Group, jid: Jid, member: Account | None, error: int) -> Node:
+    """Somebody whom the change does not take in; who wants to be invited is named with what an invitation needs."""
+    node = notices.participant(group, member) if member else Node("participant", {"jid": jid})
+    if not error:
+        return node
+    invited = error == changes.INVITE_ONLY
+    attrs: dict[str, Value] = {"code": group.invite_code, "expiration": str(int(world.now() + _INVITATION_SECONDS))}
+    return Node(
+        "participant", {**node.attrs, "error": str(error)}, [Node("add_request", attrs)] if invited else node.content
+    )
 
 
 def _leave(world: World, account: Account, asked: Node) -> list[Node]:
@@ -88,13 +109,7 @@ def _members(world: World, group: Group, account: Account, asked: Node) -> list[
     people = _people(world, asked)
     known = [member for _, member in people if member is not None]
     errors = dict(changes.change_members(world, group, account, asked.tag, known))
-    results = []
-    for jid, member in people:
-        node = notices.participant(group, member) if member else Node("participant", {"jid": jid})
-        error = errors[member] if member else _NOBODY
-        if error:
-            node.attrs["error"] = str(error)
-        results.append(node)
+    results = [_with_error(world, group, jid, member, errors[member] if member else _NOBODY) for jid, member in people]
     return [Node(asked.tag, {}, results)]
 
 
