@@ -11,7 +11,7 @@ from random import Random
 
 from keepline.domain.compaction import RestorePolicy
 from keepline.domain.content.bodies import text_content
-from keepline.domain.ids import new_message_id
+from keepline.domain.ids import DeviceName, new_message_id
 from keepline.domain.link_events import LinkFailed
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Document, Query, Update, Watch, Where
@@ -85,6 +85,13 @@ class FleetProcess(Process):
     def link_of(self, account: str, slot: str) -> FakeLink:
         """The newest link of a device."""
         return self._links_by_name[account, slot]
+
+    def left_folders(self) -> dict[DeviceName, FakeFolder]:
+        return {
+            name: self.machine.folders["_".join(name)]
+            for name in self.fleet.devices
+            if "_".join(name) in self.machine.folders
+        }
 
     def _folder(self, account: str, slot: str) -> FakeFolder:
         """A device is linked on the machine that has it first."""

@@ -7,6 +7,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from random import Random
 
+import pytest
+
 from keepline.domain.content.bodies import text_content
 from keepline.domain.ids import new_message_id
 from keepline.domain.link_events import HeardEvent, MessageHeard, ReceiptHeard
@@ -20,19 +22,20 @@ from keepline.testing.left_journals import MemoryLeftJournals
 from keepline.testing.severed import Life, SeveredDocuments
 from keepline.testing.virtual_time import run_virtual
 from keepline.testing.whatsapp import FakeFolder
-from keepline.usecases.left_behind import LOOK_S, LeftBehind
+from keepline.usecases.left_behind import KEEP_RECEIPTS_S, LOOK_S, LeftBehind
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCOUNT, CHAT = "demo_s1", "14155550123@s.whatsapp.net"
 MESSAGE = MessageHeard(0, "A1", CHAT, "14155550123", None, False, "text", "just before the end", AT, None)
-DELIVERED = ReceiptHeard(0, ("W1",), "delivered", AT)
+MESSAGE_ID = new_message_id(bytes(16))
 
 
 class Machine:
     """`east`, which is back; the account's device lives on `holder` now."""
 
     def __init__(self) -> None:
-        self.documents = MemoryDocuments(LoopClock())
+        self.clock = LoopClock()
+        self.documents = MemoryDocuments(self.clock)
         self.store = SeveredDocuments(self.documents, Random(1), Life())
         self.folder = FakeFolder()
         self.running: list[tuple[str, str]] = []
@@ -50,7 +53,19 @@ class Machine:
         journals = MemoryLeftJournals(lambda: {(ACCOUNT, "a"): self.folder}, Life())
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await LeftBehind(self.store, "east", journals, lambda: self.running).run()
+                await LeftBehind(self.store, self.clock, "east", journals, lambda: self.running).run()
+
+    async def send(self, state: str) -> None:
+        """A message that WhatsApp knows as W1."""
+        row = NewMessage(MESSAGE_ID, "demo", ACCOUNT, "s1", CHAT, text_content("hello"), "")
+        await self.documents.commit([outbox.new_row(row)])
+        known = {"state": state, "wa_message_id": "W1"}
+        await self.documents.commit([Update(outbox.row_path(MESSAGE_ID), known)])
+
+    async def state(self) -> str:
+        row = await self.documents.get(outbox.row_path(MESSAGE_ID))
+        assert row is not None
+        return str(row.fields["state"])
 
     async def recorded(self) -> bool:
         return await self.documents.get(f"accounts/{ACCOUNT}/chats/{CHAT}/messages/A1") is not None
@@ -66,26 +81,37 @@ def test_what_was_heard_before_a_device_moved_on_is_recorded() -> None:
     assert run_virtual(story()) == (True, 0)
 
 
-def test_a_receipt_that_was_left_behind_moves_its_message_up_and_never_down() -> None:
-    async def story() -> list[str]:
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [("sent", "delivered", 0), ("in_doubt", "delivered", 0), ("read", "read", 0), ("queued", "queued", 1)],
+)
+def test_a_receipt_that_was_left_behind_moves_its_message_up_and_never_down(before: str, after: str, kept: int) -> None:
+    async def story() -> tuple[str, int]:
         machine = Machine()
-        await machine.start(DELIVERED)
-        states = []
-        for state in ("sent", "read", "queued"):
-            message_id = new_message_id(state.encode().ljust(16))
-            new = NewMessage(message_id, "demo", ACCOUNT, "s1", CHAT, text_content("hello"), "")
-            known = Update(outbox.row_path(message_id), {"state": state, "wa_message_id": "W1"})
-            await machine.documents.commit([outbox.new_row(new)])
-            await machine.documents.commit([known])
-            machine.folder.note(DELIVERED)
-            await machine.look()
-            row = await machine.documents.get(outbox.row_path(message_id))
-            assert row is not None
-            states.append(row.fields["state"])
-            assert not machine.folder.journal
-        return states
+        await machine.start()
+        machine.folder.note(ReceiptHeard(0, ("W1",), "delivered", machine.clock.now()))
+        await machine.send(before)
+        await machine.look()
+        return await machine.state(), len(machine.folder.journal)
 
-    assert run_virtual(story()) == ["delivered", "read", "queued"]
+    assert run_virtual(story()) == (after, kept)
+
+
+def test_a_receipt_waits_until_its_message_is_known_and_not_for_ever() -> None:
+    async def story() -> tuple[str, int, int]:
+        machine = Machine()
+        await machine.start()
+        for wa_message_id in ("W1", "of the phone"):
+            machine.folder.note(ReceiptHeard(0, (wa_message_id,), "delivered", machine.clock.now()))
+        looking = asyncio.create_task(machine.look(KEEP_RECEIPTS_S + 2 * LOOK_S))
+        await asyncio.sleep(LOOK_S / 2)
+        await machine.send("sent")
+        await asyncio.sleep(LOOK_S)
+        state, kept = await machine.state(), len(machine.folder.journal)
+        await looking
+        return state, kept, len(machine.folder.journal)
+
+    assert run_virtual(story()) == ("delivered", 1, 0)
 
 
 def test_a_device_that_is_about_to_be_opened_here_tells_its_journal_itself() -> None:

@@ -23,7 +23,9 @@ from keepline.records.link_settings import StoredSettings
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
+from keepline.testing.left_journals import MemoryLeftJournals
 from keepline.testing.session_file import MemorySessionFile
+from keepline.testing.severed import Life
 from keepline.testing.virtual_time import run_virtual
 from keepline.testing.whatsapp import FakeLink, FakeWhatsApp
 from keepline.usecases.connecting import Connector
@@ -86,6 +88,7 @@ class Fleet:
             lease,
             NORMAL,
             self._keys,
+            MemoryLeftJournals(dict, Life()),
         )
         self._running = asyncio.create_task(connector.run())
 

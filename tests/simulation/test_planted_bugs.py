@@ -234,7 +234,7 @@ def test_what_was_heard_is_forgotten_before_it_is_durable(monkeypatch: pytest.Mo
     honest = Recorder._record_batch
 
     async def hasty(self: Recorder) -> None:
-        await self._link.acknowledge([message.seq for message in self._heard])
+        await self._journal.acknowledge([message.seq for message in self._heard])
         await honest(self)
 
     monkeypatch.setattr(Recorder, "_record_batch", hasty)

@@ -374,7 +374,7 @@ def test_a_refused_commit_of_a_cancelled_row_drops_it() -> None:
     queue = queue_of(first)
     queue.plan(NOW, 0, may_send=True)
     cancelled = row("a")
-    cancelled.state = MessageState.CANCELLED
+    cancelled.state, cancelled.version = MessageState.CANCELLED, NOW + timedelta(seconds=1)
     queue.refresh(first, cancelled)
     assert claim(queue) == []
 
@@ -390,6 +390,18 @@ def test_a_refused_commit_of_a_proven_row_is_written_at_the_new_version() -> Non
     queue.refresh(first, changed)
     [written] = queue.plan(NOW, 0, may_send=True).write
     assert (written.state, written.version) == (MessageState.SENT, changed.version)
+
+
+@pytest.mark.parametrize(("on_doubt", "decided"), [(OnDoubt.HOLD, "failed"), (OnDoubt.RESEND, "queued")])
+def test_a_decided_doubt_whose_commit_was_refused_for_another_row_is_written_by_the_next(
+    on_doubt: OnDoubt, decided: str
+) -> None:
+    queue, doubted = doubtful(on_doubt=on_doubt)
+    queue.give_up_waiting(doubted, NOW)
+    as_stored = row("a")
+    as_stored.state, as_stored.version = MessageState.IN_DOUBT, doubted.version
+    queue.refresh(doubted, as_stored)
+    assert [(one.message_id, one.state.value) for one in queue.plan(NOW, 0, may_send=False).write] == [("a", decided)]
 
 
 def test_an_idle_account_is_committed_for_at_once_and_a_busy_one_in_groups() -> None:

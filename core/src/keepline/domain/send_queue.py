@@ -301,7 +301,11 @@ class SendQueue:
         """A commit with this row was refused; `current` is what the store holds of it now (None: it is gone)."""
         if current is None:
             self._forget(row)
-        elif current.state in (MessageState.QUEUED, row.state) or (row.dirty and row.state in WITH_WHATSAPP):
+        elif (
+            current.version == row.version  # It was refused for another row's sake.
+            or current.state in (MessageState.QUEUED, row.state)
+            or (row.dirty and row.state in WITH_WHATSAPP)
+        ):
             # Ours to write still; or it was applied after all and only the answer was lost.
             row.version = current.version
         else:

@@ -77,7 +77,7 @@ class Connector:
         )
         self._feeds = Feeds(store, self._holder.runners)
         self._balancer = Balancer(store, connector, self._neighbours, self._holder.give_away, self._holder.speaks)
-        self._left_behind = LeftBehind(store, connector, left_journals, lambda: self._holder.names)
+        self._left_behind = LeftBehind(store, clock, connector, left_journals, lambda: self._holder.names)
         self._lease = lease
         self._sign_of_life_s = profile.sign_of_life_s
         self._worth_telling = asyncio.Event()

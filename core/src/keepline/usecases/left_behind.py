@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from keepline.domain.ids import DeviceName
 from keepline.domain.link_events import MessageHeard, MessageUnreadable, ReceiptHeard
 from keepline.domain.message import FACTS, Cause, MessageState, next_state
+from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.left_journals import LeftJournal, LeftJournals
 from keepline.records import accounts, outbox
@@ -22,6 +23,10 @@ from keepline.usecases.recording import BATCH_MAX, Recorder
 
 # Devices move when something fails; nobody waits for this.
 LOOK_S = 60.0
+READ_MAX = 1_000
+# A receipt whose message is not known after so long is not for one of ours: the user's phone sends as well. Counted from when we
+# see it first, for machines' clocks are wrong.
+KEEP_RECEIPTS_S = 3_600.0
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +37,17 @@ class LeftBehind:
     def __init__(
         self,
         store: DocumentStore,
+        clock: Clock,
         connector: str,
         journals: LeftJournals,
         running: Callable[[], Collection[DeviceName]],
     ) -> None:
         self._store = store
+        self._clock = clock
         self._connector = connector
         self._journals = journals
         self._running = running
+        self._unknown_since_s: dict[tuple[str, str, int], float] = {}  # receipts, by device and number in its journal
 
     async def run(self) -> None:
         """Look every minute, until cancelled."""
@@ -60,31 +68,46 @@ class LeftBehind:
             return  # Its account was deleted.
         async with self._journals.hold(account, slot) as journal:
             if journal is not None:
-                await self._empty(journal, Account.read(found), slot)
+                await self._tell_all(journal, Account.read(found), slot)
 
-    async def _empty(self, journal: LeftJournal, account: Account, slot: str) -> None:
+    async def _tell_all(self, journal: LeftJournal, account: Account, slot: str) -> None:
+        heard = await journal.read(READ_MAX)
+        log.info("device %s of %s left %d events behind here: they are written now", slot, account.id, len(heard))
+        messages = [event for event in heard if isinstance(event, MessageHeard | MessageUnreadable)]
         recorder = Recorder(self._store, self._store, journal, account)
-        while heard := await journal.read(BATCH_MAX):
-            log.info("device %s of %s left %d events behind here: they are written now", slot, account.id, len(heard))
-            await recorder.record([event for event in heard if isinstance(event, MessageHeard | MessageUnreadable)])
-            for event in heard:
-                if isinstance(event, ReceiptHeard):
-                    await self._write_receipt(account.id, event)
-            await journal.acknowledge([event.seq for event in heard])
+        for start in range(0, len(messages), BATCH_MAX):
+            await recorder.record(messages[start : start + BATCH_MAX])
+        await journal.acknowledge([message.seq for message in messages])
+        receipts = [event for event in heard if isinstance(event, ReceiptHeard)]
+        for receipt in receipts:
+            if await self._is_over(account.id, slot, receipt):
+                await journal.acknowledge([receipt.seq])
 
-    async def _write_receipt(self, account: str, receipt: ReceiptHeard) -> None:
-        for ids in _portions(receipt.wa_message_ids):
-            for document in await self._store.query(outbox.rows_by_wa_id(account, ids)):
-                row = outbox.to_outgoing(document)
-                state = next_state(row.state, Cause(receipt.status))
-                if row.state is MessageState.QUEUED or state is row.state or state not in FACTS:
-                    continue
+    async def _is_over(self, account: str, slot: str, receipt: ReceiptHeard) -> bool:
+        """Write what a receipt says. Not over is one whose message is not known by its id, perhaps until a doubt ends."""
+        name = (account, slot, receipt.seq)
+        seen_s = self._unknown_since_s.setdefault(name, self._clock.monotonic_s())
+        written = [await self._write_receipt(account, receipt, ids) for ids in _portions(receipt.wa_message_ids)]
+        is_over = all(written) or self._clock.monotonic_s() - seen_s > KEEP_RECEIPTS_S
+        if is_over:
+            del self._unknown_since_s[name]
+        return is_over
+
+    async def _write_receipt(self, account: str, receipt: ReceiptHeard, ids: list[str]) -> bool:
+        documents = await self._store.query(outbox.rows_by_wa_id(account, ids))
+        whole = len(documents) == len(ids)
+        for row in map(outbox.to_outgoing, documents):
+            state = next_state(row.state, Cause(receipt.status))
+            if state not in FACTS or row.state is MessageState.QUEUED:
+                whole = False
+            elif state is not row.state:
                 row.state, row.error_code = state, None
                 row.times.setdefault(receipt.status, receipt.at)
                 try:
                     await self._store.commit([outbox.settle_row(row)])
                 except StoreConflict:
-                    continue  # Its sender writes it at this moment: what it hears, it hears itself.
+                    whole = False
+        return whole
 
 
 def _portions(ids: Sequence[str]) -> list[list[str]]:
