@@ -142,3 +142,25 @@ def test_a_standby_does_not_wait_for_answers_that_do_not_come() -> None:
         assert await world.complaints() == []
 
     run_virtual(story())
+
+
+def test_a_device_that_is_told_twice_to_stop_is_let_go_of() -> None:
+    """The lease can be lost while a device is being given away. Its folder must not stay held: nobody could open it again."""
+
+    async def story() -> list[bool]:
+        let_go = []
+        for ticks in range(1, 40):
+            world = World(Random(ticks), bare=True)
+            await world.start()
+            process = world.boot(FIRST)
+            await asyncio.sleep(5)
+            assert process.task is not None
+            for _ in range(ticks):
+                process.task.cancel()
+                await asyncio.sleep(0.03)
+            await asyncio.wait([process.task])
+            let_go.append(process.links[-1].closed)
+            await world.stop()
+        return let_go
+
+    assert all(run_virtual(story()))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from random import Random
+from typing import Any
 
 from keepline.domain import link_events as link
 from keepline.domain.send_queue import Outgoing
@@ -207,9 +208,12 @@ class DeviceRunner:
                     log.exception("device %s of %s could not finish", self._device.slot, self._account.id)
             raise
         finally:
-            living.cancel()
-            await asyncio.wait([living])
-            await (self._link.log_out() if self._leaving else self._link.close())
+            await _to_its_end(self._let_go(living))
+
+    async def _let_go(self, living: asyncio.Task[None]) -> None:
+        living.cancel()
+        await asyncio.wait([living])
+        await (self._link.log_out() if self._leaving else self._link.close())
 
     async def _live(self) -> None:
         try:
@@ -520,3 +524,17 @@ class DeviceRunner:
                 )
                 await self._reconnector.give_up_connection()
             self._stalled.clear()
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Also when whoever waits for it is cancelled once more: a device that is not let go of can never be opened again."""
+    task = asyncio.create_task(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    await task
