@@ -74,6 +74,11 @@ client: .venv/.synced  ## Make the client without await anew from the one with i
 bench: .venv/.synced  ## Time a message from its 202 to the wire, beside neonize called directly; count what it costs
 	@$(BIN)/python bench/accept_to_wire.py
 
+# With other figures: make bench-api API="--users 50 500 --seconds 30"
+.PHONY: bench-api
+bench-api: .venv/.synced  ## Put 100 and then 1,000 clients at once on the API: success, times, limit hits, nothing accepted twice
+	@$(BIN)/python bench/api_load.py $(API)
+
 # With other figures: make bench-restore RESTORE="--rounds 5 --accounts 10"
 .PHONY: bench-restore
 bench-restore: .venv/.synced  ## Kill a connector and delete its disk, 50 times: how long until its numbers are back

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keepline.domain.queue_cap import QUEUED_MAX
+from keepline.domain.queue_cap import COUNT_GOOD_FOR_S_MAX, QUEUED_MAX
 from keepline.domain.send_queue import ATTEMPTS_MAX
 from keepline.domain.tag import TRIES_MAX, message_tag
 from keepline.ports.documents import Update
@@ -175,7 +175,7 @@ def test_a_replay_takes_a_place_in_the_queue(shop: World, monkeypatch: pytest.Mo
         return QUEUED_MAX
 
     message_id = failed(shop)
-    shop.clock.advance(6)
+    shop.clock.advance(COUNT_GOOD_FOR_S_MAX + 1)
     monkeypatch.setattr(shop.store, "count", full)
     answer = replay(shop, message_id)
     assert (answer.status_code, error_code(answer)) == (429, "queue_full")

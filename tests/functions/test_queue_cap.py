@@ -10,12 +10,17 @@ import pytest
 from keepline.domain import queue_cap
 from keepline.domain.content.bodies import text_content
 from keepline.domain.queue_cap import COUNT_GOOD_FOR_S, NEAR_THE_CAP, QUEUED_MAX, Counted
+from keepline.domain.rate_limits import Limit
 from keepline.domain.send_options import SendOptions
 from keepline.ports.documents import Query, StoreUnavailable
 from keepline.records import outbox
 from keepline.usecases import queue_room
+from keepline.usecases.limiting import MESSAGES
 
 from .support import FaultyDocuments, World, error_code
+
+# Far from the cap such a user's count is good for five seconds and no longer.
+WHOLE_QUEUE_AT_ONCE = Limit("messages", 60_000, 60.0, QUEUED_MAX)
 
 
 @pytest.fixture
@@ -58,8 +63,36 @@ def test_the_cap_is_what_the_page_says() -> None:
 )
 def test_when_a_count_is_good_and_when_there_is_room(queued: int, age_s: float, good: bool, room: bool) -> None:
     counted = Counted(queued, at_s=100.0)
-    assert counted.is_good(100.0 + age_s) is good
+    assert counted.is_good(100.0 + age_s, WHOLE_QUEUE_AT_ONCE) is good
     assert counted.has_room() is room
+
+
+@pytest.mark.parametrize(
+    ("limit", "queued", "age_s", "good"),
+    [
+        (MESSAGES, 0, 600.0, True),
+        (MESSAGES, 0, 600.1, False),  # whatever a person changes by hand is noticed at last
+        (MESSAGES, 4_999, 600.0, True),
+        (MESSAGES, 5_000, 0.0, False),
+        (Limit("messages", 1_200, 60.0, 200), 0, 489.0, True),  # 200 at once and 20 a second: 9,980
+        (Limit("messages", 1_200, 60.0, 200), 0, 490.0, False),
+        (Limit("messages", 1_200, 60.0, 200), 4_000, 289.0, True),
+        (Limit("messages", 1_200, 60.0, 200), 4_000, 290.0, False),
+    ],
+)
+def test_a_count_is_good_while_the_users_limit_lets_nobody_fill_the_queue(
+    limit: Limit, queued: int, age_s: float, good: bool
+) -> None:
+    assert Counted(queued, at_s=100.0).is_good(100.0 + age_s, limit) is good
+
+
+@pytest.mark.parametrize("limit", [MESSAGES, Limit("messages", 1_200, 60.0, 200), Limit("messages", 60_000, 60.0, 500)])
+@pytest.mark.parametrize("queued", [0, 1_000, NEAR_THE_CAP - 1])
+def test_whatever_others_queue_meanwhile_a_good_count_is_below_the_cap(limit: Limit, queued: int) -> None:
+    """Others use all of the limit from the moment of the count."""
+    for age_s in range(int(COUNT_GOOD_FOR_S) + 1, 700):
+        if Counted(queued, at_s=0.0).is_good(age_s, limit):
+            assert queued + limit.burst + age_s / limit.interval_s < QUEUED_MAX
 
 
 def test_beyond_the_cap_nothing_is_accepted_until_something_has_left(small: World) -> None:
@@ -100,6 +133,17 @@ def test_far_from_the_cap_one_count_serves_five_seconds(small: World) -> None:
     small.clock.advance(0.1)
     fill(small, 1)
     assert small.store.counts == 2
+
+
+def test_under_the_usual_limit_one_count_serves_ten_minutes(world: World) -> None:
+    world.add_session(state="connected", code="connected", phone="14155550100")
+    fill(world, 1)
+    world.clock.advance(600)
+    fill(world, 1)
+    assert world.store.counts == 1
+    world.clock.advance(0.1)
+    fill(world, 1)
+    assert world.store.counts == 2
 
 
 def test_near_the_cap_every_message_is_counted_for(small: World) -> None:

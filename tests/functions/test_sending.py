@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
 import pytest
 
+from keepline.ports.documents import Document
 from keepline.records import outbox
 from keepline.records.outbox import Authority
 
@@ -230,6 +232,27 @@ def test_of_many_requests_with_one_key_at_once_one_message_comes(linked: World) 
     assert len({answer.get_json()["message_id"] for answer in answers}) == 1
     assert [("Idempotent-Replay" in answer.headers) for answer in answers].count(False) == 1
     assert len(linked.all_in(outbox.OUTBOX)) == 1
+
+
+def test_what_a_message_has_to_be_checked_against_is_read_at_once(
+    linked: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look takes its time on the way to the store; a message waits for one look and one commit."""
+    assert linked.send("the first").status_code == 202  # key, limits and queue are known from now on
+    asked: list[str] = []
+    both = asyncio.Event()
+    get = linked.store.get
+
+    async def get_when_both_were_asked(path: str) -> Document | None:
+        asked.append(path.partition("/")[0])
+        if len(asked) == 2:
+            both.set()
+        await asyncio.wait_for(both.wait(), timeout=5)
+        return await get(path)
+
+    monkeypatch.setattr(linked.store, "get", get_when_both_were_asked)
+    assert linked.send("the second", **key("order-2")).status_code == 202
+    assert sorted(asked) == ["accounts", "outbox"]
 
 
 @pytest.mark.parametrize("headers", [{}, key("order-1")])

@@ -128,7 +128,8 @@ class FirestoreDocuments:
 
 def to_document(snapshot: Any) -> Document:
     """A Firestore snapshot as the port's document."""
-    return Document(snapshot.reference.path, snapshot.to_dict(), snapshot.update_time, snapshot.create_time)
+    # Not to_dict(): it copies once more what the snapshot has copied, an eighth of a busy API's CPU. Nobody changes either.
+    return Document(snapshot.reference.path, snapshot._data, snapshot.update_time, snapshot.create_time)
 
 
 def _version(update_time: Any) -> Version:

@@ -105,7 +105,7 @@ class Limiter:
         Raises RateLimited with nothing written; Unavailable (`busy`); and StoreConflict when the writes themselves are refused,
         or were applied by a try whose answer was lost: whoever asked must look.
         """
-        limit = await self._limit_of(tenant, usual)
+        limit = await self.limit_of(tenant, usual)
         number = self._freest(tenant, limit)
         shard = self._shard(rate_limits.limit_path(tenant, limit, number))
         async with shard.lock:
@@ -131,16 +131,8 @@ class Limiter:
                 return versions, Charged(limit, verdict)
         raise Unavailable("busy", "Too many requests at this moment.", "Try again in a second.")
 
-    async def look(self, tenant: str, usual: Limit) -> Charged:
-        """What is left of a limit now, of all its shards together. Uses nothing."""
-        limit = await self._limit_of(tenant, usual)
-        paths = [rate_limits.limit_path(tenant, limit, number) for number in range(limit.shards)]
-        documents = await asyncio.gather(*map(self._store.get, paths))
-        moments = [document.fields["whole_at"] if document is not None else None for document in documents]
-        return Charged(limit, state_of(limit, moments, self._clock.now()))
-
-    async def _limit_of(self, tenant: str, usual: Limit) -> Limit:
-        """The tenant's own limit, where its document has one that makes sense."""
+    async def limit_of(self, tenant: str, usual: Limit) -> Limit:
+        """The tenant's own limit, where its document has one that makes sense. It is up to a minute old."""
         now_s = self._clock.monotonic_s()
         read_at_s, own = self._own.get(tenant, (-math.inf, {}))
         if now_s - read_at_s > OWN_LIMITS_S:
@@ -154,6 +146,14 @@ class Limiter:
         if limit is None:
             log.warning("tenants/%s has a limit '%s' that makes no sense; the usual one holds", tenant, usual.name)
         return limit or usual
+
+    async def look(self, tenant: str, usual: Limit) -> Charged:
+        """What is left of a limit now, of all its shards together. Uses nothing."""
+        limit = await self.limit_of(tenant, usual)
+        paths = [rate_limits.limit_path(tenant, limit, number) for number in range(limit.shards)]
+        documents = await asyncio.gather(*map(self._store.get, paths))
+        moments = [document.fields["whole_at"] if document is not None else None for document in documents]
+        return Charged(limit, state_of(limit, moments, self._clock.now()))
 
     def _freest(self, tenant: str, limit: Limit) -> int:
         """The shard that has most left, as far as this instance knows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import math
@@ -30,7 +31,7 @@ from keepline.usecases.media import MediaDesk
 from keepline.usecases.message_views import MessageView, MessageViewer
 from keepline.usecases.queue_room import QueueRoom
 from keepline.usecases.referring import References
-from keepline.usecases.sessions import Entropy, own_account
+from keepline.usecases.sessions import Entropy, owned
 from keepline.usecases.withdrawing import TRIES_MAX, authority_of, is_repair, withdraw
 
 MESSAGE_ID_ENTROPY_BYTES = 16
@@ -92,12 +93,16 @@ class Messages:
         body_hash = _body_hash(chat, content, options)
         if idempotency_key is None:
             message_id = new_message_id(self._entropy(MESSAGE_ID_ENTROPY_BYTES))
+            found = await self._store.get(accounts.account_path(account))
         else:
             message_id = message_id_for_key(account, idempotency_key)
-            earlier = await self._store.get(outbox.row_path(message_id))
+            # Together, because every message waits for both. A repeat is answered whatever has become of the session.
+            earlier, found = await asyncio.gather(
+                self._store.get(outbox.row_path(message_id)), self._store.get(accounts.account_path(account))
+            )
             if earlier is not None:
                 return await self._repeat(earlier, body_hash)
-        session = await self._check_can_send(tenant, session_id)
+        session = await self._check_can_send(tenant, found)
         # After the look for an earlier one: a repeat is answered also when the times that it names have passed since.
         options = options.at(self._clock.now())
         content = await self._references.resolve(tenant, account, content)
@@ -120,14 +125,14 @@ class Messages:
             )
         )
         try:
-            async with self._room.place(account):
+            async with self._room.place(account, await self._limiter.limit_of(tenant, MESSAGES)):
                 [accepted_at], charged = await self._limiter.commit(tenant, MESSAGES, [row])
         except StoreConflict:
             # Somebody with the same key was faster, or it is our own write whose first answer was lost on its way.
-            found = await self._store.get(outbox.row_path(message_id))
-            if found is None:
+            written = await self._store.get(outbox.row_path(message_id))
+            if written is None:
                 raise Unavailable("busy", "The message could not be accepted at this moment.", "Send again.") from None
-            return await self._repeat(found, body_hash, replayed=idempotency_key is not None)
+            return await self._repeat(written, body_hash, replayed=idempotency_key is not None)
         return Accepted(self._viewer.fresh(_as_written(row, accepted_at)), replayed=False, charged=charged)
 
     async def get(self, tenant: str, message_id: str) -> MessageView:
@@ -175,9 +180,11 @@ class Messages:
                 return await self._viewer.view(row)
             before = replayed_at
             _check_replayable(row)
-            await self._check_can_send(tenant, row.fields["session_id"])
+            account = row.fields["account"]
+            await self._check_can_send(tenant, await self._store.get(accounts.account_path(account)))
+            limit = await self._limiter.limit_of(tenant, MESSAGES)
             try:
-                async with self._room.place(row.fields["account"]):
+                async with self._room.place(account, limit):
                     await self._limiter.commit(tenant, MESSAGES, [outbox.replay_row(row)])
             except StoreConflict:
                 continue  # A late receipt, perhaps: it may have arrived after all.
@@ -193,9 +200,9 @@ class Messages:
             raise message_not_found()
         return row
 
-    async def _check_can_send(self, tenant: str, session_id: str) -> Account:
-        """The session, unless no device of it can send or will soon. One that is reconnecting will."""
-        account = await own_account(self._store, tenant, session_id)
+    async def _check_can_send(self, tenant: str, found: Document | None) -> Account:
+        """The session that was read, unless no device of it can send or will soon. One that is reconnecting will."""
+        account = owned(tenant, found)
         if account.status.state not in _CANNOT_SEND | _TRYING:
             return account
         documents = await self._store.query(accounts.devices_of_account(account.id))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from keepline.domain.errors import TooMany
 from keepline.domain.queue_cap import QUEUED_MAX, Counted
+from keepline.domain.rate_limits import Limit
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.records import outbox
@@ -31,7 +32,8 @@ class QueueRoom:
     """The room of all queues, as this process sees it. Lives in one event loop.
 
     One process alone never lets a queue grow beyond the cap. Several at once can: by as many messages as the others are accepting
-    at that instant, and by what they accept within five seconds where that is more than half of the cap.
+    at that instant, and by what they accept within five seconds where that is more than half of the cap. What its limit lets a
+    user send in a longer time is reckoned with.
     """
 
     def __init__(self, store: DocumentStore, clock: Clock) -> None:
@@ -40,14 +42,14 @@ class QueueRoom:
         self._tallies: OrderedDict[str, _Tally] = OrderedDict()
 
     @asynccontextmanager
-    async def place(self, account: str) -> AsyncIterator[None]:
-        """A place for one more queued row, which is committed inside. Raises TooMany (`queue_full`).
+    async def place(self, account: str, limit: Limit) -> AsyncIterator[None]:
+        """A place for one more queued row, which is committed inside as one use of the user's `limit`.
 
-        It is free again at once where TooMany is raised inside.
+        Raises TooMany (`queue_full`). The place is free again at once where TooMany is raised inside.
         """
         tally = self._tally(account)
         now_s = self._clock.monotonic_s()
-        if tally.counted is None or not tally.counted.is_good(now_s):
+        if tally.counted is None or not tally.counted.is_good(now_s, limit):
             ended = tally.ended
             queued = await self._store.count(outbox.queued_rows(account, QUEUED_MAX))
             # Whatever was not over when the count began may be missing in it.

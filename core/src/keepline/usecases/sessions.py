@@ -238,7 +238,11 @@ async def own_account(store: DocumentStore, tenant: str, session_id: str) -> Acc
         path = accounts.account_path(account_id(tenant, session_id))
     except InvalidInput:
         raise session_not_found() from None  # Nothing can be called that.
-    document = await store.get(path)
+    return owned(tenant, await store.get(path))
+
+
+def owned(tenant: str, document: Document | None) -> Account:
+    """The account that was read, if it is the tenant's. Raises NotFound (`session_not_found`)."""
     if document is None:
         raise session_not_found()
     account = Account.read(document)

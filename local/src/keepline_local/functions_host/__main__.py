@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 API_THREADS = 80  # as in the cloud: a listener to live events holds one
 EVENT_THREADS = 32
 CONSOLE_THREADS = 8
-CONNECTIONS_MAX = 1000
+CONNECTIONS_MAX = 2_000  # more than the largest load of `make bench-api`: whoever comes after these is not even refused
 REQUEST_BYTES_MAX = 32 * 1024 * 1024  # what Cloud Run takes in an HTTP/1 request
 
 _log = logging.getLogger("keepline_local.functions_host")
