@@ -10,10 +10,14 @@ from pathlib import Path
 
 from flask import Flask
 
+from keepline.adapters.ffmpeg import find_ffmpeg
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import LocalKeyFile
+from keepline.adapters.media_folder import MediaFolder
+from keepline.adapters.media_settings import open_media_store
 from keepline.adapters.pubsub_waker import PubSubWaker
 from keepline.adapters.system_clock import SystemClock
+from keepline.adapters.url_fetching import HttpFetcher
 from keepline.adapters.webhook_http import HttpWebhookCaller
 from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
 from keepline.ports.clock import Clock
@@ -29,6 +33,7 @@ from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
 from keepline.usecases.limiting import Limiter
 from keepline.usecases.linking import Linking
+from keepline.usecases.media import MediaDesk, MediaRound, Shelf
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.monitoring import MinuteRound
@@ -47,7 +52,7 @@ from keepline_functions.logs import write_json_lines
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.metrics import Metrics
 from keepline_functions.services import Services
-from keepline_functions.settings import read_settings
+from keepline_functions.settings import Settings, read_settings
 from keepline_functions.store_health import StoreHealth
 from keepline_functions.views import message_json, rfc3339
 
@@ -63,6 +68,7 @@ class Process:
     minute_round: MinuteRound
     feeder: WebhookFeeder
     deliverer: WebhookDeliverer
+    media_round: MediaRound | None
 
 
 _lock = threading.Lock()
@@ -93,9 +99,11 @@ def assemble(
     limits: PoolLimits = DEFAULT_LIMITS,
     metrics_token: str | None = None,
     verify_app: VerifyApp | None = None,
+    shelf: Shelf | None = None,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
     limiter = Limiter(store, clock)
+    media = MediaDesk(store, clock, entropy, limiter, shelf)
     sealer = ProxySealer(keys, entropy, private_allowed=private_addresses)
     webhook_sealer = WebhookSealer(webhook_keys, entropy)
     calling = Calling(caller, webhook_sealer, clock)
@@ -111,7 +119,9 @@ def assemble(
         session_settings=SessionSettings(store, sealer),
         linking=Linking(store, clock, limiter),
         pairing_codes=PairingCodes(store, clock, limiter),
-        messages=Messages(store, clock, entropy, limiter),
+        messages=Messages(store, clock, entropy, limiter, media),
+        media=media,
+        media_folder=shelf.store if shelf is not None and isinstance(shelf.store, MediaFolder) else None,
         message_lists=MessageLists(store, clock),
         chats=Chats(store, Commands(store, clock, entropy)),
         webhooks=Webhooks(
@@ -133,7 +143,8 @@ def assemble(
         metrics_token=metrics_token,
     )
     feeder = WebhookFeeder(store, clock, waker, rendering)
-    return Process(create_app(services), services, MinuteRound(store, clock), feeder, deliverer)
+    media_round = MediaRound(store, clock, shelf.store) if shelf is not None else None
+    return Process(create_app(services), services, MinuteRound(store, clock), feeder, deliverer, media_round)
 
 
 def _start() -> Process:
@@ -161,6 +172,7 @@ def _start() -> Process:
         limits=settings.limits,
         metrics_token=settings.metrics_token,
         verify_app=tokens.check_app if settings.app_check else None,
+        shelf=_shelf(settings),
     )
 
 
@@ -170,6 +182,11 @@ def _wrapping_keys(kms_key: str | None, key_file: Path | None) -> KeyWrapper | N
 
         return KmsKeys(kms_key)
     return LocalKeyFile(key_file) if key_file is not None else None
+
+
+def _shelf(settings: Settings) -> Shelf | None:
+    store = open_media_store(settings.media, settings.project)
+    return Shelf(store, HttpFetcher(), find_ffmpeg(), settings.media.kept_for) if store is not None else None
 
 
 async def _open_store(project: str) -> FirestoreDocuments:

@@ -24,6 +24,7 @@ class Tag(StrEnum):
     SESSIONS = "Sessions"
     LINKING = "Linking"
     MESSAGES = "Messages"
+    MEDIA = "Files"
     CHATS = "Chats"
     WEBHOOKS = "Webhooks"
     KEYS = "API keys"

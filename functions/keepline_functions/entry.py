@@ -19,6 +19,8 @@ WAKING_TIMEOUT_S = 8.0
 FEEDING_TIMEOUT_S = 50.0
 # Shorter than what Cloud Run functions grant by themselves (60 s); a lane that is left is taken up again.
 DELIVERING_TIMEOUT_S = 58.0
+# A round of removals that is given up goes on where it was.
+MEDIA_ROUND_TIMEOUT_S = 50.0
 _DRAIN_CHUNK_BYTES = 64 * 1024
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,8 @@ def minute(event: CloudEvent) -> None:
         process.services.run(process.deliverer.wake_due(), WAKING_TIMEOUT_S)
     finally:
         process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
+    if process.media_round is not None:
+        process.services.run(process.media_round.make(), MEDIA_ROUND_TIMEOUT_S)
 
 
 def _drain(request: Request) -> None:

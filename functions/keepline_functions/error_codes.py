@@ -36,6 +36,30 @@ class ErrorCode(NamedTuple):
 _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
     InvalidInput: (
         ErrorCode(
+            "bad_media", "media has neither `url` nor `media_id`, or both.", "Name the file in one of the two ways."
+        ),
+        ErrorCode("empty_media", "The file is empty.", "Send one that has something in it."),
+        ErrorCode(
+            "voice_needs_opus",
+            "A voice note is Opus in Ogg, and this file is audio/mpeg.",
+            "Convert it (ffmpeg -i FILE -c:a libopus -ac 1 voice.ogg), or send it as audio without `voice`.",
+        ),
+        ErrorCode(
+            "unsupported_media_kind",
+            "WhatsApp takes no image/tiff as image.",
+            "It takes: image/jpeg, image/png. Convert it, or send it as a document.",
+        ),
+        ErrorCode(
+            "bad_url",
+            "The URL of the file cannot be used.",
+            "Give an http or https address without a name and a password, of 2048 ASCII characters at most.",
+        ),
+        ErrorCode(
+            "url_not_allowed",
+            "The URL leads to a private address, and those are not fetched from.",
+            "Use an address on the internet, or upload the file.",
+        ),
+        ErrorCode(
             "bad_contact",
             "contacts.0 has neither `phones` nor `vcard`, or both.",
             "Give the phone numbers, or a whole vCard.",
@@ -173,6 +197,12 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
     ),
     NotFound: (
         ErrorCode(
+            "media_not_found",
+            "There is no such file (any more).",
+            "Use the media_id that an answer named; files are kept for a limited time.",
+        ),
+        ErrorCode("link_over", "This link is not good (any more).", "Ask for a new one: GET /api/media/{media_id}."),
+        ErrorCode(
             "delivery_not_found",
             "There is no such delivery of this webhook.",
             "GET /api/webhooks/{webhook_id}/deliveries lists them; they are kept for two weeks.",
@@ -184,6 +214,9 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ErrorCode("webhook_not_found", "There is no such webhook.", "GET /api/webhooks lists yours."),
     ),
     StateConflict: (
+        ErrorCode(
+            "url_not_fetched", "The file could not be fetched: it is not there.", "Look at its URL; then send again."
+        ),
         ErrorCode("already_expired", "The time of this message ran out.", "Nothing to cancel."),
         ErrorCode("already_failed", "This message has failed.", "Nothing to cancel: it is not tried again."),
         ErrorCode(
@@ -215,7 +248,7 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ErrorCode(
             "cannot_forward",
             "A message of the kind poll cannot be forwarded.",
-            "Forward texts, locations and contacts.",
+            "Forward texts, files that are stored and not for one look only, locations and contacts.",
         ),
         ErrorCode(
             "cannot_reconnect", "The phone removed this linked device.", "Delete the session, create it again and scan."
@@ -346,6 +379,7 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ),
     ),
     TooLarge: (
+        ErrorCode("media_too_large", "The file is larger than 16 MB.", "Make it smaller, or send it as a document."),
         ErrorCode(
             "contact_too_large",
             "A vCard has up to 16384 bytes here, and all of a message 262144.",
@@ -373,6 +407,12 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ),
     ),
     Unavailable: (
+        ErrorCode("media_unavailable", "The store of files did not answer.", "Try again in a second."),
+        ErrorCode(
+            "media_not_set_up",
+            "This installation keeps no files.",
+            "Its operator sets KEEPLINE_MEDIA_BUCKET or KEEPLINE_MEDIA_DIR.",
+        ),
         ErrorCode("auth_unavailable", "Sign-in tokens cannot be checked at this moment.", "Try again in a second."),
         ErrorCode("busy", "The message is being changed by others at this moment.", "Try again in a second."),
         ErrorCode("command_failed", "WhatsApp's library could not do this (timed_out).", "Try again later."),

@@ -53,6 +53,66 @@ class LinkPreviewJson(TypedDict):
     description: str
 
 
+@with_config(
+    shape(code="wa_463", message="WhatsApp does not let this number …", hint="Let the recipient write first, …")
+)
+class MessageErrorJson(TypedDict):
+    """Why a message is not where its sender wants it."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@with_config(shape())
+class MediaJson(TypedDict, total=False):
+    """A message's file. One that WhatsApp brought says what became of it."""
+
+    media_id: str | None
+    """Null while it is not kept here."""
+    mime_type: str
+    size: int
+    """In bytes."""
+    sha256: str
+    file_name: str
+    url: str | None
+    """Where it is fetched from, before it is."""
+    state: str
+    """Of one that came in: whether it is kept here already."""
+    error: MessageErrorJson | None
+
+
+@with_config(
+    shape(
+        media_id="f_6temzapiw5q236squ7ntrghjom",
+        mime_type="image/png",
+        size=1024,
+        sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+        file_name="menu.png",
+        source="upload",
+        expires_at="2026-12-21T10:47:45.437Z",
+        url="https://files.example/f_6temzapiw5q236squ7ntrghjom",
+        url_expires_at="2026-11-21T11:47:45.437Z",
+    )
+)
+class FileJson(TypedDict):
+    """A file that is kept, with a link to it."""
+
+    media_id: str
+    mime_type: str
+    size: int
+    """In bytes."""
+    sha256: str
+    file_name: str
+    source: str
+    """Where it comes from."""
+    expires_at: At
+    """Until when it is kept."""
+    url: str
+    """A signed link, for whoever has it."""
+    url_expires_at: At
+
+
 @with_config(shape(latitude=48.2, longitude=16.37, name="Vienna", address="Ring 1"))
 class LocationJson(TypedDict):
     """A place, in degrees."""
@@ -132,6 +192,9 @@ class ContentJson(TypedDict, total=False):
     """People whose `@number` stands in the text."""
     quote: QuoteJson
     forwarded: bool
+    media: MediaJson
+    voice: bool
+    view_once: bool
     location: LocationJson
     contacts: list[ContactCardJson]
     poll: PollJson
@@ -140,17 +203,6 @@ class ContentJson(TypedDict, total=False):
     edit: EditJson
     revoke: AboutMessageJson
     unsupported: UnsupportedJson
-
-
-@with_config(
-    shape(code="wa_463", message="WhatsApp does not let this number …", hint="Let the recipient write first, …")
-)
-class MessageErrorJson(TypedDict):
-    """Why a message is not where its sender wants it."""
-
-    code: str
-    message: str
-    hint: str
 
 
 @with_config(shape())

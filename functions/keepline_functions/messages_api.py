@@ -5,6 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from keepline.adapters.url_fetching import FETCH_LIMIT_S
+from keepline.domain.content.bodies import Content
+from keepline.domain.content.files import Media
 from keepline.records.api_keys import READ, SEND
 from keepline.usecases.message_lists import Page
 from keepline.usecases.message_views import MessageView
@@ -12,10 +15,11 @@ from keepline.usecases.messages import message_not_found
 from keepline_functions.auth import caller, needs, own_session
 from keepline_functions.describing import Described, Header, Tag
 from keepline_functions.limit_headers import limit_headers
+from keepline_functions.media_api import check_named
 from keepline_functions.message_answers import DeadLettersJson, MessageJson, MessagesJson
 from keepline_functions.schemas import ListDeadLetters, ListMessages, read_query
 from keepline_functions.send_schemas import AnyMessage, read_message
-from keepline_functions.services import services
+from keepline_functions.services import CALL_TIMEOUT_S, services
 from keepline_functions.views import message_json, rfc3339
 
 routes = Blueprint("messages", __name__)
@@ -37,6 +41,15 @@ _CONTENT_ERRORS = (
         "too_many_mentions",
         "bad_preview",
     ),
+    *(
+        "bad_media",
+        "media_not_found",
+        "media_not_set_up",
+        "media_unavailable",
+        "unsupported_media_kind",
+        "media_too_large",
+    ),
+    *("bad_url", "url_not_allowed", "url_not_fetched", "voice_needs_opus"),
     *("bad_location", "bad_contact", "contact_too_large", "bad_poll", "bad_vote", "bad_reaction"),
 )
 _REFERENCE_ERRORS = (
@@ -147,10 +160,11 @@ def send() -> ResponseReturnValue:
     """
     body = read_message(request)
     key = request.headers.get("Idempotency-Key")
-    sending = services().messages.send(
-        caller().tenant, own_session(body.session_id), body.recipient(), body.content(), key, body.options()
-    )
-    accepted = services().run(sending)
+    session_id, content = own_session(body.session_id), body.content()
+    _check_file(content)
+    sending = services().messages.send(caller().tenant, session_id, body.recipient(), content, key, body.options())
+    # A file that is named by its address is fetched first.
+    accepted = services().run(sending, CALL_TIMEOUT_S + FETCH_LIMIT_S)
     response = jsonify(message_json(accepted.message))
     response.headers.update(limit_headers(accepted.charged))
     if accepted.replayed:
@@ -254,6 +268,12 @@ def _check(message_id: str) -> None:
     """Before something is done to a message. A message never changes its session."""
     if caller().sessions is not None:
         _own(message_id)
+
+
+def _check_file(content: Content) -> None:
+    """The file that a message names by its id, if it does. Raises NotFound (`media_not_found`)."""
+    if isinstance(content.body, Media) and content.body.file.media_id is not None:
+        check_named(content.body.file.media_id)
 
 
 def _shown(page: Page) -> list[MessageJson]:

@@ -41,6 +41,7 @@ TAGS: dict[Tag, str] = {
     Tag.SESSIONS: "A session is one WhatsApp number's connection.",
     Tag.LINKING: "A phone links a session by a QR code to scan or a code to type; and a second device, the standby.",
     Tag.MESSAGES: "Send, and see what became of it; read both directions.",
+    Tag.MEDIA: "Files of messages: taken in, kept for a while, given out by signed links.",
     Tag.CHATS: "What is done at once by the session's device, or not at all.",
     Tag.WEBHOOKS: "Keepline calls an address of yours when something happens, signed after Standard Webhooks.",
     Tag.KEYS: "Keys for programs, with scopes, for all sessions or some.",
@@ -68,6 +69,7 @@ PATH_PARAMETERS: dict[str, PathParameter] = {
         "A phone number with its country code, or `…@s.whatsapp.net`, `…@lid` or `…@g.us`.",
         "14155550123@s.whatsapp.net",
     ),
+    "media_id": PathParameter("The file's id.", "f_6temzapiw5q236squ7ntrghjom"),
     "webhook_id": PathParameter("The webhook's id.", "wk4q2m3zt6b7r5xoe"),
     "key_id": PathParameter("The key's id.", "3f1c0a9be27d4c55"),
 }

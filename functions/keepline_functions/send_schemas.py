@@ -24,6 +24,7 @@ from keepline.domain.content.bodies import (
     Text,
     Vote,
 )
+from keepline.domain.content.files import Audio, Document, File, Image, Sticker, Video
 from keepline.domain.content.references import MessageRef
 from keepline.domain.content.vcards import make_vcard
 from keepline.domain.errors import InvalidInput
@@ -103,6 +104,74 @@ class SendText(_Answer):
     def content(self) -> Content:
         preview = LinkPreview(**self.preview.model_dump()) if self.preview is not None else None
         return Content(Text(self.text, tuple(map(parse_person, self.mentions or ())), preview), self._quoting())
+
+
+class _File(Body):
+    """A file, named in one of two ways."""
+
+    url: str | None = None
+    media_id: str | None = None
+    file_name: str = ""
+
+    def file(self) -> File:
+        """As it was asked for; it is looked up or fetched later."""
+        return File(self.media_id, self.url, name=self.file_name)
+
+
+class _SendFile(_Answer):
+    media: _File
+
+
+class _SendPicture(_SendFile):
+    caption: str = ""
+    view_once: bool = False
+
+
+class SendImage(_SendPicture):
+    """A picture."""
+
+    kind: Literal["image"]
+
+    def content(self) -> Content:
+        return Content(Image(self.media.file(), self.caption, self.view_once), self._quoting())
+
+
+class SendVideo(_SendPicture):
+    """A film."""
+
+    kind: Literal["video"]
+
+    def content(self) -> Content:
+        return Content(Video(self.media.file(), self.caption, self.view_once), self._quoting())
+
+
+class SendAudio(_SendFile):
+    """Something to listen to, or a voice note."""
+
+    kind: Literal["audio"]
+    voice: bool = False
+
+    def content(self) -> Content:
+        return Content(Audio(self.media.file(), self.voice), self._quoting())
+
+
+class SendDocument(_SendFile):
+    """A file of any type."""
+
+    kind: Literal["document"]
+    caption: str = ""
+
+    def content(self) -> Content:
+        return Content(Document(self.media.file(), self.caption), self._quoting())
+
+
+class SendSticker(_SendFile):
+    """A sticker."""
+
+    kind: Literal["sticker"]
+
+    def content(self) -> Content:
+        return Content(Sticker(self.media.file()), self._quoting())
 
 
 class _Place(Body):
@@ -254,6 +323,11 @@ class SendForward(_SendTo):
 
 _KINDS: dict[str, type[SendMessage]] = {
     "text": SendText,
+    "image": SendImage,
+    "video": SendVideo,
+    "audio": SendAudio,
+    "document": SendDocument,
+    "sticker": SendSticker,
     "location": SendLocation,
     "contact": SendContact,
     "poll": SendPoll,

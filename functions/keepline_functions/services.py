@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from flask import current_app
 
+from keepline.adapters.media_folder import MediaFolder
 from keepline.ports.documents import DocumentStore
 from keepline.usecases.access import Access
 from keepline.usecases.api_keys import ApiKeys
@@ -16,6 +17,7 @@ from keepline.usecases.chats import Chats
 from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
 from keepline.usecases.linking import Linking
+from keepline.usecases.media import MediaDesk
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.pairing_codes import PairingCodes
@@ -46,6 +48,8 @@ class Services:
     linking: Linking
     pairing_codes: PairingCodes
     messages: Messages
+    media: MediaDesk
+    media_folder: MediaFolder | None  # whose links lead here; Cloud Storage answers its own
     message_lists: MessageLists
     chats: Chats
     webhooks: Webhooks

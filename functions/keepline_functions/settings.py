@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keepline.adapters.media_settings import DEFAULT_MEDIA, BadMediaSetting, MediaSettings, read_media_settings
 from keepline.domain.pool_limits import DEFAULT_LIMITS, SESSIONS_MAX, SESSIONS_OF_USER_MAX, PoolLimits
 from keepline.records.accounts import ACCOUNTS_LISTED_MAX, ACCOUNTS_MAX
 
@@ -35,6 +36,7 @@ class Settings:
     there may be.
     `app_check`: people sign in from the installation's own app only.
     `metrics_token`: who knows it may read `/metrics`; None: nobody may.
+    `media`: where files are kept.
     """
 
     project: str
@@ -46,6 +48,7 @@ class Settings:
     limits: PoolLimits = DEFAULT_LIMITS
     metrics_token: str | None = field(default=None, repr=False)
     app_check: bool = False
+    media: MediaSettings = DEFAULT_MEDIA
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -82,6 +85,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     app_check = environment.get("KEEPLINE_APP_CHECK", "").strip() or "off"
     if app_check not in ("off", "require"):
         raise SettingsError("KEEPLINE_APP_CHECK must be off or require.")
+    try:
+        media = read_media_settings(environment)
+    except BadMediaSetting as error:
+        raise SettingsError(str(error)) from None
     return Settings(
         project,
         in_cloud,
@@ -92,6 +99,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         limits,
         metrics_token,
         app_check == "require",
+        media,
     )
 
 

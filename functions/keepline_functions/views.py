@@ -11,9 +11,11 @@ from keepline.domain.content.vcards import phones_in
 from keepline.domain.queue_cap import QUEUED_MAX
 from keepline.domain.session import Reason
 from keepline.domain.standby import StandbyView
-from keepline.domain.views import Proof, message_error
+from keepline.domain.views import Proof, media_error, message_error
 from keepline.records.accounts import LinkLife
+from keepline.records.heard_media import MediaState
 from keepline.records.link_settings import SealedProxy
+from keepline.records.media import Kept
 from keepline.records.monitoring import SessionEvent
 from keepline.usecases.diagnosing import Diagnosis
 from keepline.usecases.fleet import ConnectorView
@@ -35,7 +37,14 @@ from keepline_functions.answers import (
     SessionJson,
     SessionStandbyJson,
 )
-from keepline_functions.message_answers import ContentJson, DeliveryOptionsJson, MessageJson, PersonJson
+from keepline_functions.message_answers import (
+    ContentJson,
+    DeliveryOptionsJson,
+    FileJson,
+    MediaJson,
+    MessageJson,
+    PersonJson,
+)
 
 _SHOWN_TIMES = (
     "accepted",
@@ -152,6 +161,7 @@ def message_json(view: MessageView) -> MessageJson:
         "kind": view.kind,
         "text": view.text,
         **_content_json(view.content),
+        **_media_json(view),
         "edited_at": rfc3339(view.edited_at) if view.edited_at else None,
         "revoked_at": rfc3339(view.revoked_at) if view.revoked_at else None,
         "state": view.state,
@@ -168,6 +178,9 @@ _SHOWN_CONTENT = (
     "mentions",
     "quote",
     "forwarded",
+    "media",
+    "voice",
+    "view_once",
     "location",
     "contacts",
     "poll",
@@ -189,6 +202,39 @@ def _content_json(content: Mapping[str, Any]) -> ContentJson:
     if "vote" in shown:
         shown["vote"].setdefault("options", None)
     return cast("ContentJson", shown)  # What a message says is kept as it is shown; the tests hold it to its shape.
+
+
+def kept_json(kept: Kept, url: str, good_until: datetime) -> FileJson:
+    """A file that is kept, with a link to it."""
+    file = kept.file
+    return {
+        "media_id": file.media_id or "",
+        "mime_type": file.mime_type,
+        "size": file.size,
+        "sha256": file.sha256,
+        "file_name": file.name,
+        "source": kept.source,
+        "expires_at": rfc3339(kept.expires_at),
+        "url": url,
+        "url_expires_at": rfc3339(good_until),
+    }
+
+
+def _media_json(view: MessageView) -> ContentJson:
+    """What a message says of its file, with what became of one that WhatsApp brought."""
+    if "media" not in view.content:
+        return {}
+    said, fate = _shown(view.content["media"]), view.media
+    if fate is None:
+        return {"media": said}
+    error = media_error(fate.error_code)
+    came = {
+        **said,
+        "media_id": said["media_id"] if fate.state is MediaState.STORED else None,
+        "state": fate.state.value,
+        "error": {"code": error.code, "message": error.message, "hint": error.hint} if error else None,
+    }
+    return {"media": cast("MediaJson", came)}
 
 
 def _both(person: Person | None) -> PersonJson | None:

@@ -7,7 +7,8 @@ from flask.typing import ResponseReturnValue
 
 from keepline.domain.webhook_policy import DeliveryState
 from keepline.records.api_keys import ADMIN
-from keepline_functions.auth import caller, needs
+from keepline.usecases.webhooks import webhook_not_found
+from keepline_functions.auth import caller, needs, own_session
 from keepline_functions.describing import Described, Tag
 from keepline_functions.schemas import read_body, read_query
 from keepline_functions.services import services
@@ -33,6 +34,17 @@ _SETTING_ERRORS = ("bad_webhook_url", "webhook_url_not_allowed", "bad_event", "b
 _SEALING_ERRORS = ("no_sealing_key", "key_unavailable", "busy")
 
 
+@routes.before_request
+def _check_own() -> None:
+    """Whichever route names a webhook: a key for some sessions finds those of its sessions only. Raises NotFound."""
+    webhook_id = (request.view_args or {}).get("webhook_id")
+    if webhook_id is None or caller().sessions is None:
+        return
+    found = services().run(services().webhooks.look(caller().tenant, webhook_id))
+    if not caller().may_touch(found.session_id):
+        raise webhook_not_found()
+
+
 @routes.post("/api/webhooks")
 @needs(ADMIN)
 @Described(
@@ -51,6 +63,7 @@ _SEALING_ERRORS = ("no_sealing_key", "key_unavailable", "busy")
 def create() -> ResponseReturnValue:
     """It is told of what happens from now on. This answer has its `secret`, and no later one shows it again."""
     wanted = read_body(CreateWebhook, request).wanted()
+    own_session(wanted.session_id)
     made = services().run(services().webhooks.create(caller().tenant, wanted))
     return jsonify(made_webhook_json(made)), 201
 
@@ -60,7 +73,9 @@ def create() -> ResponseReturnValue:
 @Described(Tag.WEBHOOKS, "list_webhooks", "List your webhooks", answers={200: WebhooksJson})
 def of_caller() -> ResponseReturnValue:
     found = services().run(services().webhooks.of_tenant(caller().tenant))
-    shown: WebhooksJson = {"webhooks": [webhook_json(webhook) for webhook in found]}
+    shown: WebhooksJson = {
+        "webhooks": [webhook_json(webhook) for webhook in found if caller().may_touch(webhook.session_id)]
+    }
     return jsonify(shown)
 
 

@@ -87,7 +87,7 @@ def test_the_api_page_and_the_readme_list_every_route() -> None:
 
 def test_the_operations_page_lists_every_setting() -> None:
     used: set[str] = set()
-    for folder in ("connector/src", "functions", "local/src"):
+    for folder in ("core/src", "connector/src", "functions", "local/src"):
         for file in (ROOT / folder).rglob("*.py"):
             used.update(re.findall(r'"(KEEPLINE_[A-Z_]+)"', file.read_text()))
     listed = set(re.findall(r"`(KEEPLINE_[A-Z_]+)`", (DOCS / "operations.md").read_text()))

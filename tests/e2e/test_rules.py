@@ -22,6 +22,9 @@ CLOSED = {
     "commands": "commands/c_x",
     "connectors": "connectors/connector-1",
     "devices": "accounts/demo_x/devices/a",
+    "deliveries": "webhooks/w_x/deliveries/evt_x",
+    "lanes": "webhooks/w_x/lanes/l_x",
+    "media": "media/f_x",
     "monitoring": "monitoring/demo_x_y",
     "pairing": "pairing/demo_x_a",
     "pool": "pool/sessions",
@@ -31,6 +34,8 @@ CLOSED = {
     "snapshots": "whatsapp_sessions/demo_x_a/snapshots/000001-000",
     "tenants": "tenants/demo",
     "whatsapp_sessions": "whatsapp_sessions/demo_x_a",
+    "webhook_owners": "webhook_owners/demo",
+    "webhooks": "webhooks/w_x",
     "witness": "witness/demo_x_b",
 }
 

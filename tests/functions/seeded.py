@@ -25,6 +25,8 @@ SESSION = "support"
 ACCOUNT = f"anna_{SESSION}"
 POLL = {"poll": {"question": "When?", "options": ["at seven", "at eight"], "selectable": 1}}
 
+# Files need a store of files behind them: test_media asks for these.
+OF_FILES = ("take_in_file", "get_file", "download_file")
 # What the examples of the description name.
 EXAMPLE_IDS = (
     *("m_6temzapiw5q236squ7ntrghjom", "i_t7um2p4ewmuwdfhmmbdsjjyevt", "i_poll2p4ewmuwdfhmmbdsjjyevt"),

@@ -22,6 +22,7 @@ from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
 from keepline.testing.webhook_calls import MemoryReceiver, MemoryWaker
 from keepline.usecases.limiting import OWN_LIMITS_S
+from keepline.usecases.media import Shelf
 from keepline_functions.bootstrap import Process, assemble
 from keepline_functions.loop import BackgroundLoop
 
@@ -108,7 +109,7 @@ class FaultyDocuments(MemoryDocuments):
 class World:
     """One API with two tenants, `anna` and `bert`, each with an API key."""
 
-    def __init__(self) -> None:
+    def __init__(self, shelf: Callable[[StandingClock], Shelf] | None = None) -> None:
         self.clock = StandingClock()
         self.loop = BackgroundLoop()
         self.store = FaultyDocuments(self.clock)
@@ -128,6 +129,7 @@ class World:
             self.waker,
             private_addresses=False,
             metrics_token=METRICS_TOKEN,
+            shelf=shelf(self.clock) if shelf is not None else None,
         )
         self.client = described_client(self.process.app)
         self.anna = self.add_key("anna")

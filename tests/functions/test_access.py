@@ -29,6 +29,8 @@ PRIVATE = [
     ("POST", "/api/messages/m_aaaaaaaaaaaaaaaaaaaaaaaaaa/cancel"),
     ("POST", "/api/messages/m_aaaaaaaaaaaaaaaaaaaaaaaaaa/replay"),
     ("GET", "/api/dead-letters"),
+    ("POST", "/api/media"),
+    ("GET", "/api/media/f_aaaaaaaaaaaaaaaaaaaaaaaaaa"),
     ("POST", "/api/chats/14155550123@s.whatsapp.net/read"),
     ("POST", "/api/chats/14155550123@s.whatsapp.net/typing"),
     ("POST", "/api/webhooks"),
@@ -51,7 +53,7 @@ TOKEN = "header.payload.signature"
 
 
 def test_every_route_is_in_the_list_above_but_those_that_are_for_others(world: World) -> None:
-    others = ("/health", "/metrics", "/openapi.json", "/docs", "/docs/style.css")
+    others = ("/health", "/metrics", "/openapi.json", "/docs", "/docs/style.css", "/api/media/<media_id>/file")
     rules = [rule for rule in world.process.app.url_map.iter_rules() if rule.rule not in others]
     assert sum(len((rule.methods or set()) - {"HEAD", "OPTIONS"}) for rule in rules) == len(PRIVATE)
 
@@ -113,9 +115,11 @@ OF_SCOPE = {
         ("GET", MESSAGE),
         ("GET", "/health/shop"),
         ("GET", "/diagnostics/shop"),
+        ("GET", "/api/media/f_" + "a" * 26),
     },
     "send": {
         ("POST", "/api/messages/send"),
+        ("POST", "/api/media"),
         ("POST", f"{MESSAGE}/cancel"),
         ("POST", f"{MESSAGE}/replay"),
         ("POST", "/api/chats/14155550123/read"),

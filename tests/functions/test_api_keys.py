@@ -154,8 +154,24 @@ def test_a_key_that_makes_no_sense_is_not_made(world: World, body: dict[str, Any
 SHOP, OTHER = "shop", "other"
 
 
-# What concerns all sessions of a user, or none: tested on its own above and below.
-OF_ALL = {("GET", "/api/sessions"), ("POST", "/api/keys"), ("GET", "/api/keys"), ("DELETE", "/api/keys/<key_id>")}
+# What concerns all sessions of a user, none, or one that only a document names: tested on its own above, below and in test_media.
+OF_ALL = {
+    ("GET", "/api/sessions"),
+    ("POST", "/api/media"),
+    ("GET", "/api/media/<media_id>"),
+    ("POST", "/api/webhooks"),
+    ("GET", "/api/webhooks"),
+    ("GET", "/api/webhooks/<webhook_id>"),
+    ("PATCH", "/api/webhooks/<webhook_id>"),
+    ("DELETE", "/api/webhooks/<webhook_id>"),
+    ("POST", "/api/webhooks/<webhook_id>/rotate-secret"),
+    ("POST", "/api/webhooks/<webhook_id>/test"),
+    ("GET", "/api/webhooks/<webhook_id>/deliveries"),
+    ("POST", "/api/webhooks/<webhook_id>/replay"),
+    ("POST", "/api/keys"),
+    ("GET", "/api/keys"),
+    ("DELETE", "/api/keys/<key_id>"),
+}
 
 
 @pytest.fixture
@@ -173,7 +189,8 @@ def test_every_route_is_in_one_of_the_two_lists_above(world: World) -> None:
         for rule in world.process.app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    for_others = {("GET", path) for path in ("/health", "/metrics", "/openapi.json", "/docs", "/docs/style.css")}
+    open_paths = ("/health", "/metrics", "/openapi.json", "/docs", "/docs/style.css", "/api/media/<media_id>/file")
+    for_others = {("GET", path) for path in open_paths}
     assert routes - for_others == set(requests(SHOP, "m")) | OF_ALL
 
 
@@ -197,6 +214,30 @@ def test_a_key_for_one_session_reaches_no_other(shops: World, route: tuple[str, 
 def test_a_key_for_one_session_is_told_of_that_one_only(shops: World) -> None:
     headers = shops.add_key("anna", sessions=(SHOP, "not-there-yet"))
     assert [one["session_id"] for one in shops.get("/api/sessions", headers).get_json()["sessions"]] == [SHOP]
+
+
+def test_a_key_for_one_session_has_the_webhooks_of_that_one_only(shops: World) -> None:
+    headers = shops.add_key("anna", sessions=(SHOP,))
+    shops.get("/api/sessions", headers)
+
+    def create(session: str | None, headers: dict[str, str]) -> Any:
+        body = {"url": "https://receiver.example/hook", "events": ["*"], "session_id": session}
+        return shops.client.post("/api/webhooks", json=body, headers=headers)
+
+    for session in (OTHER, None):
+        refused = create(session, headers)
+        assert (refused.status_code, error_code(refused)) == (403, "session_not_allowed")
+    own = create(SHOP, headers).get_json()["webhook_id"]
+    others = [create(session, shops.anna).get_json()["webhook_id"] for session in (OTHER, None)]
+    assert [one["webhook_id"] for one in shops.get("/api/webhooks", headers).get_json()["webhooks"]] == [own]
+    assert shops.get(f"/api/webhooks/{own}", headers).status_code == 200
+    before = shops.store.commits
+    for method, route in sorted(one for one in OF_ALL if "<webhook_id>" in one[1]):
+        for webhook_id in others:
+            path = route.replace("<webhook_id>", webhook_id)
+            answer = shops.client.open(path, method=method, json={"enabled": False}, headers=headers)
+            assert (answer.status_code, error_code(answer)) == (404, "webhook_not_found"), (method, route)
+    assert (shops.store.commits, shops.receiver.calls) == (before, [])
 
 
 def test_a_key_for_one_session_creates_none_whose_name_it_cannot_know(world: World) -> None:

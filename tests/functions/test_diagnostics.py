@@ -77,7 +77,7 @@ def test_it_has_what_an_operator_needs(shop: World) -> None:
         "reset_s": 1.0,
     }
     assert found["limits"]["queue"] == {"limit": 10_000, "used": 1}
-    assert set(found["limits"]) == {"queue", "user_sessions", "messages", "sessions", "codes", "reconnects"}
+    assert set(found["limits"]) == {"queue", "user_sessions", "messages", "files", "sessions", "codes", "reconnects"}
 
 
 def test_places_of_the_pool_are_the_users_own(world: World) -> None:

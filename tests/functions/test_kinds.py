@@ -236,7 +236,7 @@ def test_a_vote_goes_to_the_polls_chat_and_names_options_that_the_poll_has(shop:
         (about("reaction", "m_" + "a" * 26, emoji="yes"), 400, "bad_reaction", "reaction.emoji"),
         (about("forward", "m_" + "a" * 26), 400, "missing_field", "'to'"),
         ({"to": "status@broadcast", "kind": "poll", "poll": POLL}, 400, "not_for_status", "status"),
-        ({"to": CHAT, "kind": "image", "image": {}}, 400, "unsupported_kind", "image"),
+        ({"to": CHAT, "kind": "movie", "movie": {}}, 400, "unsupported_kind", "movie"),
     ],
 )
 def test_a_wrong_message_is_refused_with_the_name_of_what_is_wrong(

@@ -10,7 +10,9 @@ import pytest
 from google.events.cloud.firestore import Document, Value
 
 from keepline.domain.content.references import MessageRef
-from keepline.records import changes, webhooks
+from keepline.domain.link_events import MessageHeard
+from keepline.records import changes, heard_media, history, webhooks
+from keepline.records.heard_media import MediaFate, MediaState
 
 from .framework import DOCUMENTS, FIRESTORE_TYPE, PUBSUB_TYPE, account_document, deliver, serve, written
 from .support import CHAT, NOON, World, error_code
@@ -78,6 +80,29 @@ def test_a_message_reaches_the_receiver_as_the_api_shows_it(world: World, platfo
     [message] = world.get("/api/messages?session_id=shop").get_json()["messages"]
     assert platform.told[0]["data"] == message
     assert platform.told[0]["session_id"] == "shop"
+
+
+def test_a_message_with_a_file_reaches_the_receiver_with_what_the_api_shows_of_the_file(
+    world: World, platform: Platform
+) -> None:
+    account = world.add_session(state="connected", code="connected", phone="14155550100")
+    add_webhook(world, "message", "message.ack")
+    content = {"media": {"mime_type": "image/png", "size": 3, "sha256": "ab", "file_name": ""}}
+    heard = MessageHeard(
+        1, "WA1", CHAT, "14155550123", None, False, "image", "look", world.clock.now(), content=content
+    )
+    write = history.heard_message(account, "anna", "shop", heard, content)
+    world.commit(write)
+    assert platform.message(write.path) == 200
+    platform.deliver()
+    [message] = world.get("/api/messages?session_id=shop").get_json()["messages"]
+    assert message["media"] == content["media"] | {"media_id": None, "state": "pending", "error": None}
+    assert [event["data"] for event in platform.told] == [message]
+    # That its file has come is no news of the message.
+    world.commit(heard_media.settled(account, CHAT, "WA1", MediaFate(MediaState.STORED)))
+    assert platform.message(write.path) == 200
+    platform.deliver()
+    assert len(platform.told) == 1
 
 
 def test_an_edit_and_a_revocation_are_told_of_the_message_they_change(world: World, platform: Platform) -> None:

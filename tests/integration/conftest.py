@@ -194,6 +194,7 @@ async def gateway(
         "KEEPLINE_UPSTREAM_PROXY": simulator.about["proxy"],
         "KEEPLINE_SIMULATOR_DIR": str(folder),
         "SSL_CERT_FILE": str(folder / "ca.pem"),
+        "KEEPLINE_MEDIA_DIR": str(tmp_path / "media"),
     }
     gateway = Gateway(store, simulator, tmp_path, environment)
     yield gateway

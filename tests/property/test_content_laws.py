@@ -30,10 +30,14 @@ from keepline.domain.content.bodies import (
     Vote,
 )
 from keepline.domain.content.checks import check
+from keepline.domain.content.durations import seconds_of
+from keepline.domain.content.file_types import VOICE, type_of
+from keepline.domain.content.files import Audio, Document, File, Image, Sticker, Video
 from keepline.domain.content.heard import cells_reference, option_names, resolved
 from keepline.domain.content.references import MessageRef
 from keepline.domain.content.vcards import make_vcard, phones_in
 from keepline.domain.content.votes import NONCE_BYTES, open_vote, seal_vote
+from keepline.domain.content.waveforms import BARS, opus_waveform
 from keepline.domain.errors import InvalidInput, TooLarge
 from keepline.domain.ids import inbound_message_id, new_message_id
 from keepline.domain.tag import message_tag
@@ -51,7 +55,15 @@ RESOLVED = st.builds(
     st.sampled_from(["phone", "lid"]),
 )
 REFERENCES = RESOLVED | st.builds(MessageRef, st.just("i_" + "b" * 26))
+FILES = st.builds(File, WORDS, st.none(), WORDS, st.integers(0, 1 << 30), WORDS, WORDS) | st.builds(
+    File, st.none() | WORDS, st.none() | WORDS, name=WORDS
+)
 BODIES = st.one_of(
+    st.builds(Image, FILES, WORDS, st.booleans()),
+    st.builds(Video, FILES, WORDS, st.booleans()),
+    st.builds(Audio, FILES, st.booleans()),
+    st.builds(Document, FILES, WORDS),
+    st.builds(Sticker, FILES),
     st.builds(
         Text, WORDS, st.lists(WORDS, max_size=3).map(tuple), st.none() | st.builds(LinkPreview, WORDS, WORDS, WORDS)
     ),
@@ -85,6 +97,26 @@ def test_a_content_is_taken_or_refused_with_a_hint(content: Content) -> None:
 def test_a_command_comes_back_from_its_map_as_it_was(messages: tuple[MessageRef, ...], state: Typing) -> None:
     for command in (MarkRead("1@g.us", messages), ShowTyping("1@g.us", state)):
         assert command_from_map(command.kind, json.loads(json.dumps(command.to_map()))) == command
+
+
+# Files
+
+
+@given(st.binary(max_size=80), st.none() | st.text(max_size=30))
+def test_every_file_has_a_type_that_can_stand_in_a_header(head: bytes, declared: str | None) -> None:
+    mime_type = type_of(head, declared)
+    assert mime_type.isascii()
+    assert mime_type.isprintable()
+    assert mime_type.count("/") == 1
+
+
+@given(st.sampled_from(["video/mp4", "audio/mp4", VOICE]), st.binary(max_size=80), st.sampled_from([b"mvhd", b"OggS"]))
+def test_a_file_says_how_long_it_lasts_or_nothing(mime_type: str, rest: bytes, mark: bytes) -> None:
+    data = rest[:20] + mark + rest[20:]
+    seconds = seconds_of(mime_type, data)
+    assert seconds is None or seconds >= 1
+    drawn = opus_waveform(mark + rest)
+    assert drawn is None or (len(drawn), max(drawn)) == (BARS, 100)
 
 
 # Addresses

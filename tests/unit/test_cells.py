@@ -9,18 +9,21 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from keepline.adapters.system_clock import SystemClock
 from keepline.domain.cell_recycling import RecycleLimits
 from keepline.domain.link_events import Moved
 from keepline.domain.link_settings import LinkSettings, Presence, Proxy
 from keepline_connector.cell_link import CellLink
 from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellDied, CellPool
+from keepline_connector.media_files import MediaFiles
 from keepline_connector.recycling import Recycler
 
 LIMIT_S = 20.0
@@ -49,6 +52,10 @@ OWN_WAY = Proxy("http", "127.0.0.1", 3128)
 MakeLink = Callable[[str], tuple[CellPool, CellLink]]
 
 
+def no_files(tmp_path: Path) -> MediaFiles:
+    return MediaFiles(None, SystemClock(), timedelta(days=1), tmp_path / "media")
+
+
 @pytest.fixture
 def make_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeLink:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -56,7 +63,9 @@ def make_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeLink:
     def make(behaviour: str) -> tuple[CellPool, CellLink]:
         (tmp_path / "standin_cell.py").write_text(CELL.replace("BEHAVIOUR", behaviour))
         pool = CellPool("standin_cell", CellProcess("standin_cell"), 25, Random(1))
-        return pool, CellLink(pool, "account_a", tmp_path / "account_a", OWN_WAY, private_proxies=False)
+        return pool, CellLink(
+            pool, "account_a", tmp_path / "account_a", OWN_WAY, no_files(tmp_path), private_proxies=False
+        )
 
     return make
 

@@ -21,13 +21,26 @@ import pytest
 import keepline.records
 from keepline.domain.compaction import SavedVersion
 from keepline.domain.content.bodies import text_content
+from keepline.domain.content.files import File
 from keepline.domain.content.references import MessageRef
 from keepline.domain.link_events import MessageHeard
 from keepline.domain.pacing import PacingMemory
 from keepline.domain.sealing import SegmentKind
 from keepline.domain.webhook_policy import DeliveryState
 from keepline.ports.documents import Fields, Query, Sentinel, Where
-from keepline.records import changes, connectors, history, outbox, rate_limits, session_docs, webhooks, witness
+from keepline.records import (
+    changes,
+    connectors,
+    heard_media,
+    history,
+    media,
+    outbox,
+    rate_limits,
+    session_docs,
+    webhooks,
+    witness,
+)
+from keepline.records.heard_media import MediaFate, MediaState
 from keepline.records.outbox import NewMessage
 from keepline.usecases.limiting import MESSAGES
 
@@ -224,6 +237,8 @@ def written() -> Iterator[tuple[str, Fields]]:
         "send_authority",
         outbox.Authority("t_s", 1, "c", "a", 1, {"1": ("m",)}, {"1": NOW}, pacing=PacingMemory((NOW,))).write().fields,
     )
+    yield "messages", heard_media.settled("t_s", "1@s.whatsapp.net", "W", MediaFate(MediaState.STORED)).fields
+    yield "media", media.kept("t", "s", File("f_x", None, "image/png", 1, "ab"), "inbound", NOW).fields
     devices = {"d": connectors.DeviceBeat("tcp", 1, 1, NOW)}
     beater = connectors.Beater("c", "r", "p", 3.0, 200, NOW)
     yield "connectors", beater.write_beat(1, devices, stopping=False, version=None).fields
@@ -279,7 +294,7 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
 def test_what_ages_is_removed_by_firestore() -> None:
     """A field that says from when on its document is worth nothing (TTL)."""
     found = {(one["collectionGroup"], one["fieldPath"]) for one in declared()["fieldOverrides"] if one.get("ttl")}
-    assert found == {("rate_limits", "whole_at")}
+    assert found == {("deliveries", "expire_at"), ("rate_limits", "whole_at")}
 
 
 def test_the_rules_name_collections_that_exist() -> None:

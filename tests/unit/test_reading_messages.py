@@ -47,6 +47,23 @@ SENT: list[tuple[str, dict[str, Any]]] = [
     ("vote", {"vote": {"message": THEIRS, "options": []}}),
     ("revoke", {"revoke": {"message": OURS}}),
 ]
+FILE_KEY = b64encode(b"k" * 32).decode()
+ONE_LOOK = {
+    "viewOnceMessageV2": {
+        "message": {
+            "imageMessage": {
+                "mimetype": "image/png",
+                "fileLength": "7",
+                "fileSHA256": b64encode(b"s" * 32).decode(),
+                "fileEncSHA256": b64encode(b"e" * 32).decode(),
+                "mediaKey": FILE_KEY,
+                "directPath": "/v/x",
+                "width": 3,
+                "viewOnce": True,
+            }
+        }
+    }
+}
 # What a phone sends, in protobuf's JSON, and the kind that we make of it; None is not for people.
 KEY = {"remoteJID": "5544@lid", "fromMe": False, "ID": "OURS"}
 HEARD: list[tuple[dict[str, Any], str | None]] = [
@@ -57,6 +74,7 @@ HEARD: list[tuple[dict[str, Any], str | None]] = [
     ({"pollCreationMessageV3": {"name": "?", "options": [{"optionName": "a"}]}}, "poll"),
     ({"pollCreationMessageV5": {"name": "?", "options": [{"optionName": "a"}]}}, "poll"),
     ({"imageMessage": {"caption": "look"}}, "image"),
+    (ONE_LOOK, "image"),
     ({"ptvMessage": {}}, "video"),
     ({"locationMessage": {"degreesLatitude": "NaN", "degreesLongitude": "Infinity"}}, "location"),
     ({"contactMessage": {"displayName": "A", "vcard": "x" * 600_000}}, "unsupported"),
@@ -121,6 +139,13 @@ def test_what_a_phone_sends_is_read_or_named_and_never_dropped_silently(cell: li
     assert (read and read["kind"]) == kind
     if kind == "unsupported":
         assert read["content"]["unsupported"] == {"field": next(iter(build))}
+
+
+def test_what_is_said_of_a_file_has_not_its_key(cell: list[Any]) -> None:
+    read = cell[len(SENT) + HEARD.index((ONE_LOOK, "image"))]
+    said = {"mime_type": "image/png", "size": 7, "sha256": "73" * 32, "file_name": "", "width": 3}
+    assert read["content"] == {"media": said, "view_once": True}
+    assert FILE_KEY not in json.dumps(read)
 
 
 def test_a_key_that_is_not_its_writers_names_a_message_of_ours(cell: list[Any]) -> None:

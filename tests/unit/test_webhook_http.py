@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -161,11 +162,11 @@ async def test_exactly_the_address_that_was_judged_is_dialled(monkeypatch: pytes
         asked.append(host)
         return ["10.0.0.1", "8.8.8.8"]
 
-    async def connect(host: str, port: int, **_: object) -> None:
-        dialled.append(host)
+    async def connect(dialling: socket.socket, address: tuple[str, int]) -> None:
+        dialled.append(address[0])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(asyncio, "open_connection", connect)
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", connect)
     caller = HttpWebhookCaller(private_allowed=False, resolve=once)
     assert (await caller.post("http://receiver.example/", {}, b"{}")).error == "connection_failed"
     assert (asked, dialled) == (["receiver.example"], ["8.8.8.8"])

@@ -14,11 +14,22 @@ from typing import Any
 from keepline.domain.commands import Command, CommandOutcome
 from keepline.domain.content import maps
 from keepline.domain.content.bodies import Content
-from keepline.domain.link_events import CaughtUp, CellLost, LinkEvent, Moved, SendOutcome, Tried
+from keepline.domain.content.files import Media
+from keepline.domain.link_events import (
+    CaughtUp,
+    CellLost,
+    LinkEvent,
+    MediaOutcome,
+    MediaWaiting,
+    Moved,
+    SendOutcome,
+    Tried,
+)
 from keepline.domain.link_settings import LinkSettings, Proxy
 from keepline.domain.pairing import UNREACHABLE, CodeAnswer
 from keepline_connector import frames
 from keepline_connector.cells import Cell, CellDied, CellPool
+from keepline_connector.media_files import MediaFiles, NotHere
 
 # A cell that dies under a command, or cannot carry it out, is tried again, later each time.
 _RETRY_MIN_S = 0.2
@@ -46,12 +57,20 @@ class CellLink:
     """
 
     def __init__(
-        self, pool: CellPool, device: str, folder: Path, upstream: Proxy | None, *, private_proxies: bool
+        self,
+        pool: CellPool,
+        device: str,
+        folder: Path,
+        upstream: Proxy | None,
+        media: MediaFiles,
+        *,
+        private_proxies: bool,
     ) -> None:
         self._pool = pool
         self._device = device
         self._folder = folder
         self._upstream = upstream
+        self._media = media
         self._private_proxies = private_proxies
         self._settings = LinkSettings()
         self._cell: Cell | None = None
@@ -89,12 +108,43 @@ class CellLink:
         )
 
     async def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
-        said = {"kind": content.kind, "content": maps.to_map(content)}
+        if not isinstance(content.body, Media):
+            return await self._send(chat, content, tag, None)
+        try:
+            async with self._media.to_send(content.body.file) as file:
+                return await self._send(chat, content, tag, file)
+        except NotHere as error:
+            return error.outcome
+
+    async def _send(self, chat: str, content: Content, tag: bytes, file: Path | None) -> SendOutcome:
+        said = {"kind": content.kind, "content": maps.to_map(content), "file": str(file) if file is not None else None}
         try:
             cell = await self._open_cell()
             return SendOutcome(**await cell.call(self._device, "send", chat=chat, **said, tag=_text(tag)))
         except (CellDied, RuntimeError) as error:
             return SendOutcome("unknown", detail=str(error))
+
+    async def keep_media(self, waiting: MediaWaiting, media_id: str) -> MediaOutcome:
+        named = {"chat": waiting.chat, "wa_message_id": waiting.wa_message_id}
+        try:
+            async with self._media.to_receive() as place:
+                cell = await self._open_cell()
+                answer = await cell.call(self._device, "fetch_media", **named, target=str(place))
+                if "error_code" in answer:
+                    return MediaOutcome(error_code=answer["error_code"], final=answer["final"])
+                return await self._media.keep(place, media_id, waiting)
+        except NotHere as error:
+            return MediaOutcome(error_code=error.outcome.error_code, final=True)
+        except (CellDied, RuntimeError, OSError) as error:
+            log.warning("a file of %s could not be fetched now: %r", self._device, error)
+            return MediaOutcome(error_code="media_unreachable")
+
+    async def forget_media(self, waiting: MediaWaiting) -> None:
+        try:
+            cell = await self._open_cell()
+            await cell.call(self._device, "forget_media", chat=waiting.chat, wa_message_id=waiting.wa_message_id)
+        except (CellDied, RuntimeError):
+            log.info("the cell of %s was gone before it forgot a file: it tells of it again", self._device)
 
     async def carry_out(self, command: Command) -> CommandOutcome:
         try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import LocalKeyFile
+from keepline.adapters.media_settings import open_media_store
 from keepline.adapters.system_clock import SystemClock
 from keepline.ports.documents import DocumentStore
 from keepline.records.accounts import Account
@@ -25,6 +26,7 @@ from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellPool
 from keepline_connector.health import HealthServer, health_app
 from keepline_connector.lease_thread import LeaseThread
+from keepline_connector.media_files import MediaFiles
 from keepline_connector.recycling import Recycler
 from keepline_connector.session_file import SqliteSessionFile
 from keepline_connector.settings import Settings
@@ -51,11 +53,14 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
     clock = SystemClock()
     pool = CellPool(cell_module, first_cell, settings.devices_per_cell_max, SystemRandom())
     keys = _wrapping_keys(settings)
+    media = MediaFiles(
+        open_media_store(settings.media, settings.project), clock, settings.media.kept_for, settings.data_dir / "media"
+    )
 
     def open_link(account: str, slot: str) -> CellLink:
         device = f"{account}_{slot}"
         return CellLink(
-            *(pool, device, settings.data_dir / device, settings.upstream_proxy),
+            *(pool, device, settings.data_dir / device, settings.upstream_proxy, media),
             private_proxies=settings.private_proxies,
         )
 

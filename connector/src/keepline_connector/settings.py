@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from keepline.adapters.media_settings import BadMediaSetting, MediaSettings, read_media_settings
 from keepline.domain.cell_recycling import RecycleLimits
 from keepline.domain.compaction import RestorePolicy
 from keepline.domain.errors import InvalidInput
@@ -50,6 +51,7 @@ class Settings:
     profile: LeaseProfile  # KEEPLINE_PROFILE: the pace of its lease, `normal` or `extreme`
     upstream_proxy: Proxy | None  # KEEPLINE_UPSTREAM_PROXY: a proxy to WhatsApp, for sessions without their own
     private_proxies: bool  # KEEPLINE_PRIVATE_ADDRESSES: whether sessions may name proxies that have private addresses
+    media: MediaSettings  # KEEPLINE_MEDIA_BUCKET or KEEPLINE_MEDIA_DIR, KEEPLINE_MEDIA_DAYS: where files are kept
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -75,6 +77,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         profile=_profile(environment, "KEEPLINE_PROFILE"),
         upstream_proxy=_proxy(environment, "KEEPLINE_UPSTREAM_PROXY"),
         private_proxies=_allowed(environment, "KEEPLINE_PRIVATE_ADDRESSES"),
+        media=_media(environment),
     )
 
 
@@ -151,6 +154,13 @@ def _proxy(environment: Mapping[str, str], name: str) -> Proxy | None:
         return Proxy.parse(value)
     except InvalidInput:
         raise BadSetting(f"{name} must look like http://name:password@host:port or socks5://host:port.") from None
+
+
+def _media(environment: Mapping[str, str]) -> MediaSettings:
+    try:
+        return read_media_settings(environment)
+    except BadMediaSetting as error:
+        raise BadSetting(str(error)) from None
 
 
 def _allowed(environment: Mapping[str, str], name: str) -> bool:

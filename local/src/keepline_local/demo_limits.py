@@ -8,7 +8,7 @@ WRITE_TIMEOUT_S = 30.0
 
 # In the words of `tenants/{tenant}` (docs/architecture.md): of each kind so many at once, and as many a minute.
 _GENEROUS = {"count": 60_000, "period_s": 60.0, "burst": 60_000}
-LIMITS = dict.fromkeys(("messages", "sessions", "codes", "reconnects"), _GENEROUS)
+LIMITS = dict.fromkeys(("messages", "files", "sessions", "codes", "reconnects"), _GENEROUS)
 
 
 def register(project: str, tenant: str) -> None:

@@ -198,11 +198,15 @@ def _connector(plan: Plan, name: str) -> Part:
 
 
 def _sealing(plan: Plan) -> dict[str, str]:
-    """What functions and connectors share to seal settings and sessions, with a key file that is made the first time."""
+    """What functions and connectors share: a key file to seal with, made the first time, and a folder for messages' files."""
     with contextlib.suppress(FileExistsError):
         create_key_file(plan.session_keys)
     # On one's own machine a proxy on the same machine or network is nothing to be protected from.
-    return {"KEEPLINE_KEY_FILE": str(plan.session_keys), "KEEPLINE_PRIVATE_ADDRESSES": "allow"}
+    return {
+        "KEEPLINE_KEY_FILE": str(plan.session_keys),
+        "KEEPLINE_PRIVATE_ADDRESSES": "allow",
+        "KEEPLINE_MEDIA_DIR": str(plan.folder / "media"),
+    }
 
 
 def health_url(plan: Plan, connector: str) -> str:

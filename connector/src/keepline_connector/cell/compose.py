@@ -25,13 +25,30 @@ from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import (
 
 from keepline.domain.addresses import LID_SERVER, PHONE_SERVER, is_group
 from keepline.domain.content.bodies import Contacts, Content, Edit, Location, Poll, Quote, Reaction, Revoke, Text, Vote
+from keepline.domain.content.files import Media
 from keepline.domain.content.references import MessageRef
+from keepline_connector.cell.media_message import media_message
 from keepline_connector.cell.store import OwnNumber
+from keepline_connector.cell.uploading import Uploaded
 
 
-def compose(content: Content, own: OwnNumber, tag: bytes, now_ms: int, sealed: PollEncValue | None = None) -> Message:
-    """The message that says this. `own` is this device's number, `now_ms` the time since 1970, `sealed` what a vote says."""
-    message = _said(content, own, now_ms, sealed)
+def compose(
+    content: Content,
+    own: OwnNumber,
+    tag: bytes,
+    now_ms: int,
+    sealed: PollEncValue | None = None,
+    uploaded: Uploaded | None = None,
+) -> Message:
+    """The message that says this. `own` is this device's number, `now_ms` the time since 1970, `sealed` what a vote says.
+
+    `uploaded` is the file of a body that has one.
+    """
+    if isinstance(content.body, Media):
+        assert uploaded is not None, "a file is uploaded before it is named"
+        message = media_message(content.body, uploaded, _context(content, own), now_ms)
+    else:
+        message = _said(content, own, now_ms, sealed)
     message.messageContextInfo.CopyFrom(MessageContextInfo(messageSecret=tag))
     return message
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from keepline.domain.commands import Command, CommandOutcome
 from keepline.domain.content.bodies import Content
+from keepline.domain.content.files import Media
 from keepline.domain.link_events import (
     CaughtUp,
     Connected,
@@ -19,6 +22,7 @@ from keepline.domain.link_events import (
     Evidence,
     LinkEvent,
     LinkFailed,
+    MediaWaiting,
     MessageHeard,
     MessageUnreadable,
     QualityChanged,
@@ -38,6 +42,8 @@ from keepline_connector.cell.folder_lock import FolderLock
 from keepline_connector.cell.journal import Journal
 from keepline_connector.cell.library import LibraryClient
 from keepline_connector.cell.life_signs import LifeSigns
+from keepline_connector.cell.media_fetching import fetch
+from keepline_connector.cell.media_keys import FileKey, MediaKeys
 from keepline_connector.cell.quality import QualityWatch
 from keepline_connector.cell.stalls import Stalls
 from keepline_connector.cell.store import DeviceStore
@@ -59,6 +65,7 @@ class CellDevice:
         self._held = FolderLock(folder)
         try:
             self._journal = Journal(folder / "journal.db", self._tell_numbered)
+            self._media_keys = MediaKeys(folder / "media.db")
             self._stalls = Stalls(self._tell_of_stall)
             self._signs = LifeSigns()
             self._quality = QualityWatch(self._tell_of_quality)
@@ -71,8 +78,10 @@ class CellDevice:
         self._lock = threading.Lock()
 
     def replay(self) -> None:
-        """Tell again what was heard and is not in Firestore yet."""
+        """Tell again what was heard and is not in Firestore yet, and of files that wait."""
         self._journal.replay()
+        for event in self._media_keys.waiting():
+            self._tell(event)
 
     def connect(self, upstream: str | None, presence: Presence, *, public_only: bool) -> None:
         """Begin a new life of the client, after ending the one before as gently as `close` does.
@@ -92,7 +101,9 @@ class CellDevice:
             self._client.wait_until_quiet()
         self._stop_client()
         self._egress.unbar(self._device)
-        self._client = LibraryClient(self._device, self._store, self._proxy, self._presence, self._hear)
+        self._client = LibraryClient(
+            self._device, self._store, self._proxy, self._presence, self._hear, self._noting_file
+        )
         self._client.start()
         return self._client
 
@@ -107,15 +118,33 @@ class CellDevice:
         """Cut the socket, and let the library make no other: nothing leaves until `connect` begins a new life."""
         self._egress.bar(self._device)
 
-    def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
+    def send(self, chat: str, content: Content, tag: bytes, file: Path | None) -> SendOutcome:
+        """`file` is where the file of a message lies that has one."""
         client = self._client
         if client is None:
             return SendOutcome("not_sent", error_code="not_connected")
-        outcome = self._answered(lambda: client.send(chat, content, tag))
+        uploaded = None
+        if isinstance(content.body, Media):
+            assert file is not None, "the supervisor fetches it first"
+            result = client.upload(content.body, file)  # Takes its time, and WhatsApp owes no answer for that.
+            if isinstance(result, SendOutcome):
+                return result
+            uploaded = result
+        outcome = self._answered(lambda: client.send(chat, content, tag, uploaded))
         if outcome.wa_message_id is not None:
             # Before the supervisor hears of it: should it die now, or Firestore be away, nobody need doubt this send.
             self._journal.note_answer(tag, outcome.wa_message_id)
         return outcome
+
+    def fetch_media(self, chat: str, wa_message_id: str, target: Path) -> dict[str, Any]:
+        """Fetch the file of a heard message: see `media_fetching.fetch`."""
+        key = self._media_keys.find(chat, wa_message_id)
+        if key is None:
+            return {"error_code": "media_lost", "final": True}
+        return fetch(key, self._proxy, target)
+
+    def forget_media(self, chat: str, wa_message_id: str) -> None:
+        self._media_keys.forget(chat, wa_message_id)
 
     def carry_out(self, command: Command) -> CommandOutcome:
         client = self._client
@@ -168,6 +197,7 @@ class CellDevice:
                 self._client.wait_until_quiet()
             self._stop_client()
             self._journal.close()
+            self._media_keys.close()
             self._held.release()
 
     def _stop_client(self) -> None:
@@ -196,6 +226,24 @@ class CellDevice:
             self._stalls.disconnected()
             self._quality.disconnected()
         self._tell(frames.event_to_json(event))
+
+    @contextmanager
+    def _noting_file(self, heard: MessageHeard, key: FileKey) -> Iterator[None]:
+        """Its key is on the disk before the message counts as heard; it is told of after the message."""
+        said = heard.content["media"]
+        waiting = MediaWaiting(
+            heard.chat,
+            heard.wa_message_id,
+            datetime.now(UTC),
+            said["mime_type"],
+            said["file_name"],
+            key.size,
+            heard.tag,
+        )
+        event = frames.event_to_json(waiting)
+        self._media_keys.note(heard.chat, heard.wa_message_id, key, event)
+        yield
+        self._tell(event)
 
     def _not_reached(self, code: str) -> None:
         self._hear(Disconnected(code))

@@ -30,6 +30,8 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from neonize._binder import ProxySettings
@@ -42,6 +44,7 @@ from neonize.utils.jid import build_jid
 from keepline.domain import link_events
 from keepline.domain.commands import Command, CommandOutcome
 from keepline.domain.content.bodies import Content, Vote
+from keepline.domain.content.files import Media
 from keepline.domain.content.votes import NONCE_BYTES
 from keepline.domain.link_events import LinkEvent, SendOutcome
 from keepline.domain.link_settings import Presence
@@ -49,8 +52,11 @@ from keepline.domain.pairing import ROUND_S, UNREACHABLE, CodeAnswer
 from keepline_connector.cell import translate
 from keepline_connector.cell.commanding import carry_out
 from keepline_connector.cell.compose import compose
+from keepline_connector.cell.media_keys import FileKey
 from keepline_connector.cell.outcomes import WA_RATE_LIMITED, code_error_of, is_answer, is_rate_signal, outcome_of
+from keepline_connector.cell.reading import file_key_in
 from keepline_connector.cell.store import DeviceStore, OwnNumber
+from keepline_connector.cell.uploading import Uploaded, upload
 from keepline_connector.cell.voting import seal
 
 # How long a start may hold back the next one: until its first sign of life, at most this long (the map writes are over in
@@ -104,10 +110,19 @@ class _Client(NewClient):
 
 
 class LibraryClient:
-    """One life of a device's client, from `start` to `stop`. `emit` gets link events from the library's threads."""
+    """One life of a device's client, from `start` to `stop`. `emit` gets link events from the library's threads.
+
+    `noting_file` gets the key of a heard message's file; it is entered before `emit` gets the message, and left after.
+    """
 
     def __init__(
-        self, device: str, store: DeviceStore, proxy: str, presence: Presence, emit: Callable[[LinkEvent], None]
+        self,
+        device: str,
+        store: DeviceStore,
+        proxy: str,
+        presence: Presence,
+        emit: Callable[[LinkEvent], None],
+        noting_file: Callable[[link_events.MessageHeard, FileKey], AbstractContextManager[None]],
     ) -> None:
         self._device = device
         self._store = store
@@ -115,6 +130,7 @@ class LibraryClient:
         self._presence = presence
         self._logged_in = False
         self._emit = emit
+        self._noting_file = noting_file
         self._sign_of_life = threading.Event()
         self._client: _Client | None = None
         self._thread: threading.Thread | None = None
@@ -167,7 +183,14 @@ class LibraryClient:
                 self._thread.join(_STOP_TIMEOUT_S)
             self._client = None
 
-    def send(self, chat: str, content: Content, tag: bytes) -> SendOutcome:
+    def upload(self, body: Media, file: Path) -> Uploaded | SendOutcome:
+        """Upload a message's file to WhatsApp, which is part of no message yet."""
+        client = self._client
+        if client is None or self._stopped or not self._logged_in:
+            return SendOutcome("not_sent", error_code="not_connected")
+        return upload(client, body, file)
+
+    def send(self, chat: str, content: Content, tag: bytes, uploaded: Uploaded | None) -> SendOutcome:
         """Send one message and wait for WhatsApp's answer, 75 s at most (the library's limit)."""
         client, own = self._client, self._own_number()
         if client is None or self._stopped or own is None:
@@ -177,7 +200,7 @@ class LibraryClient:
             sealed = seal(content.body, own, self._store, secrets.token_bytes(NONCE_BYTES))
             if sealed is None:
                 return SendOutcome("refused", error_code="no_poll_secret")
-        message = compose(content, own, tag, time.time_ns() // 1_000_000, sealed)
+        message = compose(content, own, tag, time.time_ns() // 1_000_000, sealed, uploaded)
         try:
             response = client.send_message(_jid(chat), message)
         except SendMessageError as error:
@@ -338,12 +361,18 @@ class LibraryClient:
             return False
         return event.wa_message_ids[0] in self._sent_lately
 
+    def _tell_with_file(self, event: LinkEvent, message: Any) -> None:
+        heard = event if isinstance(event, link_events.MessageHeard) and "media" in event.content else None
+        key = file_key_in(message.Message) if heard is not None else None
+        with self._noting_file(heard, key) if heard is not None and key is not None else nullcontext():
+            self._tell(event)
+
     def _handler(self, to_event: Callable[[Any, DeviceStore], LinkEvent | None]) -> Callable[[NewClient, Any], None]:
         def handle(_: NewClient, message: Any) -> None:
             try:
                 event = to_event(message, self._store)
                 if event is not None and not self._answered_by_library(event):
-                    self._tell(event)
+                    self._tell_with_file(event, message)
             except Exception:
                 # ctypes would swallow it without a word.
                 log.exception("an event of the WhatsApp library could not be taken")

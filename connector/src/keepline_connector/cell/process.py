@@ -32,7 +32,7 @@ from keepline_connector.logs import set_up_logging
 # Sends block a thread for as long as WhatsApp takes; more than these wait their turn.
 _WORKERS_MAX = 64
 # What waits for WhatsApp's answer must not hold up the rest: when nothing is answered any more, connections have to be cut.
-_ANSWERED_BY_WHATSAPP = frozenset({"send", "carry_out", "probe"})
+_ANSWERED_BY_WHATSAPP = frozenset({"send", "carry_out", "probe", "fetch_media"})
 # How often the supervisor hears how the egress is, if that has changed.
 _STATUS_INTERVAL_S = 5.0
 # A cell without a supervisor must not outlive the next one's patience (folder_lock.py).
@@ -61,6 +61,8 @@ class Cell:
             "present": self._present,
             "send": self._send,
             "carry_out": self._carry_out_command,
+            "fetch_media": self._fetch_media,
+            "forget_media": self._forget_media,
             "probe": self._probe,
             "pair_code": self._pair_code,
             "find_tried": self._find_tried,
@@ -175,7 +177,15 @@ class Cell:
 
     def _send(self, command: dict[str, Any]) -> dict[str, Any]:
         content = maps.from_map(command["kind"], command["content"])
-        return vars(self._device(command).send(command["chat"], content, b64decode(command["tag"])))
+        file = Path(command["file"]) if command["file"] is not None else None
+        return vars(self._device(command).send(command["chat"], content, b64decode(command["tag"]), file))
+
+    def _fetch_media(self, command: dict[str, Any]) -> dict[str, Any]:
+        return self._device(command).fetch_media(command["chat"], command["wa_message_id"], Path(command["target"]))
+
+    def _forget_media(self, command: dict[str, Any]) -> dict[str, Any]:
+        self._device(command).forget_media(command["chat"], command["wa_message_id"])
+        return {}
 
     def _carry_out_command(self, command: dict[str, Any]) -> dict[str, Any]:
         asked = command_from_map(command["kind"], command["arguments"])

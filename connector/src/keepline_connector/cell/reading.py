@@ -16,14 +16,17 @@ from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import PollVoteMessage, ProtocolM
 
 from keepline.domain.addresses import LID_SERVER, PHONE_SERVER, is_group
 from keepline.domain.content.checks import TEXT_CHARACTERS_MAX
+from keepline.domain.content.files import plain_name
 from keepline.domain.content.heard import cells_reference
 from keepline.domain.content.references import Addressing, MessageRef
 from keepline.domain.content.votes import open_vote
+from keepline_connector.cell.media_keys import FileKey
 from keepline_connector.cell.store import DeviceStore, plain_address
 
 # What one message may put into a document, which holds a mebibyte; the same as the cards that we send (checks.py), twice.
 _CONTENT_CHARACTERS_MAX = 524_288
 _QUOTED_CHARACTERS_MAX = 1_000
+_MIME_TYPE_CHARACTERS_MAX = 200
 # Wrappers inside of wrappers; more are not made by any client.
 _WRAPPERS_MAX = 5
 # Keys, settings and other talk between devices.
@@ -107,7 +110,7 @@ class Reader:
     def _readers(self) -> dict[str, Callable[[Any], Read | None]]:
         return {
             "extendedTextMessage": _text,
-            **{name: _file_reader(kind, words) for name, (kind, words) in _FILES.items()},
+            **{name: self._file_reader(kind, words) for name, (kind, words) in _FILES.items()},
             **dict.fromkeys(_LOCATIONS, _location),
             "contactMessage": lambda inner: _contacts([inner]),
             "contactsArrayMessage": lambda inner: _contacts(inner.contacts),
@@ -116,6 +119,28 @@ class Reader:
             "pollUpdateMessage": self._vote,
             "protocolMessage": self._change,
         }
+
+    def _file_reader(self, kind: str, words: str | None) -> Callable[[Any], Read]:
+        return lambda inner: Read(kind, _bounded(getattr(inner, words)) if words else None, self._file(inner))
+
+    def _file(self, inner: Any) -> dict[str, Any]:
+        """What a message says of its file, by the names that it is sent with. Its key is none of it."""
+        fields = inner.DESCRIPTOR.fields_by_name
+        media = {
+            "mime_type": inner.mimetype[:_MIME_TYPE_CHARACTERS_MAX],
+            "size": inner.fileLength,
+            "sha256": inner.fileSHA256.hex(),
+            "file_name": plain_name(_file_name(inner)),
+        }
+        media |= {
+            name: getattr(inner, name)
+            for name in ("seconds", "width", "height")
+            if name in fields and getattr(inner, name)
+        }
+        said: dict[str, Any] = {"media": media}
+        said |= {"voice": True} if "PTT" in fields and inner.PTT else {}
+        said |= {"view_once": True} if "viewOnce" in fields and inner.viewOnce else {}
+        return said
 
     def _reaction(self, inner: Any) -> Read:
         return Read(
@@ -242,8 +267,22 @@ def _text(inner: Any) -> Read:
     return read
 
 
-def _file_reader(kind: str, words: str | None) -> Callable[[Any], Read]:
-    return lambda inner: Read(kind, _bounded(getattr(inner, words)) if words else None)
+def file_key_in(message: Any) -> FileKey | None:
+    """What it takes to fetch the file of a message; None where it has none, or where it cannot be had."""
+    message = _unwrapped(message)
+    for name, (kind, _) in _FILES.items():
+        if message.HasField(name):
+            inner = getattr(message, name)
+            if not (inner.directPath.startswith("/") and inner.mediaKey and inner.fileEncSHA256):
+                return None
+            return FileKey(
+                kind, inner.directPath, inner.mediaKey, inner.fileSHA256, inner.fileEncSHA256, inner.fileLength
+            )
+    return None
+
+
+def _file_name(inner: Any) -> str:
+    return str(inner.fileName) if "fileName" in inner.DESCRIPTOR.fields_by_name else ""
 
 
 def _location(inner: Any) -> Read:

@@ -3,7 +3,7 @@
 Credentials stay in here: no repr, error or log line has them. WhatsApp's name is resolved by the proxy, not here.
 
 Whoever sets a session's proxy chooses what this machine dials. Unless the installation allows it, nothing but public addresses
-is dialled for them: it is the resolved address that is judged, and that very address that is dialled.
+is dialled for them (see `keepline.adapters.dialling`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import base64
 import socket
 from ipaddress import ip_address
 
+from keepline.adapters.dialling import AddressNotAllowed, any_address, connect
 from keepline.domain.link_settings import Proxy, is_public
 
-# One address that swallows packets must not eat the time of the next.
-_ADDRESS_TIMEOUT_S = 4.0
 _HEAD_BYTES_MAX = 8 * 1024
 
 
@@ -55,31 +54,12 @@ async def dial(upstream: Proxy | None, host: str, port: int, *, public_only: boo
 
 
 async def _connect(host: str, port: int, code: str, *, public_only: bool = False) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    failure: OSError | None = None
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return await connect(host, port, is_public if public_only else any_address)
+    except AddressNotAllowed:
+        raise DialFailed(PROXY_NOT_ALLOWED) from None
     except OSError as error:
         raise DialFailed(code, type(error).__name__) from None
-    if public_only:
-        found = [one for one in found if is_public(ip_address(str(one[4][0]).partition("%")[0]))]
-        if not found:
-            raise DialFailed(PROXY_NOT_ALLOWED)
-    for family, kind, protocol, _, address in found:
-        trying = socket.socket(family, kind, protocol)
-        try:
-            trying.setblocking(False)
-            async with asyncio.timeout(_ADDRESS_TIMEOUT_S):
-                await loop.sock_connect(trying, address)
-        except OSError as error:  # TimeoutError is one.
-            trying.close()
-            failure = error
-        except BaseException:
-            trying.close()
-            raise
-        else:
-            return trying
-    raise DialFailed(code, type(failure).__name__ if failure else "no address")
 
 
 async def _http_connect(proxy: socket.socket, upstream: Proxy, host: str, port: int) -> None:

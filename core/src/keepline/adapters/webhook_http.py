@@ -1,7 +1,7 @@
 """HTTP to a webhook's endpoint, as little of it as a POST needs, so that no idea of a client's own can be turned against us.
 
-A name is resolved here, every address it leads to is judged, and exactly a judged one is dialled: a name that leads elsewhere the
-next moment gains nothing. No redirect is followed, no proxy asked, no body read. One time limit holds for all of it together.
+What is dialled was judged (see `dialling`). No redirect is followed, no proxy asked, no body read. One time limit holds for
+all of it together.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from ipaddress import ip_address
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from keepline.adapters.dialling import AddressNotAllowed, Resolve, any_address, connect, resolved
 from keepline.domain.link_settings import is_public
 from keepline.ports.webhook_calls import Answer
 
@@ -23,25 +23,16 @@ TOTAL_TIMEOUT_S = 15.0
 HEAD_BYTES_MAX = 16 * 1024
 INFORMATIONAL_MAX = 5
 
-Resolve = Callable[[str, int], Awaitable[list[str]]]
-"""The addresses of a host, by name and port."""
-
 
 class _Refused(Exception):
     """It will not be called, or its answer not be read; the message is a stable word."""
-
-
-async def resolved(host: str, port: int) -> list[str]:
-    """What this machine's resolver says."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class HttpWebhookCaller:
     """`private_allowed`: also addresses that are not public, for an installation that has its receivers beside it."""
 
     def __init__(self, *, private_allowed: bool, resolve: Resolve = resolved) -> None:
-        self._private_allowed = private_allowed
+        self._may_dial = any_address if private_allowed else is_public
         self._resolve = resolve
         self._tls = ssl.create_default_context()
 
@@ -53,6 +44,8 @@ class HttpWebhookCaller:
                 status, retry_after_s = await self._post(url, headers, body)
         except _Refused as refusal:
             error = str(refusal)
+        except AddressNotAllowed:
+            error = "address_not_allowed"
         except TimeoutError:
             error = "timeout"
         except ssl.SSLError:
@@ -81,26 +74,14 @@ class HttpWebhookCaller:
     async def _connected(
         self, host: str, port: int, *, secure: bool
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        addresses = await self._resolve(host, port)
-        allowed = [one for one in addresses if self._private_allowed or is_public(ip_address(one.partition("%")[0]))]
-        if not allowed:
-            raise _Refused("address_not_allowed")
-        failure: OSError = OSError("no address")
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            for address in allowed:
-                try:
-                    return await asyncio.open_connection(
-                        address,
-                        port,
-                        limit=HEAD_BYTES_MAX,
-                        ssl=self._tls if secure else None,
-                        server_hostname=host if secure else None,
-                    )
-                except ssl.SSLError:
-                    raise
-                except OSError as error:
-                    failure = error
-        raise failure
+            connected = await connect(host, port, self._may_dial, self._resolve)
+            return await asyncio.open_connection(
+                sock=connected,
+                limit=HEAD_BYTES_MAX,
+                ssl=self._tls if secure else None,
+                server_hostname=host if secure else None,
+            )
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, int | None]:

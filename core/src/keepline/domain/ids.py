@@ -11,6 +11,7 @@ from keepline.domain.errors import InvalidInput
 # No underscore in a session id: an account id is `<tenant>_<session>` and the last underscore divides it.
 _SESSION_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _MESSAGE_ID = re.compile(r"[mi]_[a-z2-7]{26}")
+_MEDIA_ID = re.compile(r"f_[a-z2-7]{26}")
 # Letters and digits, of whatever client; what begins with two underscores, or is only dots, Firestore refuses.
 _WA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,127}")
@@ -69,6 +70,21 @@ def message_id_for_key(account: str, idempotency_key: str) -> str:
 def inbound_message_id(account: str, chat: str, wa_message_id: str) -> str:
     """The id of a message that WhatsApp brought: the copies of one message on several devices share it."""
     return "i_" + _digest("inbound", account, chat, wa_message_id)
+
+
+def is_media_id(text: str) -> bool:
+    """Whether `text` has the form of a media id, so that it is safe in a path."""
+    return bool(_MEDIA_ID.fullmatch(text))
+
+
+def new_media_id(entropy: bytes) -> str:
+    """The id of a file from 16 random bytes."""
+    return "f_" + _base32(entropy)[:26]
+
+
+def inbound_media_id(account: str, chat: str, wa_message_id: str) -> str:
+    """The id of the file of a message that WhatsApp brought: the same for every device that heard it."""
+    return "f_" + _digest("media", account, chat, wa_message_id)
 
 
 def place_id(account: str) -> str:

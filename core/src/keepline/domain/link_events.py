@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from keepline.domain.content.files import File
 from keepline.domain.content.references import Addressing
 
 
@@ -172,6 +173,23 @@ class ReceiptHeard:
 
 
 @dataclass(frozen=True)
+class MediaWaiting:
+    """A heard message has a file that this device can fetch: it has the key. Told again at every start, until it is forgotten.
+
+    `since` is when it first did; `tag` is the message's secret. `mime_type` and `file_name` are what its sender calls the file,
+    `size` what it should have.
+    """
+
+    chat: str
+    wa_message_id: str
+    since: datetime
+    mime_type: str
+    file_name: str
+    size: int
+    tag: bytes | None = None
+
+
+@dataclass(frozen=True)
 class CellLost:
     """The process that held the device died; another is being started."""
 
@@ -199,7 +217,7 @@ StateEvent = (
     | Moved
 )
 HeardEvent = MessageHeard | MessageUnreadable | ReceiptHeard
-LinkEvent = StateEvent | HeardEvent | QualityChanged | Evidence | RateSignal
+LinkEvent = StateEvent | HeardEvent | MediaWaiting | QualityChanged | Evidence | RateSignal
 
 
 @dataclass(frozen=True)
@@ -218,6 +236,19 @@ class SendOutcome:
         default=None, compare=False
     )  # its recipient by both names, where the device knows them
     to_lid: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class MediaOutcome:
+    """What became of fetching the file of a heard message.
+
+    It is `kept` in the media store until `kept_until`; or `error_code` says why not, for good if it is `final`.
+    """
+
+    kept: File | None = None
+    kept_until: datetime | None = None
+    error_code: str | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True)

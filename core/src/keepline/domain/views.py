@@ -101,6 +101,49 @@ class MessageError:
     hint: str
 
 
+_MEDIA_ERRORS: dict[str, MessageError] = {
+    error.code: error
+    for error in (
+        MessageError(
+            "media_lost",
+            "The device that had the file's key lost it before the file was fetched.",
+            "Ask its sender to send it again; with a standby device there is a second key.",
+        ),
+        MessageError(
+            "media_not_set_up",
+            "The connector has no store of files.",
+            "Its operator gives it the same KEEPLINE_MEDIA_BUCKET or KEEPLINE_MEDIA_DIR as the functions.",
+        ),
+        MessageError(
+            "media_unavailable",
+            "The store of files did not take the file for days.",
+            "Look at the media store and at the connector's right to write there; ask its sender to send it again.",
+        ),
+        MessageError("media_gone", "WhatsApp no longer has the file.", "Ask its sender to send it again."),
+        MessageError(
+            "media_damaged",
+            "What WhatsApp has is not the file that the message names: its hash or its authenticator is wrong.",
+            "Ask its sender to send it again.",
+        ),
+        MessageError("media_too_large", "The file is larger than is fetched (100 MiB).", "Look at it on the phone."),
+        MessageError(
+            "media_unreachable",
+            "WhatsApp's media server could not be reached for days.",
+            "Look at the connector's way out; ask its sender to send it again.",
+        ),
+    )
+}
+
+
+def media_error(code: str | None) -> MessageError | None:
+    """Why a heard file cannot be had; None for none."""
+    if code is None:
+        return None
+    return _MEDIA_ERRORS.get(code) or MessageError(
+        code, "The file could not be fetched.", "Ask its sender for it again."
+    )
+
+
 _MESSAGE_ERRORS: dict[str, MessageError] = {
     error.code: error
     for error in (
@@ -118,6 +161,31 @@ _MESSAGE_ERRORS: dict[str, MessageError] = {
             "not_handed_over",
             "The connection died before this message left, time and again.",
             "Look at the session's status, then send it again.",
+        ),
+        MessageError(
+            "media_missing",
+            "The file was removed before the message could be sent.",
+            "Upload it again and send a new message; KEEPLINE_MEDIA_DAYS says how long files are kept.",
+        ),
+        MessageError(
+            "media_changed",
+            "The stored file is not the one that was accepted: its size or its hash is wrong.",
+            "Upload it again and send a new message.",
+        ),
+        MessageError(
+            "media_unavailable",
+            "The store of files did not answer, time and again.",
+            "Look at the media store, then replay the message.",
+        ),
+        MessageError(
+            "media_not_set_up",
+            "The connector has no store of files.",
+            "Its operator gives it the same KEEPLINE_MEDIA_BUCKET or KEEPLINE_MEDIA_DIR as the functions.",
+        ),
+        MessageError(
+            "upload_failed",
+            "WhatsApp's media server did not take the file, time and again.",
+            "Look at the session's status, then replay the message.",
         ),
         MessageError(
             "wa_400",

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from keepline.domain.commands import Command, CommandOutcome
 from keepline.domain.content.bodies import Content
-from keepline.domain.link_events import LinkEvent, SendOutcome, Tried
+from keepline.domain.link_events import LinkEvent, MediaOutcome, MediaWaiting, SendOutcome, Tried
 from keepline.domain.link_settings import LinkSettings
 from keepline.domain.pairing import CodeAnswer
 
@@ -36,6 +36,14 @@ class DeviceLink(Protocol):
 
         What the content refers to is resolved: WhatsApp's own ids, chats and senders.
         """
+        ...
+
+    async def keep_media(self, waiting: MediaWaiting, media_id: str) -> MediaOutcome:
+        """Fetch the file of a heard message from WhatsApp, and put it into the media store under this id. Never raises."""
+        ...
+
+    async def forget_media(self, waiting: MediaWaiting) -> None:
+        """The file is settled, one way or the other: the device may forget its key."""
         ...
 
     async def carry_out(self, command: Command) -> CommandOutcome:

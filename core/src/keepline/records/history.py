@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from keepline.domain.content.references import MessageRef
-from keepline.domain.ids import inbound_message_id
+from keepline.domain.ids import inbound_media_id, inbound_message_id
 from keepline.domain.link_events import MessageHeard, MessageUnreadable
 from keepline.domain.message import MessageState
 from keepline.ports.documents import SERVER_TIME, Create, Document, Merge, Query, Where
@@ -22,7 +22,10 @@ def heard_message(
     `content` is what it says besides the text, with its references resolved.
     """
     fields = _fields(account, tenant, session_id, heard, heard.kind, heard.text)
-    return Merge(_path(account, heard), fields | {"content": dict(content or {}), "addressing": heard.addressing})
+    said = dict(content or {})
+    if "media" in said:
+        said["media"] = {**said["media"], "media_id": inbound_media_id(account, heard.chat, heard.wa_message_id)}
+    return Merge(_path(account, heard), fields | {"content": said, "addressing": heard.addressing})
 
 
 def unreadable_message(account: str, tenant: str, session_id: str, heard: MessageUnreadable) -> Create:

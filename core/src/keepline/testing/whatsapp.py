@@ -25,6 +25,8 @@ from keepline.domain.link_events import (
     HeardEvent,
     LinkEvent,
     LinkFailed,
+    MediaOutcome,
+    MediaWaiting,
     MessageHeard,
     MessageUnreadable,
     Moved,
@@ -472,6 +474,13 @@ class FakeLink:
         if self._whatsapp.can_read(self._device, chat, self._next_key(chat), f"revocation of {wa_message_id}"):
             self._whatsapp.revoked.add(wa_message_id)
         return SendOutcome("sent", wa_message_id=f"OUT{self._whatsapp.new_number()}")
+
+    async def keep_media(self, waiting: MediaWaiting, media_id: str) -> MediaOutcome:
+        await self._pause()
+        return MediaOutcome(error_code="media_gone", final=True)  # No message of this WhatsApp has a file.
+
+    async def forget_media(self, waiting: MediaWaiting) -> None:
+        await self._pause()
 
     async def carry_out(self, command: Command) -> CommandOutcome:
         await self._pause()

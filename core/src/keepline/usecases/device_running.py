@@ -34,6 +34,7 @@ from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.usecases.commanding import CommandDesk
 from keepline.usecases.device_opening import DeviceOpening
+from keepline.usecases.media_keeping import MediaKeeper
 from keepline.usecases.offering import NumberCheck, StandbyOffer
 from keepline.usecases.pairing import PairingDesk
 from keepline.usecases.poor_connections import PoorConnections
@@ -120,6 +121,7 @@ class DeviceRunner:
         self._number = NumberCheck(store, account, device.slot)
         self._desk = PairingDesk(store, device_link, account.id, device.slot, account.tenant)
         self._recorder = Recorder(store, session, device_link, account)
+        self._media = MediaKeeper(store, clock, device_link, account, lambda: self.speaks)
         self._witness = Witness(store, device_link)
         self._settings = SettingsFollower(keys, device_link, device, self._move)
         self._commands = CommandDesk(store, clock, device_link, device.slot, lambda: self.speaks)
@@ -224,6 +226,7 @@ class DeviceRunner:
                     tasks.create_task(self._offer.run())
                 tasks.create_task(self._number.run())
                 tasks.create_task(self._recorder.run())
+                tasks.create_task(self._media.run())
                 tasks.create_task(self._witness.run())
                 tasks.create_task(self._commands.run())
                 tasks.create_task(self._hear())
@@ -338,6 +341,8 @@ class DeviceRunner:
                     self._heard_at_s = self._clock.monotonic_s()
                     self._recorder.heard(event)
                     self._speaker.met(event.chat)
+                case link.MediaWaiting():
+                    self._media.waiting(event)
                 case link.ReceiptHeard():
                     self._heard_at_s = self._clock.monotonic_s()
                     self._speaker.heard(event)

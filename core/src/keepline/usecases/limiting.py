@@ -27,7 +27,10 @@ MESSAGES = Limit("messages", 60, 60.0, 30)
 SESSIONS = Limit("sessions", 10, 60.0, 10)
 CODES = Limit("codes", 5, 300.0, 5)  # new rounds of QR codes, and pairing codes
 RECONNECTS = Limit("reconnects", 5, 300.0, 5)
-LIMITS = (MESSAGES, SESSIONS, CODES, RECONNECTS)
+# Uploaded, fetched from an address, or converted. As many as messages, so that who sends files meets that limit first; and a
+# limit of its own, because it is used before the work is done, and that of messages when a message is accepted.
+FILES = Limit("files", 60, 60.0, 30)
+LIMITS = (MESSAGES, FILES, SESSIONS, CODES, RECONNECTS)
 
 # A tenant's own limits are read again after this long.
 OWN_LIMITS_S = 60.0

@@ -15,6 +15,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore
 from keepline.records import outbox
 from keepline.records.changes import latest_edit
+from keepline.records.heard_media import MediaFate, fate_of
 from keepline.records.outbox import Authority
 
 
@@ -59,6 +60,7 @@ class MessageView:
     error_code: str | None
     at: datetime
     delivery: Delivery | None
+    media: MediaFate | None = None  # of a file that WhatsApp brought
 
 
 class MessageViewer:
@@ -71,7 +73,7 @@ class MessageViewer:
     async def views(self, found: Sequence[Document]) -> list[MessageView]:
         """The views of one account's messages, in their order."""
         claimed = await self._claimed([document for document in found if is_row(document)])
-        return [self._row_view(one, claimed) if is_row(one) else _heard_view(one) for one in found]
+        return [self._row_view(one, claimed) if is_row(one) else _heard_view(one, self._clock.now()) for one in found]
 
     async def view(self, found: Document) -> MessageView:
         [view] = await self.views([found])
@@ -151,7 +153,7 @@ def instant(document: Document) -> datetime:
     return datetime(*whole, at.microsecond // 1000 * 1000, tzinfo=at.tzinfo)
 
 
-def _heard_view(document: Document) -> MessageView:
+def _heard_view(document: Document, now: datetime) -> MessageView:
     fields = document.fields
     chat, incoming, read_at = fields["chat"], fields["direction"] == "in", fields.get("read_at")
     return MessageView(
@@ -169,4 +171,5 @@ def _heard_view(document: Document) -> MessageView:
         error_code=None,
         at=instant(document),
         delivery=None,
+        media=fate_of(fields, now) if "media" in (fields.get("content") or {}) else None,
     )

@@ -26,6 +26,7 @@ from keepline.records import accounts, history, outbox
 from keepline.records.accounts import FIRST_SLOT, Account, Device
 from keepline.records.outbox import NewMessage
 from keepline.usecases.limiting import MESSAGES, Charged, Limiter
+from keepline.usecases.media import MediaDesk
 from keepline.usecases.message_views import MessageView, MessageViewer
 from keepline.usecases.queue_room import QueueRoom
 from keepline.usecases.referring import References
@@ -56,7 +57,9 @@ class Accepted:
 class Messages:
     """The messages of all tenants. `entropy(n)` gives n random bytes."""
 
-    def __init__(self, store: DocumentStore, clock: Clock, entropy: Entropy, limiter: Limiter) -> None:
+    def __init__(
+        self, store: DocumentStore, clock: Clock, entropy: Entropy, limiter: Limiter, media: MediaDesk | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
@@ -64,6 +67,7 @@ class Messages:
         self._room = QueueRoom(store, clock)
         self._viewer = MessageViewer(store, clock)
         self._references = References(store, clock)
+        self._media = media or MediaDesk(store, clock, entropy, limiter, None)
 
     async def send(
         self,
@@ -78,9 +82,9 @@ class Messages:
 
         `to` is None for what is about an earlier message and goes where that is; the content names it by our id. With a key the
         first request decides: a repeat gets the message as it is now, another body StateConflict (`idempotency_mismatch`).
-        Raises, with nothing written, InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict
-        (`session_cannot_send`), Unavailable (`whatsapp_unreachable`), what `References.resolve` raises, and TooMany
-        (`queue_full`, `rate_limited`).
+        Raises, with nothing sent, InvalidInput, TooLarge, NotFound (`session_not_found`), StateConflict
+        (`session_cannot_send`), Unavailable (`whatsapp_unreachable`), what `References.resolve` and `MediaDesk.resolve` raise,
+        and TooMany (`queue_full`, `rate_limited`).
         """
         account = account_id(tenant, session_id)
         chat = parse_chat(to) if to is not None else None
@@ -98,6 +102,8 @@ class Messages:
         options = options.at(self._clock.now())
         content = await self._references.resolve(tenant, account, content)
         _check_goes_to(content, chat)
+        # Fetched before it is accepted: what is accepted is known to the byte, and stays so.
+        content = await self._media.resolve(tenant, session_id, content, options.send_at or self._clock.now())
         row = outbox.new_row(
             NewMessage(
                 message_id=message_id,

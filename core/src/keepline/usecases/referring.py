@@ -20,6 +20,7 @@ from keepline.domain.content.bodies import (
     Text,
     Vote,
 )
+from keepline.domain.content.files import Image, Media, Video
 from keepline.domain.content.references import MessageRef
 from keepline.domain.errors import InvalidInput, NotFound, StateConflict
 from keepline.domain.ids import is_message_id
@@ -29,6 +30,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore
 from keepline.records import history, outbox
 from keepline.records.changes import latest_edit
+from keepline.records.heard_media import is_stored
 from keepline.usecases.message_views import is_row
 
 # WhatsApp's help pages; phones ignore what comes later. (The library waves 20 minutes through, whatsmeow send.go `EditWindow`.)
@@ -193,6 +195,9 @@ def _heard_body(kind: str, text: str | None, fields: maps.Fields) -> Body | None
             return None  # No place on earth, but somebody sent it.
         case "location" | "contact" | "poll":
             return maps.from_map(kind, fields["content"]).body
+        case "image" | "video" | "audio" | "document" | "sticker" if is_stored(fields):
+            said = {"caption": text or "", "view_once": False, "voice": False, **fields["content"]}
+            return maps.from_map(kind, said).body
     return None
 
 
@@ -200,10 +205,12 @@ def _forwarded(earlier: _Earlier) -> Body:
     match earlier.body:
         case Text(text=text):
             return Text(text)  # As phones do it: without its preview and its mentions.
-        case Location() | Contacts():
-            return earlier.body
+        case Image(view_once=True) | Video(view_once=True):
+            pass  # Its sender did not mean it to be passed on.
+        case body if isinstance(body, Media | Location | Contacts):
+            return body
     raise StateConflict(
         "cannot_forward",
         f"A message of the kind {earlier.kind} cannot be forwarded.",
-        "Forward texts, locations and contacts.",
+        "Forward texts, files that are stored and not for one look only, locations and contacts.",
     )

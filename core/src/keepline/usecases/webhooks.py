@@ -127,7 +127,7 @@ class Webhooks:
         """Raises NotFound (`webhook_not_found`)."""
         document = await self._store.get(webhooks.webhook_path(webhook)) if _is_id(webhook) else None
         if document is None or (found := Webhook.read(document)).tenant != tenant:
-            raise NotFound("webhook_not_found", "There is no such webhook.", "GET /api/webhooks lists yours.")
+            raise webhook_not_found()
         return found
 
     async def change(self, tenant: str, webhook: str, changes: Changes) -> Webhook:
@@ -292,6 +292,11 @@ class Webhooks:
                 "The webhook's secrets were changed in the store, or sealed with another key.",
                 "Delete the webhook and create it anew.",
             ) from error
+
+
+def webhook_not_found() -> NotFound:
+    """The answer for what is not there, and for what is somebody else's."""
+    return NotFound("webhook_not_found", "There is no such webhook.", "GET /api/webhooks lists yours.")
 
 
 def _is_id(text: str) -> bool:

@@ -1,10 +1,11 @@
-"""The kinds of message that need no file, one dataclass each, and `Content`: a body with what can stand beside it."""
+"""The kinds of message, one dataclass each, and `Content`: a body with what can stand beside it. Those with a file: `files`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+from keepline.domain.content.files import Document, Image, Media, Video
 from keepline.domain.content.references import MessageRef
 
 
@@ -116,7 +117,7 @@ class Forward:
     message: MessageRef
 
 
-Body = Text | Location | Contacts | Poll | Vote | Reaction | Edit | Revoke | Forward
+Body = Text | Media | Location | Contacts | Poll | Vote | Reaction | Edit | Revoke | Forward
 
 # They name the message that they are about, and go to its chat.
 Addition = Vote | Reaction | Edit | Revoke
@@ -148,6 +149,8 @@ class Content:
         match self.body:
             case Text(text=text) | Edit(text=text):
                 return text
+            case Image(caption=caption) | Video(caption=caption) | Document(caption=caption):
+                return caption or None
             case Location(name=name):
                 return name or None
             case Contacts(cards=cards):

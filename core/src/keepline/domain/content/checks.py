@@ -10,9 +10,11 @@ import math
 import re
 
 from keepline.domain.content.bodies import Contacts, Content, Edit, Location, Poll, Reaction, Text
+from keepline.domain.content.files import FILE_NAME_CHARACTERS_MAX, Document, File, Image, Media, Video
 from keepline.domain.errors import InvalidInput, TooLarge
 
 TEXT_CHARACTERS_MAX = 65_536  # facts
+CAPTION_CHARACTERS_MAX = 1_024  # documented: Cloud API, media messages
 MENTIONS_MAX = 1_024  # documented: the members of a group
 PREVIEW_CHARACTERS_MAX = 1_000  # ours, for each part
 PLACE_CHARACTERS_MAX = 1_000  # ours; the Cloud API documents no limit for name and address
@@ -40,6 +42,8 @@ def check(content: Content) -> None:
     match content.body:
         case Text():
             _check_text(content.body)
+        case body if isinstance(body, Media):
+            _check_media(body)
         case Location():
             _check_location(content.body)
         case Contacts():
@@ -85,6 +89,23 @@ def _check_text(body: Text) -> None:
             "preview.url does not stand in the text.",
             "WhatsApp shows a preview for a link of the text: write the same link there.",
         )
+
+
+def _check_media(body: Media) -> None:
+    """What can be seen before the file is there; the file itself: `file_types.check_file`."""
+    if isinstance(body, Image | Video | Document):
+        _check_line("caption", body.caption, CAPTION_CHARACTERS_MAX, may_be_empty=True)
+    _check_file_name(body.file)
+    if (body.file.url is None) == (body.file.media_id is None):
+        raise InvalidInput(
+            "bad_media", "media has neither `url` nor `media_id`, or both.", "Name the file in one of the two ways."
+        )
+
+
+def _check_file_name(file: File) -> None:
+    _check_line("media.file_name", file.name, FILE_NAME_CHARACTERS_MAX, may_be_empty=True)
+    if any(char in "/\\" or not char.isprintable() for char in file.name):
+        raise InvalidInput("bad_media", "media.file_name is no name of a file.", "Leave out folders and line breaks.")
 
 
 def _check_location(body: Location) -> None:

@@ -21,6 +21,7 @@ from keepline.domain.content.bodies import (
     Text,
     Vote,
 )
+from keepline.domain.content.files import Audio, Document, File, Image, Sticker, Video
 from keepline.domain.content.references import MessageRef
 
 Fields = Mapping[str, Any]
@@ -55,6 +56,14 @@ def _body_map(body: Body) -> dict[str, Any]:
             if body.preview is not None:
                 fields["preview"] = dict(vars(body.preview))
             return fields
+        case Image() | Video():
+            return {"media": body.file.to_map(), "caption": body.caption, "view_once": body.view_once}
+        case Audio():
+            return {"media": body.file.to_map(), "voice": body.voice}
+        case Document():
+            return {"media": body.file.to_map(), "caption": body.caption}
+        case Sticker():
+            return {"media": body.file.to_map()}
         case Location():
             return {"location": dict(vars(body))}
         case Contacts():
@@ -89,8 +98,17 @@ def _about(fields: Mapping[str, Any], name: str) -> MessageRef:
     return MessageRef.from_map(fields[name]["message"])
 
 
+def _file(fields: Mapping[str, Any]) -> File:
+    return File.from_map(fields["media"])
+
+
 _READERS: dict[str, Callable[[Fields], Body]] = {
     "text": _text,
+    "image": lambda fields: Image(_file(fields), fields["caption"], fields["view_once"]),
+    "video": lambda fields: Video(_file(fields), fields["caption"], fields["view_once"]),
+    "audio": lambda fields: Audio(_file(fields), fields["voice"]),
+    "document": lambda fields: Document(_file(fields), fields["caption"]),
+    "sticker": lambda fields: Sticker(_file(fields)),
     "location": lambda fields: Location(**fields["location"]),
     "contact": lambda fields: Contacts(tuple(ContactCard(**card) for card in fields["contacts"])),
     "poll": _poll,
