@@ -64,7 +64,7 @@ class Description:
             if answer.data:
                 raise NotAsDescribed(f"{where} with a body, and none is described")
             return
-        if answer.mimetype not in content:
+        if answer.mimetype not in content and "*/*" not in content:
             raise NotAsDescribed(f"{where} with {answer.mimetype}, and described is {list(content)}")
         if answer.mimetype == "application/json":
             self._hold_json(where, content[answer.mimetype]["schema"], answer.get_json())
