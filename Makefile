@@ -36,6 +36,11 @@ $(RINGS:%=test-%): test-%: .venv/.synced
 test-slow: .venv/.synced  ## Run the tests that wait for the library's real times (minutes)
 	$(PYTEST) $(RING_FOLDERS) -m slow
 
+# With another seed: make fuzz-api FUZZ="--hypothesis-seed=7"; one operation: make fuzz-api FUZZ="-k send"
+.PHONY: fuzz-api
+fuzz-api: .venv/.synced  ## Ask the API thousands of things that fit its description and that do not (about 20 minutes)
+	$(PYTEST) tests/functions/test_api_fuzz.py --hypothesis-profile=fuzz --timeout=1200 $(FUZZ)
+
 # With other figures: make chaos-queue CHAOS="--kills 20 --minutes 3 --seed 7 --phase single"
 .PHONY: chaos-queue
 chaos-queue: .venv/.synced  ## Kill cells and connectors 200 times under load; nothing may be lost (about 25 minutes)

@@ -16,6 +16,7 @@ os.environ.setdefault("PUBSUB_EMULATOR_HOST", "127.0.0.1:9")
 
 # Hypothesis would fail an example that takes 200 ms. On a busy machine any may; how long it takes is not what a law says.
 settings.register_profile("keepline", deadline=None)
+settings.register_profile("fuzz", deadline=None, max_examples=2_000)  # for make fuzz-api
 settings.load_profile("keepline")
 
 _real_connect = socket.socket.connect

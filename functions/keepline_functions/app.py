@@ -22,6 +22,7 @@ from keepline_functions import (
     media_api,
     messages_api,
     metrics_api,
+    openapi_api,
     pairing_code_api,
     qr_api,
     sessions_api,
@@ -62,6 +63,7 @@ def create_app(parts: Services) -> Flask:
         keys_api.routes,
         diagnostics_api.routes,
         metrics_api.routes,
+        openapi_api.routes,
     ):
         app.register_blueprint(routes)
     app.before_request(_begin)
@@ -78,9 +80,9 @@ def _begin() -> None:
 
 
 def _finish(response: Response) -> Response:
-    if response.status_code == 204:
-        del response.headers["Content-Type"]  # Flask names one even for nothing.
-    response.headers["Cache-Control"] = "no-store"
+    if response.status_code in (204, 304):
+        response.headers.pop("Content-Type", None)  # Flask names one even for nothing.
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Request-Id"] = g.request_id
     _note(response)

@@ -32,6 +32,12 @@ def needs(scope: str) -> Callable[[_View], _View]:
     return mark
 
 
+def scope_of(view: Callable[..., Any]) -> str:
+    """The scope that a view is marked with."""
+    scope: str = getattr(view, _MARK)
+    return scope
+
+
 def register(app: Flask) -> None:
     """Look at every caller before any view runs. All views must be there and marked by now."""
     for rule in app.url_map.iter_rules():
@@ -55,7 +61,7 @@ def own_session(session_id: _SessionId) -> _SessionId:
 def _let_in() -> None:
     if request.endpoint is None:
         return  # No such route or method: the answer is the same for everybody.
-    scope = getattr(current_app.view_functions[request.endpoint], _MARK)
+    scope = scope_of(current_app.view_functions[request.endpoint])
     if scope == OPERATOR:
         _require_operator()
     elif scope != PUBLIC:

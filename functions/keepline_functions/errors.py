@@ -43,9 +43,10 @@ _STATUS_OF: dict[type[KeeplineError], int] = {
     Unavailable: 503,
 }
 
-_HTTP_ERRORS: dict[int, tuple[str, str, str]] = {
+# By status: the code, the sentence and the hint of what Flask itself finds wrong, or we before and beside it.
+HTTP_ERRORS: dict[int, tuple[str, str, str]] = {
     400: ("bad_request", "The request cannot be read.", "Look at the request's syntax."),
-    404: ("no_such_route", "There is nothing at this address.", "Look at the path; the README lists the routes."),
+    404: ("no_such_route", "There is nothing at this address.", "Look at the path; /docs lists the routes."),
     405: (
         "method_not_allowed",
         "This address does not take this method.",
@@ -57,7 +58,18 @@ _HTTP_ERRORS: dict[int, tuple[str, str, str]] = {
         "The body is not declared as JSON.",
         "Send the header Content-Type: application/json.",
     ),
+    500: (
+        "internal_error",
+        "Something went wrong on our side.",
+        "Try again; if it stays, report the X-Request-Id of this answer.",
+    ),
+    503: ("not_ready", "The API cannot start.", "Its operator finds the reason in the log."),
 }
+
+
+def status_of(category: type[KeeplineError]) -> int:
+    """The HTTP status of an error of this category."""
+    return next((status for kind, status in _STATUS_OF.items() if issubclass(category, kind)), 500)
 
 
 def register(app: Flask) -> None:
@@ -87,16 +99,14 @@ def error_response(
 
 def not_started() -> Response:
     """The answer of an API that could not be put together; its log says why."""
-    return error_response(
-        503, "not_ready", "The API cannot start.", "Its operator finds the reason in the log.", {"Retry-After": "10"}
-    )
+    return error_response(503, *HTTP_ERRORS[503], {"Retry-After": "10"})
 
 
 _ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def _of_keepline(error: KeeplineError) -> Response:
-    status = next((status for kind, status in _STATUS_OF.items() if isinstance(error, kind)), 500)
+    status = status_of(type(error))
     g.error_code = error.code
     headers = limit_headers(getattr(error, "charged", None))
     retry_after_s = getattr(error, "retry_after_s", None)
@@ -122,7 +132,7 @@ def _of_store(error: Exception) -> Response:
 def _of_http(error: HTTPException) -> Response:
     status = error.code or 500
     name = re.sub(r"[^a-z]+", "_", error.name.lower())
-    code, message, hint = _HTTP_ERRORS.get(status, (name, f"{error.name}.", "Look at the request."))
+    code, message, hint = HTTP_ERRORS.get(status, (name, f"{error.name}.", "Look at the request."))
     g.error_code = code
     headers = {}
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
@@ -132,10 +142,5 @@ def _of_http(error: HTTPException) -> Response:
 
 def _of_bug(error: Exception) -> Response:
     log.error("a request failed in a way nobody thought of", exc_info=error)
-    g.error_code = "internal_error"
-    return error_response(
-        500,
-        "internal_error",
-        "Something went wrong on our side.",
-        "Try again; if it stays, report the X-Request-Id of this answer.",
-    )
+    g.error_code = HTTP_ERRORS[500][0]
+    return error_response(500, *HTTP_ERRORS[500])

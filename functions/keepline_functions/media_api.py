@@ -18,7 +18,9 @@ from keepline.records.api_keys import READ, SEND
 from keepline.records.media import Kept
 from keepline.usecases.media import media_not_found
 from keepline_functions.auth import PUBLIC, caller, needs
+from keepline_functions.describing import Described, Header, Tag
 from keepline_functions.limit_headers import limit_headers
+from keepline_functions.message_answers import FileJson
 from keepline_functions.services import services
 from keepline_functions.views import kept_json
 
@@ -32,6 +34,15 @@ routes = Blueprint("media", __name__)
 
 @routes.post("/api/media")
 @needs(SEND)
+@Described(
+    Tag.MEDIA,
+    "take_in_file",
+    "Upload a file",
+    body={"*/*": bytes, "multipart/form-data": bytes},
+    answers={201: FileJson},
+    errors=("bad_media", "empty_media", "media_too_large", "media_not_set_up", "media_unavailable"),
+    is_limited=True,
+)
 def take_in() -> ResponseReturnValue:
     """The body is the file itself, or a form (multipart/form-data) with one file in it. It counts before it is read."""
     charged = services().run(services().media.charge(caller().tenant))
@@ -48,12 +59,31 @@ def take_in() -> ResponseReturnValue:
 
 @routes.get("/api/media/<media_id>")
 @needs(READ)
+@Described(
+    Tag.MEDIA,
+    "get_file",
+    "Look at a file",
+    answers={200: FileJson},
+    errors=("media_not_found", "media_not_set_up", "media_unavailable"),
+)
 def one(media_id: str) -> ResponseReturnValue:
+    """What it is, until when it is kept, and a link to it that is good for a while."""
     return jsonify(_shown(own_file(media_id)))
 
 
 @routes.get("/api/media/<media_id>/file")
 @needs(PUBLIC)
+@Described(
+    Tag.MEDIA,
+    "download_file",
+    "Follow a signed link",
+    answers={200: {"*/*": bytes}},
+    answer_headers=(
+        Header("Content-Disposition", "The file's name.", "attachment; filename*=UTF-8''menu.png"),
+        Header("Content-Security-Policy", "That it is no page.", "sandbox; default-src 'none'"),
+    ),
+    errors=("link_over",),
+)
 def file(media_id: str) -> ResponseReturnValue:
     """For whoever has a link that we signed."""
     folder = services().media_folder
@@ -125,7 +155,7 @@ def _pieces(content: BinaryIO) -> Iterator[bytes]:
             yield chunk
 
 
-def _shown(kept: Kept) -> dict[str, object]:
+def _shown(kept: Kept) -> FileJson:
     url, good_until = services().run(services().media.link(kept))
     return kept_json(kept, urljoin(request.url_root, url), good_until)
 

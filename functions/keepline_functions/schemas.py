@@ -55,7 +55,7 @@ Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_rfc3339), 
 class Body(BaseModel):
     """What every JSON body has in common."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 Pace = Literal["careful", "normal", "off"]
@@ -65,11 +65,17 @@ class CreateSession(Body):
     """Body of `POST /api/sessions/create`; without an id one is made."""
 
     session_id: str | None = None
+    """1 to 40 small letters, digits and inner hyphens; without one it is made."""
     on_doubt: Literal["resend", "hold"] | None = None
+    """What holds for messages that do not say it themselves: `resend` (the default) or `hold`."""
     pacing: Pace | None = None
+    """How fast its messages leave; `normal` if it is not said."""
     presence: Literal["available", "unavailable"] | None = None
+    """How contacts see the number. With `available` its phone gets no notifications; `unavailable` is the default."""
     proxy: str | None = Field(None, repr=False)
+    """The way to WhatsApp for this session alone: `socks5://name:password@host:port` or `http://…`."""
     standby: Literal["offer", "off"] | None = None
+    """Whether a second device is offered when the first one is up; `offer` is the default."""
 
     def choices(self) -> SessionChoices:
         """What the owner chooses, with the defaults for the rest."""
@@ -87,10 +93,15 @@ class ChangeSession(Body):
     """Body of `PATCH /api/sessions/{session_id}`. What is not there stays; what is null goes back to its default."""
 
     on_doubt: Literal["resend", "hold"] | None = None
+    """What holds for messages that do not say it themselves."""
     presence: Literal["available", "unavailable"] | None = None
+    """How contacts see the number. With `available` its phone gets no notifications."""
     proxy: str | None = Field(None, repr=False)
+    """The way to WhatsApp for this session alone. Null goes back to the connector's own."""
     pacing: Pace | None = None
+    """How fast its messages leave."""
     standby: Literal["offer", "off"] | None = None
+    """Whether a second device is offered when the first one is up."""
 
     def changes(self) -> Changes:
         """What the caller wants to be different."""
@@ -105,18 +116,23 @@ class ChangeSession(Body):
 
 
 class AskForCode(Body):
-    """Body of `POST /api/sessions/{id}/pairing-code`. `slot` is the device that is to be linked; b is the standby."""
+    """Body of `POST /api/sessions/{id}/pairing-code`."""
 
     phone: str
+    """The number that is to be linked, with its country code, with or without `+`."""
     slot: Literal["a", "b"] = "a"
+    """`a` the session's first device, `b` its standby, whose number must be the session's own."""
 
 
 class MakeKey(Body):
     """Body of `POST /api/keys`. Without `sessions` the key is for all of them."""
 
     name: Annotated[str, Field(min_length=1, max_length=KEY_NAME_CHARACTERS_MAX)]
+    """For you to know it by."""
     scopes: Annotated[list[Literal["read", "send", "admin"]], Field(min_length=1, max_length=len(SCOPES))]
+    """What its holder may do; none that its maker does not have."""
     sessions: Annotated[list[str], Field(min_length=1, max_length=ACCOUNTS_LISTED_MAX)] | None = None
+    """The sessions that it is for."""
 
 
 class MarkChatRead(Body):
@@ -124,6 +140,7 @@ class MarkChatRead(Body):
 
     session_id: str
     messages: Annotated[list[str], Field(min_length=1, max_length=MARKED_MAX)] | None = None
+    """The ids of messages of this chat that came in."""
 
 
 class ShowTypingInChat(Body):
@@ -131,29 +148,37 @@ class ShowTypingInChat(Body):
 
     session_id: str
     state: Literal["composing", "recording", "paused"] = "composing"
+    """`paused` shows nothing."""
 
 
 class Query(BaseModel):
     """Everything in a query is text, so these convert."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class ListDeadLetters(Query):
     """Query of `GET /api/dead-letters`."""
 
-    session_id: str
+    session_id: Annotated[str, Field(examples=["support"])]
+    """Whose."""
     limit: int = Field(PAGE_MESSAGES_DEFAULT, ge=1, le=PAGE_MESSAGES_MAX)
+    """How many at a time."""
     before: Time | None = None
+    """Only what is older; give the `next_before` of one page to get the next."""
 
 
 class ListMessages(Query):
     """Query of `GET /api/messages`."""
 
-    session_id: str
+    session_id: Annotated[str, Field(examples=["support"])]
+    """Whose."""
     chat: str | None = None
+    """Only this chat: a number or an address, as for sending."""
     limit: int = Field(PAGE_MESSAGES_DEFAULT, ge=1, le=PAGE_MESSAGES_MAX)
+    """How many at a time."""
     before: Time | None = None
+    """Only what is older; give the `next_before` of one page to get the next."""
 
 
 def read_body(model: type[_Model], request: Request, *, may_be_empty: bool = False) -> _Model:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, Union
 
 from flask import Request
-from pydantic import Field
 from werkzeug.exceptions import UnsupportedMediaType
 
 from keepline.domain.addresses import parse_person, phone_of
@@ -33,18 +32,19 @@ from keepline.domain.message import OnDoubt
 from keepline.domain.send_options import Priority, SendOptions
 from keepline_functions.schemas import Body, Time, body_bytes, parse_body
 
-# Strict JSON knows no whole numbers among the others: 48 is as good a latitude as 48.2.
-_Degrees = Annotated[float, Field(strict=False)]
-
 
 class SendMessage(Body):
     """What every kind has. What is null is as if it were not there."""
 
     session_id: str
     send_at: Time | None = None
+    """Not before this time, at most 90 days ahead; a time in the past is now."""
     expires_at: Time | None = None
+    """Not after this time, which must be later than now and than `send_at`."""
     priority: Literal["high", "normal", "low"] | None = None
+    """Which chats go first; `normal` if it is not said."""
     on_doubt: Literal["resend", "hold"] | None = None
+    """What to do when nobody can know whether it left: send it again (perhaps twice), or hold it for a person to decide."""
 
     def options(self) -> SendOptions:
         """What is asked for beyond the content and where it goes."""
@@ -66,6 +66,8 @@ class SendMessage(Body):
 
 class _SendTo(SendMessage):
     to: str
+    """A phone number with its country code, `…@s.whatsapp.net`, `…@c.us` or `…@lid`; a group as `…@g.us`; your statuses as
+    `status@broadcast` (texts only)."""
 
     def recipient(self) -> str:
         return self.to
@@ -73,13 +75,17 @@ class _SendTo(SendMessage):
 
 class _Answer(_SendTo):
     quote: str | None = None
+    """The `message_id` of the message that this one answers."""
 
     def _quoting(self) -> Quote | None:
         return Quote(MessageRef(self.quote)) if self.quote is not None else None
 
 
 class _Preview(Body):
+    """The box under a link of the text."""
+
     url: str
+    """A link that stands in the text. Nothing is fetched."""
     title: str
     description: str = ""
 
@@ -87,17 +93,22 @@ class _Preview(Body):
 class SendText(_Answer):
     """A text."""
 
-    kind: Literal["text"] = "text"
+    kind: Literal["text"] | None = "text"
     text: str
-    mentions: list[str] = Field(default_factory=list)
+    """1 to 65,536 characters."""
+    mentions: list[str] | None = None
+    """People whose `@number` stands in the text."""
     preview: _Preview | None = None
+    """The box under a link of the text."""
 
     def content(self) -> Content:
         preview = LinkPreview(**self.preview.model_dump()) if self.preview is not None else None
-        return Content(Text(self.text, tuple(map(parse_person, self.mentions)), preview), self._quoting())
+        return Content(Text(self.text, tuple(map(parse_person, self.mentions or ())), preview), self._quoting())
 
 
 class _File(Body):
+    """A file, named in one of two ways."""
+
     url: str | None = None
     media_id: str | None = None
     file_name: str = ""
@@ -164,8 +175,10 @@ class SendSticker(_SendFile):
 
 
 class _Place(Body):
-    latitude: _Degrees
-    longitude: _Degrees
+    """A place, in degrees."""
+
+    latitude: float
+    longitude: float
     name: str = ""
     address: str = ""
 
@@ -181,9 +194,13 @@ class SendLocation(_Answer):
 
 
 class _Contact(Body):
+    """Somebody, with either their numbers or a card."""
+
     name: str
     phones: list[str] | None = None
+    """Numbers, of which a card is made; or"""
     vcard: str | None = None
+    """a whole vCard."""
 
 
 class SendContact(_Answer):
@@ -191,6 +208,7 @@ class SendContact(_Answer):
 
     kind: Literal["contact"]
     contacts: list[_Contact]
+    """1 to 257."""
 
     def content(self) -> Content:
         cards = [_card(number, contact) for number, contact in enumerate(self.contacts)]
@@ -198,9 +216,14 @@ class SendContact(_Answer):
 
 
 class _Poll(Body):
+    """A question with options."""
+
     question: str
+    """Up to 255 characters."""
     options: list[str]
+    """2 to 12, of up to 100 characters."""
     selectable: int = 1
+    """How many options one person may choose; 0 for any number."""
 
 
 class SendPoll(_Answer):
@@ -215,8 +238,12 @@ class SendPoll(_Answer):
 
 
 class _Vote(Body):
+    """What this number chooses in a poll."""
+
     message: str
+    """The poll's `message_id`."""
     options: list[str]
+    """What this number chooses, in place of what it chose before; none take the vote back."""
 
 
 class SendVote(SendMessage):
@@ -230,8 +257,12 @@ class SendVote(SendMessage):
 
 
 class _Reaction(Body):
+    """One emoji on a message."""
+
     message: str
+    """A `message_id`."""
     emoji: str
+    """One emoji; an empty text takes it back."""
 
 
 class SendReaction(SendMessage):
@@ -245,8 +276,12 @@ class SendReaction(SendMessage):
 
 
 class _Edit(Body):
+    """New words for a text."""
+
     message: str
+    """The `message_id` of a text that this number sent, within 15 minutes."""
     text: str
+    """What it is to say."""
 
 
 class SendEdit(SendMessage):
@@ -260,7 +295,10 @@ class SendEdit(SendMessage):
 
 
 class _Named(Body):
+    """The message that it is about."""
+
     message: str
+    """A `message_id`."""
 
 
 class SendRevoke(SendMessage):
@@ -299,6 +337,9 @@ _KINDS: dict[str, type[SendMessage]] = {
     "revoke": SendRevoke,
     "forward": SendForward,
 }
+
+# The body of `POST /api/messages/send`, as its description has it.
+AnyMessage: Any = Union[tuple(_KINDS.values())]  # noqa: UP007  # `|` makes no union of a list of types
 
 
 def read_message(request: Request) -> SendMessage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from keepline.domain.addresses import lid_of, phone_of
 from keepline.domain.content.vcards import phones_in
@@ -23,6 +23,28 @@ from keepline.usecases.limiting import Charged
 from keepline.usecases.linking import device_reason
 from keepline.usecases.message_views import Delivery, MessageView, Person
 from keepline.usecases.sessions import DeviceView, SessionView
+from keepline_functions.answers import (
+    ActivityJson,
+    ConnectorJson,
+    DeviceJson,
+    DiagnosisJson,
+    EvidenceJson,
+    LimitJson,
+    ProxyJson,
+    QueueJson,
+    ReasonJson,
+    SessionEventJson,
+    SessionJson,
+    SessionStandbyJson,
+)
+from keepline_functions.message_answers import (
+    ContentJson,
+    DeliveryOptionsJson,
+    FileJson,
+    MediaJson,
+    MessageJson,
+    PersonJson,
+)
 
 _SHOWN_TIMES = (
     "accepted",
@@ -45,7 +67,7 @@ def rfc3339(at: datetime) -> str:
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
 
 
-def session_json(view: SessionView) -> dict[str, Any]:
+def session_json(view: SessionView) -> SessionJson:
     """A session."""
     account = view.account
     return {
@@ -53,30 +75,30 @@ def session_json(view: SessionView) -> dict[str, Any]:
         "user_id": account.tenant,
         "phone": account.phone,
         "lid": account.lid,
-        "state": view.status.state.value,
+        "state": view.status.state,
         "reason": reason_json(view.status.reason),
         "evidence": proof_json(view.proof),
         "devices": [_device_json(device) for device in view.devices],
         "standby": _standby_json(view.standby),
-        "on_doubt": account.on_doubt.value,
+        "on_doubt": account.on_doubt,
         "pacing": account.settings.pacing,
-        "presence": account.settings.presence.value,
+        "presence": account.settings.presence,
         "proxy": _proxy_json(account.settings.proxy),
         "queue": queue_json(view),
         "created_at": rfc3339(account.created_at),
     }
 
 
-def queue_json(view: SessionView) -> dict[str, Any]:
+def queue_json(view: SessionView) -> QueueJson:
     """What waits of a session."""
     return {
         "queued": view.queued,
         "oldest_s": round(view.oldest_queued_s, 3) if view.oldest_queued_s is not None else None,
-        "held": reason_json(view.held.reason) | {"until": rfc3339(view.held.until)} if view.held else None,
+        "held": {**reason_json(view.held.reason), "until": rfc3339(view.held.until)} if view.held else None,
     }
 
 
-def diagnosis_json(found: Diagnosis) -> dict[str, Any]:
+def diagnosis_json(found: Diagnosis) -> DiagnosisJson:
     """A session with all that is known of it."""
     proofs = {device.slot: device.proof for device in found.session.devices}
     session = session_json(found.session)
@@ -95,7 +117,7 @@ def diagnosis_json(found: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _connector_json(one: ConnectorView) -> dict[str, Any]:
+def _connector_json(one: ConnectorView) -> ConnectorJson:
     return {
         "connector": one.id,
         "region": one.region,
@@ -106,7 +128,7 @@ def _connector_json(one: ConnectorView) -> dict[str, Any]:
     }
 
 
-def _event_json(event: SessionEvent) -> dict[str, Any]:
+def _event_json(event: SessionEvent) -> SessionEventJson:
     return {
         "at": rfc3339(event.at),
         "from": event.state_before,
@@ -116,7 +138,7 @@ def _event_json(event: SessionEvent) -> dict[str, Any]:
     }
 
 
-def _limit_json(one: Charged) -> dict[str, Any]:
+def _limit_json(one: Charged) -> LimitJson:
     return {
         "count": one.limit.count,
         "period_s": one.limit.period_s,
@@ -126,10 +148,10 @@ def _limit_json(one: Charged) -> dict[str, Any]:
     }
 
 
-def message_json(view: MessageView) -> dict[str, Any]:
+def message_json(view: MessageView) -> MessageJson:
     """A message, in or out."""
     error = message_error(view.error_code, view.state)
-    message = {
+    return {
         "message_id": view.message_id,
         "session_id": view.session_id,
         "chat": view.chat,
@@ -142,12 +164,12 @@ def message_json(view: MessageView) -> dict[str, Any]:
         **_media_json(view),
         "edited_at": rfc3339(view.edited_at) if view.edited_at else None,
         "revoked_at": rfc3339(view.revoked_at) if view.revoked_at else None,
-        "state": view.state.value,
+        "state": view.state,
         "wa_message_id": view.wa_message_id,
         "times": {name: rfc3339(view.times[name]) for name in _SHOWN_TIMES if name in view.times},
         "error": {"code": error.code, "message": error.message, "hint": error.hint} if error else None,
+        **_delivery_json(view.delivery),
     }
-    return message if view.delivery is None else message | _delivery_json(view.delivery)
 
 
 # What a message says besides its text, by the names that it is sent with.
@@ -170,7 +192,7 @@ _SHOWN_CONTENT = (
 )
 
 
-def _content_json(content: Mapping[str, Any]) -> dict[str, Any]:
+def _content_json(content: Mapping[str, Any]) -> ContentJson:
     """Of a content what it has. References are shown with both addresses of their sender."""
     shown = {name: _shown(content[name]) for name in _SHOWN_CONTENT if name in content}
     if "contacts" in shown:
@@ -179,13 +201,18 @@ def _content_json(content: Mapping[str, Any]) -> dict[str, Any]:
         shown["mentions"] = [_person(one) for one in shown["mentions"]]
     if "vote" in shown:
         shown["vote"].setdefault("options", None)
-    return shown
+    return cast("ContentJson", shown)  # What a message says is kept as it is shown; the tests hold it to its shape.
 
 
-def kept_json(kept: Kept, url: str, good_until: datetime) -> dict[str, Any]:
+def kept_json(kept: Kept, url: str, good_until: datetime) -> FileJson:
     """A file that is kept, with a link to it."""
+    file = kept.file
     return {
-        **kept.file.to_map(),
+        "media_id": file.media_id or "",
+        "mime_type": file.mime_type,
+        "size": file.size,
+        "sha256": file.sha256,
+        "file_name": file.name,
         "source": kept.source,
         "expires_at": rfc3339(kept.expires_at),
         "url": url,
@@ -193,7 +220,7 @@ def kept_json(kept: Kept, url: str, good_until: datetime) -> dict[str, Any]:
     }
 
 
-def _media_json(view: MessageView) -> dict[str, Any]:
+def _media_json(view: MessageView) -> ContentJson:
     """What a message says of its file, with what became of one that WhatsApp brought."""
     if "media" not in view.content:
         return {}
@@ -201,25 +228,24 @@ def _media_json(view: MessageView) -> dict[str, Any]:
     if fate is None:
         return {"media": said}
     error = media_error(fate.error_code)
-    return {
-        "media": {
-            **said,
-            "media_id": said["media_id"] if fate.state is MediaState.STORED else None,
-            "state": fate.state.value,
-            "error": {"code": error.code, "message": error.message, "hint": error.hint} if error else None,
-        }
+    came = {
+        **said,
+        "media_id": said["media_id"] if fate.state is MediaState.STORED else None,
+        "state": fate.state.value,
+        "error": {"code": error.code, "message": error.message, "hint": error.hint} if error else None,
     }
+    return {"media": cast("MediaJson", came)}
 
 
-def _both(person: Person | None) -> dict[str, Any] | None:
+def _both(person: Person | None) -> PersonJson | None:
     return {"phone": person.phone, "lid": person.lid} if person is not None else None
 
 
-def _person(mentioned: Any) -> dict[str, Any]:
+def _person(mentioned: Any) -> PersonJson:
     """Somebody mentioned: by an address in what was sent, by both names in what was heard."""
     if isinstance(mentioned, str):
         return {"phone": phone_of(mentioned), "lid": lid_of(mentioned)}
-    return dict(mentioned)
+    return {"phone": mentioned["phone"], "lid": mentioned["lid"]}
 
 
 def _shown(value: Any) -> Any:
@@ -232,21 +258,23 @@ def _shown(value: Any) -> Any:
 _HIDDEN_CONTENT = frozenset({"addressing", "by_admin"})
 
 
-def _delivery_json(delivery: Delivery) -> dict[str, Any]:
+def _delivery_json(delivery: Delivery | None) -> DeliveryOptionsJson:
+    if delivery is None:
+        return {}
     return {
         "send_at": rfc3339(delivery.send_at) if delivery.send_at else None,
         "expires_at": rfc3339(delivery.expires_at) if delivery.expires_at else None,
         "priority": delivery.priority.word,
-        "on_doubt": delivery.on_doubt.value,
+        "on_doubt": delivery.on_doubt,
         "attempts": delivery.attempts,
         "repairs": delivery.repairs,
     }
 
 
-def _device_json(device: DeviceView) -> dict[str, Any]:
+def _device_json(device: DeviceView) -> DeviceJson:
     return {
         "slot": device.slot,
-        "state": device.status.state.value,
+        "state": device.status.state,
         "reason": reason_json(device_reason(device.slot, device.status)),
         "connector": device.connector,
         "region": device.region,
@@ -256,34 +284,34 @@ def _device_json(device: DeviceView) -> dict[str, Any]:
     }
 
 
-def _standby_json(standby: StandbyView) -> dict[str, Any]:
+def _standby_json(standby: StandbyView) -> SessionStandbyJson:
     return {
-        "state": standby.state.value,
-        "setting": standby.setting.value,
+        "state": standby.state,
+        "setting": standby.setting,
         "offered_at": rfc3339(standby.offered_at) if standby.offered_at else None,
         "sentence": standby.sentence,
         "next_step": standby.next_step,
     }
 
 
-def reason_json(reason: Reason) -> dict[str, str]:
+def reason_json(reason: Reason) -> ReasonJson:
     """Why, and what to do."""
     return {"code": reason.code, "sentence": reason.sentence, "next_step": reason.next_step}
 
 
-def _activity_json(life: LinkLife) -> dict[str, Any] | None:
+def _activity_json(life: LinkLife) -> ActivityJson | None:
     if life.last_activity_at is None:
         return None
     return {"at": rfc3339(life.last_activity_at), "kind": life.last_activity}
 
 
-def _proxy_json(proxy: SealedProxy | None) -> dict[str, Any] | None:
+def _proxy_json(proxy: SealedProxy | None) -> ProxyJson | None:
     if proxy is None:
         return None
     return {"scheme": proxy.scheme, "host": proxy.host, "port": proxy.port, "has_credentials": proxy.has_credentials}
 
 
-def proof_json(proof: Proof | None) -> dict[str, Any] | None:
+def proof_json(proof: Proof | None) -> EvidenceJson | None:
     """The newest sign of life."""
     if proof is None:
         return None

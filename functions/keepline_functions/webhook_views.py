@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keepline.domain.webhook_policy import FAILURES_BEFORE_REST
 from keepline.ports.webhook_calls import Answer
 from keepline.records.webhooks import Delivery, Webhook
+from keepline.usecases.webhooks import Secretive
+from keepline_functions.answers import ReasonJson
 from keepline_functions.views import rfc3339
+from keepline_functions.webhook_answers import DeliveryJson, MadeWebhookJson, WebhookJson, WebhookTestJson
 
 # Why Keepline has switched a webhook off, and what its owner can do.
-_DISABLED = {
+_DISABLED: dict[str, ReasonJson] = {
     "gone": {
         "code": "gone",
         "sentence": "The receiver answered 410: it wants no more events.",
@@ -19,7 +20,7 @@ _DISABLED = {
 }
 
 
-def webhook_json(webhook: Webhook) -> dict[str, Any]:
+def webhook_json(webhook: Webhook) -> WebhookJson:
     """A webhook."""
     breaker = webhook.breaker
     return {
@@ -40,14 +41,19 @@ def webhook_json(webhook: Webhook) -> dict[str, Any]:
     }
 
 
-def delivery_json(delivery: Delivery) -> dict[str, Any]:
+def made_webhook_json(made: Secretive) -> MadeWebhookJson:
+    """A webhook with its new secret."""
+    return {**webhook_json(made.webhook), "secret": made.secret}
+
+
+def delivery_json(delivery: Delivery) -> DeliveryJson:
     """A delivery with its last tries."""
     return {
         "event_id": delivery.event_id,
         "type": delivery.type,
         "session_id": delivery.session_id,
         "chat": delivery.chat,
-        "state": delivery.state.value,
+        "state": delivery.state,
         "attempts": delivery.attempts,
         "queued_at": rfc3339(delivery.queued_at),
         "settled_at": rfc3339(delivery.settled_at) if delivery.settled_at else None,
@@ -63,7 +69,7 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def test_json(delivered: bool, answer: Answer) -> dict[str, Any]:
+def test_json(delivered: bool, answer: Answer) -> WebhookTestJson:
     """What became of a test call."""
     return {
         "delivered": delivered,

@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flask.testing import FlaskClient
-
 from keepline.domain.errors import Unauthenticated
 from keepline.domain.lease import EXTREME
 from keepline.domain.link_events import MessageHeard
@@ -27,6 +25,8 @@ from keepline.usecases.limiting import OWN_LIMITS_S
 from keepline.usecases.media import Shelf
 from keepline_functions.bootstrap import Process, assemble
 from keepline_functions.loop import BackgroundLoop
+
+from .described import described_client
 
 MAIN = Path(__file__).parents[2] / "functions" / "main.py"
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -131,7 +131,7 @@ class World:
             metrics_token=METRICS_TOKEN,
             shelf=shelf(self.clock) if shelf is not None else None,
         )
-        self.client: FlaskClient = self.process.app.test_client()
+        self.client = described_client(self.process.app)
         self.anna = self.add_key("anna")
         self.bert = self.add_key("bert")
 

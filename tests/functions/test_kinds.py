@@ -255,3 +255,16 @@ def test_the_messages_of_a_group_are_listed(shop: World) -> None:
     accepted(shop, {"to": GROUP, "text": "hello all"})
     page = shop.get(f"/api/messages?session_id=shop&chat={GROUP}").get_json()
     assert {one["text"] for one in page["messages"]} == {"text of WA1", "hello all"}
+
+
+def test_a_field_that_is_null_is_as_if_it_were_not_there(shop: World) -> None:
+    nothing = {"kind": None, "mentions": None, "preview": None, "quote": None, "send_at": None, "priority": None}
+    message = accepted(shop, {"to": CHAT, "text": "hello"} | nothing)
+    assert (message["kind"], message["send_at"], message["priority"]) == ("text", None, "normal")
+    assert not {"mentions", "preview", "quote"} & set(message)
+
+
+def test_degrees_are_numbers_and_no_text(shop: World) -> None:
+    for latitude in ("48.2", True, None):
+        answer = post(shop, {"to": CHAT, "kind": "location", "location": PLACE | {"latitude": latitude}})
+        assert (answer.status_code, error_code(answer)) == (400, "bad_field")

@@ -336,7 +336,8 @@ def test_hosting_passes_the_api_on_to_the_function_that_is_deployed() -> None:
     functions = {one["name"] for one in json.loads((ROOT / "infra" / "functions.json").read_text())["functions"]}
     rewrites = {one["source"]: one["function"]["functionId"] for one in hosting()["rewrites"]}
     # Not /metrics: behind Hosting each answer would be of whichever instance it met.
-    assert rewrites == dict.fromkeys(("/api/**", "/health", "/health/*", "/diagnostics/*", "/reconnect/*"), "api")
+    pages = ("/health", "/health/*", "/diagnostics/*", "/reconnect/*", "/openapi.json", "/docs", "/docs/*")
+    assert rewrites == dict.fromkeys(("/api/**", *pages), "api")
     assert set(rewrites.values()) <= functions
 
 

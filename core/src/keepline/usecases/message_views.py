@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from keepline.domain.addresses import is_group, lid_of, phone_of
 from keepline.domain.content import maps
@@ -46,7 +46,7 @@ class MessageView:
     message_id: str
     session_id: str
     chat: str
-    direction: str
+    direction: Literal["out", "in"]
     kind: str
     text: str | None
     content: Mapping[str, Any]  # what its kind says, by the names of domain/content/maps.py

@@ -23,7 +23,7 @@ FIRST_WORDS = frozenset({EventType.MESSAGE, EventType.MESSAGE_ANY, EventType.MES
 class Rendering:
     """How the API writes a message and a time: events are written the same."""
 
-    message: Callable[[MessageView], dict[str, Any]]
+    message: Callable[[MessageView], Mapping[str, object]]
     time: Callable[[datetime], str]
 
 
@@ -65,7 +65,7 @@ def happenings(document: Document) -> list[Happening]:
 
 def told_of_message(happening: Happening, view: MessageView, rendering: Rendering) -> Told:
     """The message as the API shows it, in the state that the event is about."""
-    data = rendering.message(view)
+    data = dict(rendering.message(view))
     if happening.state is not None:
         data["state"] = happening.state.value
     return Told(_envelope(happening, view.session_id, rendering, data), view.chat)
