@@ -93,6 +93,18 @@ def test_each_entry_is_told_once_and_in_the_order_of_the_commits(
     assert told == [entry.event_id for entry in sorted(log, key=lambda one: one.position)]
 
 
+@given(st.lists(st.floats(0, 10), min_size=2, max_size=12, unique=True), st.data())
+def test_an_entry_that_a_look_left_out_is_told_by_the_next(times: list[float], data: st.DataObject) -> None:
+    log = entries_of([(when, 0.0, "l_a", 1) for when in times])
+    lost = data.draw(st.sampled_from(log[:-1]))
+    reading = Reading.beginning(Position(at(-1)), at(-1))
+    told = []
+    for shown in ([], [one for one in log if one is not lost], log, log):
+        fresh, reading = reading.after(shown)
+        told += [one.event_id for one in fresh]
+    assert told == [one.event_id for one in log if one is not lost] + [lost.event_id]
+
+
 # The same with all that belongs to it.
 
 

@@ -61,13 +61,15 @@ class Entry:
 class Reading:
     """All up to `cursor` is told. The next look asks for up to `page` entries from `floor` on, in the order of `recorded_at`.
 
-    `seen` is a moment of the store's time before that look: what it does not show yet will be committed after that.
+    `seen` is a moment of the store's time before that look: what it does not show yet will be committed after that. `shown` are
+    the events of the look before, None if that one did not show all there was from its floor on.
     """
 
     cursor: Position
     floor: datetime
     seen: datetime
     page: int
+    shown: frozenset[str] | None = None
 
     @classmethod
     def beginning(cls, cursor: Position, seen: datetime) -> Reading:
@@ -79,9 +81,16 @@ class Reading:
         When the floor or the page differ, the next look asks for something else than this one did.
         """
         seen = max([self.seen, *(entry.position.at for entry in entries)])
+        # Firestore shows nothing late. Its emulator's listeners do: they lose an update at times, and a later look has it.
+        late = sorted(filter(self._is_late, entries), key=lambda one: one.position)
         ahead = sorted((one for one in entries if one.position > self.cursor), key=lambda one: one.position)
         if len(entries) < self.page:
-            return ahead, replace(self, cursor=max(self.cursor, Position(seen)), seen=seen)
+            return late + ahead, replace(
+                self,
+                cursor=max(self.cursor, Position(seen)),
+                seen=seen,
+                shown=frozenset(entry.event_id for entry in entries),
+            )
         # There is more behind this page, and it may have been committed SETTLING before it says.
         last = entries[-1].recorded_at
         fresh = [one for one in ahead if one.position.at < last - SETTLING]
@@ -89,7 +98,10 @@ class Reading:
         untold = [one.recorded_at for one in ahead if one.position > cursor]
         floor = max(self.floor, min([last, seen - SETTLING, *untold]))
         page = PAGE if floor > self.floor else min(2 * self.page, PAGE_MAX)
-        return fresh, Reading(cursor, floor, seen, page)
+        return late + fresh, Reading(cursor, floor, seen, page)
+
+    def _is_late(self, entry: Entry) -> bool:
+        return self.shown is not None and entry.position <= self.cursor and entry.event_id not in self.shown
 
     def asks_as(self, other: Reading) -> bool:
         """Whether both ask for the same."""
