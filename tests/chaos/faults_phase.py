@@ -30,6 +30,7 @@ LOADED = 2
 CHATS = 4
 RATE_PER_S = 10.0
 INBOUND_PER_S = 2.0
+OUTAGE_RATE_PER_S = 0.5
 STEADY_S = 8.0
 
 Say = Callable[[str], None]
@@ -64,6 +65,9 @@ def run(options: Options, say: Say) -> Result:
     The folder of a round is kept, and told, when a promise was broken or the round failed.
     """
     result = Result()
+    if "outage" in options.faults:
+        say(f"an outage for {options.outage_accounts} accounts")
+        _round(options, 0, [], result, say, with_outage=True)
     for turn in range(options.repeat):
         # Those that take long are done in some of the rounds only.
         names = [
@@ -73,10 +77,9 @@ def run(options: Options, say: Say) -> Result:
             and options.phase in fault.phases
             and turn < max(1, round(options.repeat * fault.share))
         ]
-        with_outage = "outage" in options.faults and turn == 0
-        if names or with_outage:
+        if names:
             say(f"round {turn + 1} of {options.repeat}")
-            _round(options, turn, names, result, say, with_outage=with_outage)
+            _round(options, turn, names, result, say, with_outage=False)
     return result
 
 
@@ -104,7 +107,7 @@ def _run(
     run = stack.run
     assert run.simulator is not None, "the demo has a simulator"
     api = Api(run.api, run.api_key)
-    numbers = link(api, ACCOUNTS, standby=options.phase == "standby")
+    numbers = link(api, options.outage_accounts if with_outage else ACCOUNTS, standby=options.phase == "standby")
     say(f"{len(numbers)} accounts are linked")
     phones = {f"{run.user_id}_{session}": phone for session, phone in numbers.items()}
     loaded = dict(list(numbers.items())[:LOADED])
@@ -112,7 +115,9 @@ def _run(
     chats = sorted(chats_of(loaded, CHATS), key=lambda chat: int(chat.friend) % CHATS)
     seed = f"{options.seed} {options.phase} {turn}"
     doubts, truth, watching = Doubts(run), Truth(run.simulator), Watching(run)
-    load = Load(run.api, run.api_key, run.simulator, chats, RATE_PER_S, seed, inbound_rate=INBOUND_PER_S, steady=True)
+    # What is accepted during an outage waits until its end: few messages, for it is the connections that are looked at.
+    rate, inbound = (OUTAGE_RATE_PER_S, OUTAGE_RATE_PER_S) if with_outage else (RATE_PER_S, INBOUND_PER_S)
+    load = Load(run.api, run.api_key, run.simulator, chats, rate, seed, inbound_rate=inbound, steady=True)
     ground = Ground(stack, truth, watching, phones, list(phones)[:LOADED], Random(f"{seed} faults"))
     injector = Injector(ground, options.phase, result.figures, say)
     load.start()
@@ -121,8 +126,6 @@ def _run(
         if fault.name in names:
             injector.inject(fault)
     if with_outage:
-        more = link(api, options.outage_accounts, standby=options.phase == "standby", beyond=ACCOUNTS)
-        phones |= {f"{run.user_id}_{session}": phone for session, phone in more.items()}
         say(f"WhatsApp is away for {options.outage_s:.0f} s, with {len(phones)} accounts")
         result.outages.append(outage(ground, options.outage_s))
         say(str(result.outages[-1]))

@@ -12,12 +12,9 @@ LINK_LIMIT_S = 60.0
 BATCH = 20
 
 
-def link(api: Api, count: int, *, standby: bool, beyond: int = 0) -> dict[str, str]:
-    """Sessions that are connected, with their numbers; with `standby` each with two devices that are.
-
-    `count` in all, of which the first `beyond` are linked already.
-    """
-    names = [f"account-{number}" for number in range(beyond + 1, count + 1)]
+def link(api: Api, count: int, *, standby: bool) -> dict[str, str]:
+    """Sessions that are connected, with their numbers; with `standby` each with two devices that are."""
+    names = [f"account-{number}" for number in range(1, count + 1)]
     phones: dict[str, str] = {}
     for start in range(0, len(names), BATCH):
         phones |= _link(api, names[start : start + BATCH], standby=standby)
