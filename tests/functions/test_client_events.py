@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.serving import make_server
 
+from examples import live_events as live_events_example
 from keepline.usecases import live_events
 from keepline_client import AsyncKeepline, Forbidden, Gone, Keepline, KeeplineError, NoAnswer
 from keepline_client._listening import SILENCE_S_MAX
@@ -205,6 +208,23 @@ def test_closing_the_client_ends_a_task_that_listens() -> None:
     with serving(BEGINNING + block(1)) as streams:
         asyncio.run(run(streams.url))
     assert len(streams.places) == 1
+
+
+def test_the_example_follows_keeps_its_place_and_says_what_is_wrong(
+    pauses: Pauses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "place"
+    place.write_text("evt_0\n")
+    with serving((410, "events_gone"), BEGINNING + block(1), (403, "missing_scope")) as streams:
+        monkeypatch.setenv("KEEPLINE_API", streams.url)
+        monkeypatch.setenv("KEEPLINE_API_KEY", KEY)
+        monkeypatch.setattr(sys, "argv", ["live_events.py", "--place", str(place)])
+        assert live_events_example.main() == 1
+    shown = capsys.readouterr()
+    assert (streams.places, place.read_text()) == (["evt_0", None, "evt_1"], "evt_1")
+    assert "message {}" in shown.out
+    assert "not kept any more" in shown.err
+    assert "missing_scope" in shown.err
 
 
 @contextmanager

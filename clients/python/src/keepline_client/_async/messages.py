@@ -64,8 +64,8 @@ class AsyncMessages:
         said = {"to": message["chat"], "text": text, "quote": message["message_id"]}
         return await self._send(message["session_id"], said, how)
 
-    # Files: each by its `url`, its `media_id`, or as a `file` that is uploaded first, as `FileOptions` has it. A repeat over two
-    # calls names the same media_id: what is uploaded twice is two files, and so two messages.
+    # Files: each by its `url`, its `media_id`, or as a `file` that is uploaded first, as `FileOptions` has it. Where a key is to
+    # hold over two calls, name the media_id: a file that is uploaded again is another one, and refused (`idempotency_mismatch`).
 
     async def send_image(
         self, session_id: str, to: str, *, caption: str = "", view_once: bool = False, **what: Unpack[FileOptions]
