@@ -20,7 +20,8 @@ WORDS = (
     (r"\bAsync(?=[A-Z])", ""),
     (r"\b_async\b", "_sync"),
     (r"__a(enter|exit)__", r"__\1__"),
-    (r"\baclose\b", "close"),
+    (r"\ba(close|read|iter_bytes|iter_lines)\b", r"\1"),
+    (r"\basynccontextmanager\b", "contextmanager"),
     (r"\basyncio\b", "time"),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,13 +12,20 @@ from typing import Any
 import httpx
 import pytest
 
+from keepline.domain.commands import command_from_map
+from keepline.ports.documents import Query, Where
+from keepline.records import commands
+from keepline.records.commands import Order
+from keepline.testing.groups import FakeGroups
 from keepline_client import AsyncKeepline, Keepline, _waiting
-from keepline_client._async import messages, sessions, transport
+from keepline_client._async import events, messages, sessions, transport
+from keepline_client._sync import events as sync_events
 from keepline_client._sync import messages as sync_messages
 from keepline_client._sync import sessions as sync_sessions
 from keepline_client._sync import transport as sync_transport
 
 from .support import World
+from .test_groups import BEA, CAROL, DAN, OWN
 
 URL = "http://keepline.test"
 HALVES = ["sync", "async"]
@@ -108,15 +116,45 @@ def client(half: str, url: str, api_key: str, wire: Wire | None = None, **option
             keepline.close()
 
 
+class Device:
+    """The device of the session `shop`, which does what it is asked while this is open; and the people it knows."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self.whatsapp = FakeGroups(OWN)
+        for phone in (BEA, CAROL, DAN):
+            self.whatsapp.add_person(phone)
+        self.whatsapp.people[DAN].asks_first = True
+        self.whatsapp.people[BEA].picture = "https://pps.whatsapp.net/1"
+
+    def __enter__(self) -> Device:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        waiting = Query(commands.COMMANDS, (Where("state", "==", "waiting"),), limit=10)
+        while not self._is_over.wait(0.005):
+            for document in self._world.run(self._world.store.query(waiting)):
+                order = Order.read(document)
+                outcome = self.whatsapp.carry_out(command_from_map(order.kind, order.arguments))
+                self._world.run(self._world.store.others_commit(commands.answer(order, "a", outcome)))
+
+
 class Pauses:
     """Time that passes only where the client waits, and what happens meanwhile."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds: list[float] = []
         self.meanwhile: list[Callable[[], object]] = []
-        for module in (messages, sessions, transport):
+        for module in (events, messages, sessions, transport):
             monkeypatch.setattr(module, "pause", self._pause_awaited)
-        for sync_module in (sync_messages, sync_sessions, sync_transport):
+        for sync_module in (sync_events, sync_messages, sync_sessions, sync_transport):
             monkeypatch.setattr(sync_module, "pause", self._pause)
         monkeypatch.setattr(_waiting, "time", self)
 

@@ -6,33 +6,42 @@ import inspect
 import itertools
 import typing
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keepline.adapters.media_folder import MediaFolder
 from keepline.domain.message import MessageState
 from keepline.domain.session import SessionState
-from keepline.usecases import commanding, pairing_codes
+from keepline.usecases import live_events, pairing_codes
+from keepline.usecases.media import Shelf
 from keepline_client import AsyncKeepline, KeeplineError, types
 
 from .client_shapes import NAMES, mismatches
-from .client_support import HALVES, URL, Pauses, Wire, client
+from .client_support import HALVES, URL, Device, Pauses, Wire, client
 from .support import CHAT, NOON, World
+from .test_groups import BEA, CAROL, DAN
+from .test_live_events import listener
+from .test_media import MP3, MP4, OPUS, PNG, WEBP, Internet
+from .test_webhook_events import Platform
+from .test_webhook_events import heard as heard_path
 
 # Routes without a method, and why.
 WITHOUT_METHOD = {"metrics.metrics": "for Prometheus, with the operator's token, which is no API key"}
 
-# Refusals that are to be expected here: no connector runs.
-EXPECTED = {"sessions.pairing_code": "pairing_code_not_ready", "chats.show_typing": "not_carried_out"}
+# Refusals that are to be expected here: nobody makes codes.
+EXPECTED = {"sessions.pairing_code": "pairing_code_not_ready"}
 
 GROUP = "120363000000000000@g.us"
 HOOK = "https://receiver.example/hook"
 
 
 class Shop:
-    """A session that is connected, one that is to be linked, and what messages and webhooks there are."""
+    """A session that is connected, one that is to be linked, and what messages, files and webhooks there are."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         account = world.add_session(state="connected", code="connected", phone="14155550100")
         world.beat(account, quality=90)
         world.offer_qr(world.add_session("new", state="pairing", code="waiting_for_scan"), "2@qr")
@@ -56,7 +65,13 @@ class Shop:
             ]
             for _ in range(2)
         )
-        for limit in ("messages", "sessions", "codes", "reconnects"):
+        with listener(world) as live:
+            self.place = live.last
+            Platform(world, monkeypatch).message(heard_path(world, "WA3"))
+        self.document = folder / "bill.txt"
+        self.document.write_text("1.00")
+        self.media = world.client.post("/api/media", data=PNG, headers=world.anna).get_json()["media_id"]
+        for limit in ("messages", "sessions", "codes", "reconnects", "files", "groups", "questions", "lookups"):
             world.set_limit("anna", limit, count=1_000, period_s=60, burst=1_000)
 
 
@@ -112,6 +127,38 @@ CALLS: dict[str, Callable[[Any, Shop], Any]] = {
     "messages.dead_letters": lambda keepline, _: keepline.messages.dead_letters("shop"),
     "messages.dead_letter_page": lambda keepline, _: keepline.messages.dead_letter_page("shop", limit=1),
     "messages.replay": lambda keepline, shop: keepline.messages.replay(shop.failed["message_id"]),
+    "messages.send_image": lambda keepline, _: keepline.messages.send_image(
+        "shop", CHAT, url="https://files.example/menu.png", caption="The menu", view_once=True
+    ),
+    "messages.send_video": lambda keepline, _: keepline.messages.send_video("shop", CHAT, file=MP4),
+    "messages.send_audio": lambda keepline, _: keepline.messages.send_audio("shop", CHAT, file=MP3),
+    "messages.send_voice": lambda keepline, _: keepline.messages.send_voice("shop", CHAT, file=OPUS),
+    "messages.send_document": lambda keepline, shop: keepline.messages.send_document(
+        "shop", CHAT, media_id=shop.media, file_name="red.png", caption="Red", quote=shop.heard["message_id"]
+    ),
+    "messages.send_sticker": lambda keepline, _: keepline.messages.send_sticker("shop", CHAT, file=WEBP),
+    "media.upload": lambda keepline, shop: keepline.media.upload(shop.document),
+    "media.get": lambda keepline, shop: keepline.media.get(shop.media),
+    "media.download": lambda keepline, shop: keepline.media.download(shop.media),
+    "media.save": lambda keepline, shop: keepline.media.save(shop.media, shop.document.with_name("saved")),
+    "groups.create": lambda keepline, _: keepline.groups.create("shop", "Walks", [BEA, DAN]),
+    "groups.list": lambda keepline, _: keepline.groups.list("shop"),
+    "groups.get": lambda keepline, _: keepline.groups.get("shop", GROUP),
+    "groups.add": lambda keepline, _: keepline.groups.add("shop", GROUP, [CAROL, DAN]),
+    "groups.promote": lambda keepline, _: keepline.groups.promote("shop", GROUP, [CAROL]),
+    "groups.demote": lambda keepline, _: keepline.groups.demote("shop", GROUP, [CAROL]),
+    "groups.remove": lambda keepline, _: keepline.groups.remove("shop", GROUP, [CAROL]),
+    "groups.rename": lambda keepline, _: keepline.groups.rename("shop", GROUP, "Longer walks"),
+    "groups.invite": lambda keepline, _: keepline.groups.invite("shop", GROUP),
+    "groups.reset_invite": lambda keepline, _: keepline.groups.reset_invite("shop", GROUP),
+    "groups.leave": lambda keepline, _: keepline.groups.leave("shop", GROUP),
+    "contacts.check": lambda keepline, _: keepline.contacts.check("shop", [f"+{BEA}", "14155550666"]),
+    "contacts.get": lambda keepline, _: keepline.contacts.get("shop", BEA),
+    "events.listen": lambda keepline, shop: itertools.islice(
+        keepline.events.listen("shop", events=["message", "message.any"], last_event_id=shop.place), 2
+    ),
+    "events.here": lambda keepline, _: keepline.events.here(),
+    "events.keep": lambda keepline, _: keepline.events.keep(),
     "chats.mark_read": lambda keepline, _: keepline.chats.mark_read("up", CHAT),
     "chats.show_typing": lambda keepline, _: keepline.chats.show_typing("shop", CHAT, "recording"),
     "webhooks.create": lambda keepline, _: keepline.webhooks.create(HOOK, ["message"], session_id="shop"),
@@ -134,12 +181,30 @@ CALLS: dict[str, Callable[[Any, Shop], Any]] = {
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     monkeypatch.setattr(pairing_codes, "CODE_WAIT_S", 0.02)
-    monkeypatch.setattr(commanding, "ANSWER_LIMIT_S", 0.0)
+    monkeypatch.setattr(live_events, "STREAM_S", 0.1)  # The wire takes answers whole.
     return Pauses(monkeypatch)
 
 
 # The names of lists in classes that have a method called `list`.
-LISTS = {"SessionList": list[types.Session], "WebhookList": list[types.Webhook], "KeyList": list[types.ApiKey]}
+LISTS = {
+    "SessionList": list[types.Session],
+    "WebhookList": list[types.Webhook],
+    "KeyList": list[types.ApiKey],
+    "GroupList": list[types.GroupSummary],
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    internet = Internet()
+    internet.files["https://files.example/menu.png"] = (PNG, "image/png")
+    world = World(
+        lambda clock: Shelf(
+            MediaFolder(tmp_path / "media", lambda: clock.now().timestamp()), internet, None, timedelta(days=30)
+        )
+    )
+    yield world
+    world.loop.stop()
 
 
 def methods() -> dict[str, Any]:
@@ -167,11 +232,13 @@ def test_every_method_is_called_here() -> None:
 
 
 @pytest.mark.parametrize("half", HALVES)
-def test_every_route_has_a_method_whose_type_is_what_the_api_answers(world: World, half: str) -> None:
-    shop = Shop(world)
+def test_every_route_has_a_method_whose_type_is_what_the_api_answers(
+    world: World, half: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shop = Shop(world, monkeypatch, tmp_path)
     wire = Wire(world)
     wrong: list[str] = []
-    with client(half, URL, world.anna["X-Api-Key"], wire) as keepline:
+    with Device(world), client(half, URL, world.anna["X-Api-Key"], wire) as keepline:
         for number, (name, call) in enumerate(CALLS.items(), 3):
             world.clock.advance(1)
             world.beat("anna_shop", quality=90, n=number)

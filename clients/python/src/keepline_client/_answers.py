@@ -1,4 +1,4 @@
-"""What came back: the error in an answer, the JSON in one that is none. Pure, for both clients."""
+"""What came back: the error in an answer, the JSON or the stream in one that is none. Pure, for both clients."""
 
 from __future__ import annotations
 
@@ -57,9 +57,19 @@ def json_in(answer: httpx.Response) -> Any:
     try:
         return answer.json()
     except ValueError:
-        raise KeeplineError(
-            "no_keepline_answer",
-            f"Something answered {answer.status_code} without JSON, and it is not Keepline.",
-            "Look at the address, and at what stands between.",
-            status=answer.status_code,
-        ) from None
+        raise _not_keeplines(answer, "JSON") from None
+
+
+def check_stream(answer: httpx.Response) -> None:
+    """Raises KeeplineError for a success that is no event stream, so the answer was not Keepline's."""
+    if not answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+        raise _not_keeplines(answer, "events")
+
+
+def _not_keeplines(answer: httpx.Response, expected: str) -> KeeplineError:
+    return KeeplineError(
+        "no_keepline_answer",
+        f"Something answered {answer.status_code} without {expected}, and it is not Keepline.",
+        "Look at the address, and at what stands between.",
+        status=answer.status_code,
+    )

@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from keepline_client.types import AnswerOptions, MessageName, SendOptions
+from keepline_client.types import FileOptions, MessageName
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _KEY_CHARACTERS_MAX = 255
@@ -19,16 +19,31 @@ _REPEATABLE_METHODS = frozenset({"GET", "PATCH", "DELETE"})
 
 
 @dataclass(frozen=True)
+class Upload:
+    """A file to send: all that stands in it from `start` on. It can be gone back in, for another try."""
+
+    file: BinaryIO
+    start: int
+    size: int  # in bytes
+    mime_type: str
+
+
+@dataclass(frozen=True)
 class Call:
-    """One request. `is_patient` is False for a look whose bad answer is worth knowing at once."""
+    """One request. `is_patient` is False for a look whose bad answer is worth knowing at once.
+
+    With `is_link` the path is a whole address that Keepline gave out: it goes there without the key.
+    """
 
     method: str
     path: str
     body: Mapping[str, Any] | None = field(default=None, repr=False)  # may have a proxy's password
     query: Mapping[str, str] = field(default_factory=dict)
+    upload: Upload | None = None
     idempotency_key: str | None = None
     is_harmless: bool = False
     is_patient: bool = True
+    is_link: bool = False
 
     @property
     def is_repeatable(self) -> bool:
@@ -63,12 +78,26 @@ def in_json(value: Any) -> Any:
     return value.isoformat()
 
 
-def sending(session_id: str, said: Mapping[str, Any], how: SendOptions | AnswerOptions) -> Call:
+def sending(session_id: str, said: Mapping[str, Any], how: Mapping[str, Any]) -> Call:
     """A send of what is said. It has an Idempotency-Key in any case, so it can be repeated and is done once."""
     options = dict(how)
     key = options.pop("idempotency_key", None)
     body = {"session_id": session_id, **said, **{name: in_json(value) for name, value in options.items()}}
-    return Call("POST", "/api/messages/send", body, idempotency_key=_key(key))
+    return Call("POST", "/api/messages/send", body, idempotency_key=key_of(key))
+
+
+def changing(method: str, where: str, body: Mapping[str, Any], key: str | None) -> Call:
+    """A change that is made once, whoever asks again: it has an Idempotency-Key in any case."""
+    return Call(method, where, body, idempotency_key=key_of(key))
+
+
+def one_file(options: FileOptions) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What names the file of a send, and what else is said. Raises ValueError when it is named in several ways or in none."""
+    rest: dict[str, Any] = dict(options)
+    named = given(**{name: rest.pop(name, None) for name in ("url", "media_id", "file")})
+    if len(named) != 1:
+        raise ValueError("a message has one file: say url, media_id or file")
+    return {**named, "file_name": rest.pop("file_name", "")}, rest
 
 
 def about(message: MessageName, kind: str, /, **said: Any) -> dict[str, Any]:
@@ -83,7 +112,8 @@ def strings(values: Sequence[str]) -> list[str]:
     return list(values)
 
 
-def _key(key: object) -> str:
+def key_of(key: object) -> str:
+    """The key, or a new one. Raises ValueError for one that cannot be in a header."""
     if key is None:
         return uuid.uuid4().hex
     if not isinstance(key, str) or not (key.isascii() and key.isprintable() and 0 < len(key) <= _KEY_CHARACTERS_MAX):

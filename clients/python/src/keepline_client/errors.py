@@ -73,6 +73,10 @@ class Conflict(KeeplineError):
     """It is there, and its present state forbids this (409). With `retry_after_s` it may be allowed after that time."""
 
 
+class Gone(KeeplineError):
+    """It was there, and is not kept any more (410)."""
+
+
 class RateLimited(KeeplineError):
     """Too often (429); nothing was done. `retry_after_s` says when again. The client has waited already as long as it may."""
 
@@ -121,6 +125,7 @@ BY_STATUS: dict[int, type[KeeplineError]] = {
     404: NotFound,
     405: BadRequest,
     409: Conflict,
+    410: Gone,
     413: BadRequest,
     415: BadRequest,
     429: RateLimited,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypedDict
+from os import PathLike
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypedDict
 
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
@@ -47,6 +48,9 @@ MessageState = Literal[
     "expired",
     "cancelled",
 ]
+MemberAction = Literal["add", "remove", "promote", "demote"]
+# A file to upload; a text is a path.
+Source = bytes | str | PathLike[str] | BinaryIO
 # How far a message can be waited for.
 Reached = Literal["sent", "delivered", "read", "played"]
 
@@ -231,6 +235,10 @@ class Limits(TypedDict):
     sessions: Rate
     codes: Rate
     reconnects: Rate
+    files: Rate
+    lookups: Rate
+    groups: Rate
+    questions: Rate
 
 
 class Diagnosis(TypedDict):
@@ -263,6 +271,19 @@ class AnswerOptions(SendOptions, total=False):
     """What can be said of a send that may answer a message: `quote` is that message's id."""
 
     quote: str | None
+
+
+class FileOptions(AnswerOptions, total=False):
+    """What can be said of any send with a file, and the file itself: one of `url`, `media_id` and `file`.
+
+    `url` is fetched by Keepline, `media_id` is of a file that was uploaded or came in, and `file` is uploaded now: bytes, a
+    path, or an open binary file. `file_name` is what the recipient sees of a document.
+    """
+
+    url: str | None
+    media_id: str | None
+    file: Source | None
+    file_name: str
 
 
 class Preview(TypedDict):
@@ -310,6 +331,21 @@ class MessageError(TypedDict):
     code: str
     message: str
     hint: str
+
+
+class MessageFile(TypedDict):
+    """The file of a message. Of one that came in, `state` says whether it is here yet; until then there is no `media_id`."""
+
+    media_id: str | None
+    mime_type: str
+    size: int
+    sha256: str
+    file_name: str
+    state: NotRequired[Literal["pending", "stored", "failed"]]
+    error: NotRequired[MessageError | None]
+    seconds: NotRequired[int]
+    width: NotRequired[int]
+    height: NotRequired[int]
 
 
 class Location(TypedDict):
@@ -404,6 +440,9 @@ class Message(_From):
     preview: NotRequired[Preview]
     quote: NotRequired[Quote]
     forwarded: NotRequired[bool]
+    media: NotRequired[MessageFile]
+    voice: NotRequired[bool]
+    view_once: NotRequired[bool]
     location: NotRequired[Location]
     contacts: NotRequired[list[Contact]]
     poll: NotRequired[Poll]
@@ -435,7 +474,117 @@ class DeadLetterPage(TypedDict):
     next_before: str | None
 
 
-# Webhooks.
+# Files.
+
+
+class KeptFile(TypedDict):
+    """A file that is kept until `expires_at`. Whoever has the `url` can fetch it until `url_expires_at`."""
+
+    media_id: str
+    mime_type: str
+    size: int
+    sha256: str
+    file_name: str
+    source: Literal["upload", "url", "inbound"]
+    expires_at: str
+    url: str
+    url_expires_at: str
+
+
+# Groups and contacts.
+
+
+class GroupSummary(TypedDict):
+    """A group that the number is in: `members` is how many there are, `admin` whether the number runs it."""
+
+    chat: str
+    subject: str
+    members: int
+    admin: bool
+
+
+class GroupMember(Person):
+    """Somebody in a group; `admin` runs it."""
+
+    admin: bool
+
+
+class Group(TypedDict):
+    """A group. `announcement`: only those who run it write; `locked`: only they change its settings."""
+
+    chat: str
+    subject: str
+    announcement: bool
+    locked: bool
+    owner: Person | None
+    members: list[GroupMember]
+
+
+class MemberChange(Person):
+    """What was done with somebody."""
+
+    action: MemberAction
+
+
+class Refusal(TypedDict):
+    """Why something was not done with somebody."""
+
+    code: str
+    message: str
+
+
+class RefusedChange(MemberChange):
+    """What was not done with somebody."""
+
+    error: Refusal
+
+
+class NewGroup(Group):
+    """A group that was made now, and who could not be added."""
+
+    refused: list[RefusedChange]
+
+
+class MemberChanges(TypedDict):
+    """What was done with a group's members, and what was not."""
+
+    changed: list[MemberChange]
+    refused: list[RefusedChange]
+
+
+class RenamedGroup(TypedDict):
+    """A group's new name."""
+
+    chat: str
+    subject: str
+
+
+class CheckedContact(Person):
+    """Whether somebody is on WhatsApp; None where that cannot be asked. `asked` is as it was given."""
+
+    asked: str
+    on_whatsapp: bool | None
+    business_name: str | None
+    checked_at: str
+
+
+class Picture(TypedDict):
+    """A contact's picture, by WhatsApp's own link."""
+
+    id: str
+    url: str
+
+
+class ContactProfile(Person):
+    """What somebody shows of themselves; `picture_hidden` says that there is a picture for others."""
+
+    about: str | None
+    business_name: str | None
+    picture: Picture | None
+    picture_hidden: bool
+
+
+# Webhooks and live events.
 
 
 class WebhookChanges(TypedDict, total=False):
@@ -516,13 +665,20 @@ class DeliveryPage(TypedDict):
 
 
 class WebhookEvent(TypedDict):
-    """What a webhook is told. The same event always has the same id. `data` is by its type, a `Message` mostly."""
+    """What webhooks and listeners are told. The same event always has the same id. `data` is by its type, mostly a `Message`."""
 
     id: str
     type: str
     timestamp: str
     session_id: NotRequired[str | None]
     data: dict[str, object]
+
+
+class KeptEvents(TypedDict):
+    """Where Firestore has a user's events, and until when they are written there."""
+
+    collection: str
+    kept_until: str
 
 
 # Keys, and the installation.

@@ -5,7 +5,11 @@ from __future__ import annotations
 import httpx
 
 from keepline_client._async.chats import AsyncChats
+from keepline_client._async.contacts import AsyncContacts
+from keepline_client._async.events import AsyncEvents
+from keepline_client._async.groups import AsyncGroups
 from keepline_client._async.keys import AsyncKeys
+from keepline_client._async.media import AsyncMedia
 from keepline_client._async.messages import AsyncMessages
 from keepline_client._async.sessions import AsyncSessions
 from keepline_client._async.transport import AsyncTransport
@@ -33,8 +37,12 @@ class AsyncKeepline:
     ) -> None:
         self._transport = AsyncTransport(url, api_key, timeout_s, tries_max, transport)
         self.sessions = AsyncSessions(self._transport)
-        self.messages = AsyncMessages(self._transport)
+        self.media = AsyncMedia(self._transport)
+        self.messages = AsyncMessages(self._transport, self.media)
         self.chats = AsyncChats(self._transport)
+        self.groups = AsyncGroups(self._transport)
+        self.contacts = AsyncContacts(self._transport)
+        self.events = AsyncEvents(self._transport)
         self.webhooks = AsyncWebhooks(self._transport)
         self.keys = AsyncKeys(self._transport)
 

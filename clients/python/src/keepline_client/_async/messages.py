@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from keepline_client._async.media import AsyncMedia
 from keepline_client._async.pausing import pause
 from keepline_client._async.transport import AsyncTransport
-from keepline_client._calls import Call, about, given, path, query, sending, strings
+from keepline_client._calls import Call, about, given, key_of, one_file, path, query, sending, strings
 from keepline_client._waiting import Patience, has_reached
 from keepline_client.types import (
     AnswerOptions,
     ContactCard,
     DeadLetterPage,
+    FileOptions,
     Message,
     MessageInChat,
     MessageName,
@@ -37,8 +39,9 @@ class AsyncMessages:
     `quote`, the id of a message, where it can answer one.
     """
 
-    def __init__(self, transport: AsyncTransport) -> None:
+    def __init__(self, transport: AsyncTransport, media: AsyncMedia) -> None:
         self._transport = transport
+        self._media = media
 
     # Sending. `to` is a number with its country code, a group, or `status@broadcast`.
 
@@ -60,6 +63,41 @@ class AsyncMessages:
         """Answer a message in its chat, with the message quoted."""
         said = {"to": message["chat"], "text": text, "quote": message["message_id"]}
         return await self._send(message["session_id"], said, how)
+
+    # Files: each by its `url`, its `media_id`, or as a `file` that is uploaded first, as `FileOptions` has it. Where a key is to
+    # hold over two calls, name the media_id: a file that is uploaded again is another one, and refused (`idempotency_mismatch`).
+
+    async def send_image(
+        self, session_id: str, to: str, *, caption: str = "", view_once: bool = False, **what: Unpack[FileOptions]
+    ) -> Message:
+        """Send a picture (JPEG, PNG)."""
+        said = {"to": to, "kind": "image", "caption": caption, "view_once": view_once}
+        return await self._send_file(session_id, said, what)
+
+    async def send_video(
+        self, session_id: str, to: str, *, caption: str = "", view_once: bool = False, **what: Unpack[FileOptions]
+    ) -> Message:
+        """Send a film (MP4, 3GPP)."""
+        said = {"to": to, "kind": "video", "caption": caption, "view_once": view_once}
+        return await self._send_file(session_id, said, what)
+
+    async def send_audio(self, session_id: str, to: str, **what: Unpack[FileOptions]) -> Message:
+        """Send something to listen to."""
+        return await self._send_file(session_id, {"to": to, "kind": "audio"}, what)
+
+    async def send_voice(self, session_id: str, to: str, **what: Unpack[FileOptions]) -> Message:
+        """Send a voice note: Opus in Ogg, or what an installation with `ffmpeg` can make it of."""
+        return await self._send_file(session_id, {"to": to, "kind": "audio", "voice": True}, what)
+
+    async def send_document(
+        self, session_id: str, to: str, *, caption: str = "", **what: Unpack[FileOptions]
+    ) -> Message:
+        """Send a file of any type."""
+        return await self._send_file(session_id, {"to": to, "kind": "document", "caption": caption}, what)
+
+    async def send_sticker(self, session_id: str, to: str, **what: Unpack[FileOptions]) -> Message:
+        """Send a sticker (WebP)."""
+        return await self._send_file(session_id, {"to": to, "kind": "sticker"}, what)
 
     async def send_location(
         self,
@@ -178,6 +216,15 @@ class AsyncMessages:
         asked = query(session_id=session_id, limit=limit, before=before)
         page: DeadLetterPage = await self._transport.json(Call("GET", "/api/dead-letters", query=asked))
         return page
+
+    async def _send_file(self, session_id: str, said: Mapping[str, Any], what: FileOptions) -> Message:
+        named, how = one_file(what)
+        key = key_of(how.pop("idempotency_key", None))  # One that cannot be one is refused before anything is uploaded.
+        if "file" in named:
+            kept = await self._media.upload(named["file"], file_name=named["file_name"] or None)
+            named = {"media_id": kept["media_id"], "file_name": named["file_name"]}
+        call = sending(session_id, {**said, "media": named}, {**how, "idempotency_key": key})
+        return await self._message(call)
 
     async def _send(self, session_id: str, said: Mapping[str, Any], how: SendOptions) -> Message:
         return await self._message(sending(session_id, said, how))

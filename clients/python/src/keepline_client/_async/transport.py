@@ -5,13 +5,17 @@ from __future__ import annotations
 import ipaddress
 import random
 import uuid
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, BinaryIO
 
 import httpx
 
 from keepline_client import _answers, _retries
 from keepline_client._async.pausing import pause
-from keepline_client._calls import IDEMPOTENCY_KEY, Call
+from keepline_client._calls import IDEMPOTENCY_KEY, Call, Upload
+from keepline_client._connections import hang_up
+from keepline_client._files import PIECE_BYTES
 from keepline_client._version import __version__
 from keepline_client.errors import KeeplineError
 
@@ -37,7 +41,9 @@ class AsyncTransport:
             raise ValueError("api_key is no API key and no ID token")
         if timeout_s <= 0 or tries_max < 1:
             raise ValueError("there must be some time, and one try at least")
-        self._tries_max = tries_max
+        self.tries_max = tries_max
+        self.is_closed = False
+        self._streams: set[httpx.Response] = set()
         self._client = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {key}", "User-Agent": _USER_AGENT, "Accept": "application/json"},
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S_MAX)),
@@ -55,13 +61,20 @@ class AsyncTransport:
         headers = {"X-Request-Id": request_id}
         if call.idempotency_key is not None:
             headers[IDEMPOTENCY_KEY] = call.idempotency_key
+        if call.upload is not None:
+            headers |= {"Content-Type": call.upload.mime_type, "Content-Length": str(call.upload.size)}
         tries = 0
         may_be_done = False
         while True:
             tries += 1
             try:
                 answer = await self._client.request(
-                    call.method, self.url + call.path, params=call.query or None, json=call.body, headers=headers
+                    call.method,
+                    self.url + call.path,
+                    params=call.query or None,
+                    json=call.body,
+                    content=_pieces(call.upload) if call.upload is not None else None,
+                    headers=headers,
                 )
             except httpx.RequestError as failure:
                 error: KeeplineError = _answers.no_answer(failure, call, self.url, request_id)
@@ -71,7 +84,7 @@ class AsyncTransport:
                 if answer.is_success or (may_be_done and call.method == "DELETE" and answer.status_code == 404):
                     return answer
                 error = _answers.error_in(answer, call, request_id)
-            wait_s = _retries.pause_s(call, error, tries, self._tries_max, random.random())  # noqa: S311
+            wait_s = _retries.pause_s(call, error, tries, self.tries_max, random.random())  # noqa: S311
             if wait_s is None:
                 raise error
             may_be_done = may_be_done or _retries.may_have_been_done(error)
@@ -81,9 +94,68 @@ class AsyncTransport:
         """The JSON of the answer to a call."""
         return _answers.json_in(await self.ask(call))
 
+    async def fetch(self, link: str, into: BinaryIO) -> None:
+        """Write what is at a link that Keepline gave out into a file. Raises KeeplineError when the last try has failed."""
+        call = Call("GET", link, is_link=True)
+        start = into.tell()
+        tries = 0
+        while True:
+            tries += 1
+            into.seek(start)
+            into.truncate()
+            try:
+                async with self.stream(call) as answer:
+                    async for piece in answer.aiter_bytes(PIECE_BYTES):
+                        into.write(piece)
+                return
+            except KeeplineError as error:
+                wait_s = _retries.pause_s(call, error, tries, self.tries_max, random.random())  # noqa: S311
+                if wait_s is None:
+                    raise
+            await pause(wait_s)
+
+    @asynccontextmanager
+    async def stream(
+        self, call: Call, headers: Mapping[str, str] | None = None, *, silence_s_max: float | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """The answer to a call as it comes, a success. One try. Raises KeeplineError, also when it breaks off."""
+        request_id = uuid.uuid4().hex
+        request = self._client.build_request(
+            call.method,
+            call.path if call.is_link else self.url + call.path,
+            params=call.query or None,
+            headers={"X-Request-Id": request_id, **(headers or {})},
+        )
+        if call.is_link:
+            del request.headers["Authorization"]
+        if silence_s_max is not None:
+            request.extensions["timeout"]["read"] = silence_s_max
+        try:
+            answer = await self._client.send(request, stream=True)
+            self._streams.add(answer)
+            try:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise _answers.error_in(answer, call, request_id)
+                yield answer
+            finally:
+                self._streams.discard(answer)
+                await answer.aclose()
+        except httpx.RequestError as failure:
+            raise _answers.no_answer(failure, call, self.url, request_id) from failure
+
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, also those that somebody listens on."""
+        self.is_closed = True
+        for answer in list(self._streams):
+            hang_up(answer)
         await self._client.aclose()
+
+
+async def _pieces(upload: Upload) -> AsyncIterator[bytes]:
+    upload.file.seek(upload.start)
+    while piece := upload.file.read(PIECE_BYTES):
+        yield piece
 
 
 def _is_this_machine(host: str) -> bool:

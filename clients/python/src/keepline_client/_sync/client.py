@@ -7,7 +7,11 @@ import httpx
 
 from keepline_client._calls import Call
 from keepline_client._sync.chats import Chats
+from keepline_client._sync.contacts import Contacts
+from keepline_client._sync.events import Events
+from keepline_client._sync.groups import Groups
 from keepline_client._sync.keys import Keys
+from keepline_client._sync.media import Media
 from keepline_client._sync.messages import Messages
 from keepline_client._sync.sessions import Sessions
 from keepline_client._sync.transport import Transport
@@ -34,8 +38,12 @@ class Keepline:
     ) -> None:
         self._transport = Transport(url, api_key, timeout_s, tries_max, transport)
         self.sessions = Sessions(self._transport)
-        self.messages = Messages(self._transport)
+        self.media = Media(self._transport)
+        self.messages = Messages(self._transport, self.media)
         self.chats = Chats(self._transport)
+        self.groups = Groups(self._transport)
+        self.contacts = Contacts(self._transport)
+        self.events = Events(self._transport)
         self.webhooks = Webhooks(self._transport)
         self.keys = Keys(self._transport)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from keepline_client._calls import Call, about, given, path, query, sending, strings
+from keepline_client._calls import Call, about, given, key_of, one_file, path, query, sending, strings
+from keepline_client._sync.media import Media
 from keepline_client._sync.pausing import pause
 from keepline_client._sync.transport import Transport
 from keepline_client._waiting import Patience, has_reached
@@ -15,6 +16,7 @@ from keepline_client.types import (
     AnswerOptions,
     ContactCard,
     DeadLetterPage,
+    FileOptions,
     Message,
     MessageInChat,
     MessageName,
@@ -38,8 +40,9 @@ class Messages:
     `quote`, the id of a message, where it can answer one.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, media: Media) -> None:
         self._transport = transport
+        self._media = media
 
     # Sending. `to` is a number with its country code, a group, or `status@broadcast`.
 
@@ -61,6 +64,39 @@ class Messages:
         """Answer a message in its chat, with the message quoted."""
         said = {"to": message["chat"], "text": text, "quote": message["message_id"]}
         return self._send(message["session_id"], said, how)
+
+    # Files: each by its `url`, its `media_id`, or as a `file` that is uploaded first, as `FileOptions` has it. Where a key is to
+    # hold over two calls, name the media_id: a file that is uploaded again is another one, and refused (`idempotency_mismatch`).
+
+    def send_image(
+        self, session_id: str, to: str, *, caption: str = "", view_once: bool = False, **what: Unpack[FileOptions]
+    ) -> Message:
+        """Send a picture (JPEG, PNG)."""
+        said = {"to": to, "kind": "image", "caption": caption, "view_once": view_once}
+        return self._send_file(session_id, said, what)
+
+    def send_video(
+        self, session_id: str, to: str, *, caption: str = "", view_once: bool = False, **what: Unpack[FileOptions]
+    ) -> Message:
+        """Send a film (MP4, 3GPP)."""
+        said = {"to": to, "kind": "video", "caption": caption, "view_once": view_once}
+        return self._send_file(session_id, said, what)
+
+    def send_audio(self, session_id: str, to: str, **what: Unpack[FileOptions]) -> Message:
+        """Send something to listen to."""
+        return self._send_file(session_id, {"to": to, "kind": "audio"}, what)
+
+    def send_voice(self, session_id: str, to: str, **what: Unpack[FileOptions]) -> Message:
+        """Send a voice note: Opus in Ogg, or what an installation with `ffmpeg` can make it of."""
+        return self._send_file(session_id, {"to": to, "kind": "audio", "voice": True}, what)
+
+    def send_document(self, session_id: str, to: str, *, caption: str = "", **what: Unpack[FileOptions]) -> Message:
+        """Send a file of any type."""
+        return self._send_file(session_id, {"to": to, "kind": "document", "caption": caption}, what)
+
+    def send_sticker(self, session_id: str, to: str, **what: Unpack[FileOptions]) -> Message:
+        """Send a sticker (WebP)."""
+        return self._send_file(session_id, {"to": to, "kind": "sticker"}, what)
 
     def send_location(
         self,
@@ -179,6 +215,15 @@ class Messages:
         asked = query(session_id=session_id, limit=limit, before=before)
         page: DeadLetterPage = self._transport.json(Call("GET", "/api/dead-letters", query=asked))
         return page
+
+    def _send_file(self, session_id: str, said: Mapping[str, Any], what: FileOptions) -> Message:
+        named, how = one_file(what)
+        key = key_of(how.pop("idempotency_key", None))  # One that cannot be one is refused before anything is uploaded.
+        if "file" in named:
+            kept = self._media.upload(named["file"], file_name=named["file_name"] or None)
+            named = {"media_id": kept["media_id"], "file_name": named["file_name"]}
+        call = sending(session_id, {**said, "media": named}, {**how, "idempotency_key": key})
+        return self._message(call)
 
     def _send(self, session_id: str, said: Mapping[str, Any], how: SendOptions) -> Message:
         return self._message(sending(session_id, said, how))

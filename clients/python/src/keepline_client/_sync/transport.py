@@ -6,12 +6,16 @@ from __future__ import annotations
 import ipaddress
 import random
 import uuid
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import httpx
 
 from keepline_client import _answers, _retries
-from keepline_client._calls import IDEMPOTENCY_KEY, Call
+from keepline_client._calls import IDEMPOTENCY_KEY, Call, Upload
+from keepline_client._connections import hang_up
+from keepline_client._files import PIECE_BYTES
 from keepline_client._sync.pausing import pause
 from keepline_client._version import __version__
 from keepline_client.errors import KeeplineError
@@ -38,7 +42,9 @@ class Transport:
             raise ValueError("api_key is no API key and no ID token")
         if timeout_s <= 0 or tries_max < 1:
             raise ValueError("there must be some time, and one try at least")
-        self._tries_max = tries_max
+        self.tries_max = tries_max
+        self.is_closed = False
+        self._streams: set[httpx.Response] = set()
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {key}", "User-Agent": _USER_AGENT, "Accept": "application/json"},
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_TIMEOUT_S_MAX)),
@@ -56,13 +62,20 @@ class Transport:
         headers = {"X-Request-Id": request_id}
         if call.idempotency_key is not None:
             headers[IDEMPOTENCY_KEY] = call.idempotency_key
+        if call.upload is not None:
+            headers |= {"Content-Type": call.upload.mime_type, "Content-Length": str(call.upload.size)}
         tries = 0
         may_be_done = False
         while True:
             tries += 1
             try:
                 answer = self._client.request(
-                    call.method, self.url + call.path, params=call.query or None, json=call.body, headers=headers
+                    call.method,
+                    self.url + call.path,
+                    params=call.query or None,
+                    json=call.body,
+                    content=_pieces(call.upload) if call.upload is not None else None,
+                    headers=headers,
                 )
             except httpx.RequestError as failure:
                 error: KeeplineError = _answers.no_answer(failure, call, self.url, request_id)
@@ -72,7 +85,7 @@ class Transport:
                 if answer.is_success or (may_be_done and call.method == "DELETE" and answer.status_code == 404):
                     return answer
                 error = _answers.error_in(answer, call, request_id)
-            wait_s = _retries.pause_s(call, error, tries, self._tries_max, random.random())  # noqa: S311
+            wait_s = _retries.pause_s(call, error, tries, self.tries_max, random.random())  # noqa: S311
             if wait_s is None:
                 raise error
             may_be_done = may_be_done or _retries.may_have_been_done(error)
@@ -82,9 +95,68 @@ class Transport:
         """The JSON of the answer to a call."""
         return _answers.json_in(self.ask(call))
 
+    def fetch(self, link: str, into: BinaryIO) -> None:
+        """Write what is at a link that Keepline gave out into a file. Raises KeeplineError when the last try has failed."""
+        call = Call("GET", link, is_link=True)
+        start = into.tell()
+        tries = 0
+        while True:
+            tries += 1
+            into.seek(start)
+            into.truncate()
+            try:
+                with self.stream(call) as answer:
+                    for piece in answer.iter_bytes(PIECE_BYTES):
+                        into.write(piece)
+                return
+            except KeeplineError as error:
+                wait_s = _retries.pause_s(call, error, tries, self.tries_max, random.random())  # noqa: S311
+                if wait_s is None:
+                    raise
+            pause(wait_s)
+
+    @contextmanager
+    def stream(
+        self, call: Call, headers: Mapping[str, str] | None = None, *, silence_s_max: float | None = None
+    ) -> Iterator[httpx.Response]:
+        """The answer to a call as it comes, a success. One try. Raises KeeplineError, also when it breaks off."""
+        request_id = uuid.uuid4().hex
+        request = self._client.build_request(
+            call.method,
+            call.path if call.is_link else self.url + call.path,
+            params=call.query or None,
+            headers={"X-Request-Id": request_id, **(headers or {})},
+        )
+        if call.is_link:
+            del request.headers["Authorization"]
+        if silence_s_max is not None:
+            request.extensions["timeout"]["read"] = silence_s_max
+        try:
+            answer = self._client.send(request, stream=True)
+            self._streams.add(answer)
+            try:
+                if not answer.is_success:
+                    answer.read()
+                    raise _answers.error_in(answer, call, request_id)
+                yield answer
+            finally:
+                self._streams.discard(answer)
+                answer.close()
+        except httpx.RequestError as failure:
+            raise _answers.no_answer(failure, call, self.url, request_id) from failure
+
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, also those that somebody listens on."""
+        self.is_closed = True
+        for answer in list(self._streams):
+            hang_up(answer)
         self._client.close()
+
+
+def _pieces(upload: Upload) -> Iterator[bytes]:
+    upload.file.seek(upload.start)
+    while piece := upload.file.read(PIECE_BYTES):
+        yield piece
 
 
 def _is_this_machine(host: str) -> bool:
