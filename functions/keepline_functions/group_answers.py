@@ -164,9 +164,9 @@ class PictureJson(TypedDict):
     """Somebody's picture."""
 
     id: str
-    """Another one for each new picture."""
+    """WhatsApp's own."""
     url: str
-    """WhatsApp's own link, good for some days."""
+    """WhatsApp's own as well, good for some days."""
 
 
 @with_config(

@@ -20,7 +20,8 @@ from keepline_functions.group_answers import (
 from keepline_functions.message_answers import PersonJson
 from keepline_functions.views import rfc3339
 
-_REFUSALS = {
+# Why something was not done with a member, for people. A code that is not here is `wa_` and a number of WhatsApp's.
+REFUSALS = {
     "needs_invite": "They let only their contacts add them to groups: send them the invite link.",
     "not_on_whatsapp": "WhatsApp knows nobody of this number.",
     "left_lately": "They left the group a short while ago: send them the invite link.",
@@ -110,4 +111,4 @@ def _person_json(person: Mapping[str, Any]) -> PersonJson:
 
 
 def _sentence(code: str) -> str:
-    return _REFUSALS.get(code, f"WhatsApp refused it ({code.removeprefix('wa_')}).")
+    return REFUSALS.get(code, f"WhatsApp refused it ({code.removeprefix('wa_')}).")

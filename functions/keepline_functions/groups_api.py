@@ -120,7 +120,7 @@ def one(group: str) -> ResponseReturnValue:
     is_limited=True,
 )
 def rename(group: str) -> ResponseReturnValue:
-    """Members see the new name at once."""
+    """In a group that is `locked`, only those who run it can."""
     body = read_body(RenameAGroup, request)
     session = own_session(body.session_id)
     done = _run(services().groups.rename(caller().tenant, session, group, body.subject, _idempotency_key()))
