@@ -1,4 +1,4 @@
-"""The shapes of the API's answers about sessions, keys and health: what views.py promises, and what the description shows.
+"""The shapes of answers about sessions, keys, health and live events: what views.py promises, and what the description shows.
 
 mypy holds views.py to them, and every test of the API holds the answers themselves. The text under a field is its description;
 those of a class's own fields alone are read, so a shape that extends another one takes the rest from there (openapi.py).
@@ -374,3 +374,12 @@ class KeysJson(TypedDict):
     """The caller's keys, the oldest first."""
 
     keys: list[KeyJson]
+
+
+@with_config(shape(collection="live/demo/events", kept_until="2026-11-24T10:47:45.437Z"))
+class KeptEventsJson(TypedDict):
+    """Where the user's events are written down in Firestore."""
+
+    collection: str
+    kept_until: At
+    """Until when they are; ask again each day."""

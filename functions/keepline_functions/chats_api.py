@@ -15,11 +15,12 @@ from keepline_functions.services import services
 
 routes = Blueprint("chats", __name__)
 
-# What is done at once, or not at all.
+# Of what a session's device is asked for and does at once, or not at all.
 AT_ONCE_ERRORS = (
     *("session_not_found", "session_not_allowed", "bad_session_id", "bad_user_id", "not_connected", "not_carried_out"),
-    *("unsupported_command", "command_failed", "bad_number", "broadcast_not_supported", "newsletter_not_supported"),
+    *("unsupported_command", "command_failed", "wa_rate_limited"),
 )
+_ADDRESS_ERRORS = ("bad_number", "broadcast_not_supported", "newsletter_not_supported")
 
 
 @routes.post("/api/chats/<chat>/read")
@@ -31,7 +32,7 @@ AT_ONCE_ERRORS = (
     body=MarkChatRead,
     examples={"the newest": {"session_id": "support"}},
     answers={200: MarkedReadJson},
-    errors=(*AT_ONCE_ERRORS, "message_not_found"),
+    errors=(*AT_ONCE_ERRORS, *_ADDRESS_ERRORS, "message_not_found"),
 )
 def mark_read(chat: str) -> ResponseReturnValue:
     """Tells the senders of the chat's newest messages (up to 100), or of those that are named, that they were read."""
@@ -50,7 +51,7 @@ def mark_read(chat: str) -> ResponseReturnValue:
     body=ShowTypingInChat,
     examples={"writing": {"session_id": "support", "state": "composing"}},
     answers={204: None},
-    errors=(*AT_ONCE_ERRORS, "not_for_status"),
+    errors=(*AT_ONCE_ERRORS, *_ADDRESS_ERRORS, "not_for_status"),
 )
 def show_typing(chat: str) -> ResponseReturnValue:
     """Shown for some 25 s, or until a message comes."""

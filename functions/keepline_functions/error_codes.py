@@ -1,5 +1,4 @@
-"""Every code that an error of the API can have, with words as they can stand beside it: what the"
-" API's description shows"
+"""Every code that an error of the API can have, with words as they can stand beside it: what the API's description shows.
 
 The words are said where an error is raised. tests/functions/test_error_codes.py holds this table to those places: a code that is
 not here, is of another category, or can never be said like this fails there.
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 from keepline.domain.errors import (
     Forbidden,
+    Gone,
     InvalidInput,
     KeeplineError,
     LimitReached,
@@ -77,6 +77,11 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ),
         ErrorCode("bad_field", "The field 'limit' is not right.", "Input should be less than or equal to 100."),
         ErrorCode(
+            "bad_group",
+            "'me' is not a group.",
+            "Use the chat of a group, like 120363000000000000@g.us; GET /api/groups lists them.",
+        ),
+        ErrorCode(
             "bad_header",
             "One of the headers cannot be sent.",
             "Up to 10, each name once, values of up to 1024 printable ASCII characters; not those that a"
@@ -115,6 +120,11 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "A session id is 1 to 40 characters: small letters, digits and inner hyphens.",
             "Choose an id like 'support' or 'shop-2', or leave it out to get one made.",
         ),
+        ErrorCode(
+            "bad_subject",
+            "A group's subject has 1 to 100 characters on one line.",
+            "Write a short name that can be seen.",
+        ),
         ErrorCode("bad_text", "text has a character that cannot be sent.", "Leave out NUL and unpaired surrogates."),
         ErrorCode("bad_user_id", "That is not a user id.", "Use the user id of the signed-in user."),
         ErrorCode(
@@ -131,6 +141,7 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "broadcast_not_supported", "Broadcast lists cannot be written to.", "Send to each person of the list."
         ),
         ErrorCode("empty_text", "The text is empty.", "Write something that can be seen."),
+        ErrorCode("group_refused", "WhatsApp does not take this for a group.", "Try a shorter subject."),
         ErrorCode(
             "missing_field",
             "The field 'to' is missing.",
@@ -138,6 +149,7 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             " mentions, preview.",
         ),
         ErrorCode("newsletter_not_supported", "Channels cannot be written to.", "Send to a person or a group."),
+        ErrorCode("no_members", "Nobody is named.", "Name people in add, promote, demote or remove; one at least."),
         ErrorCode(
             "not_for_status", "Only a text without a quote can be sent as a status.", "Send it to a person or a group."
         ),
@@ -207,6 +219,9 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "There is no such delivery of this webhook.",
             "GET /api/webhooks/{webhook_id}/deliveries lists them; they are kept for two weeks.",
         ),
+        ErrorCode(
+            "group_not_found", "WhatsApp knows no such group.", "GET /api/groups lists those that the number is in."
+        ),
         ErrorCode("key_not_found", "There is no such key.", "List the keys that exist."),
         ErrorCode("message_not_found", "There is no such message.", "Use the message_id that an answer named."),
         ErrorCode("session_not_found", "There is no such session.", "Create it, or list the sessions that exist."),
@@ -263,6 +278,12 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "WhatsApp lets a message be edited for 15 minutes after it was sent.",
             "Send another message instead.",
         ),
+        ErrorCode(
+            "group_forbidden",
+            "WhatsApp does not let this number do that: it is not in the group, or does not run it.",
+            "Look at the group; have one of its admins do it, or make this number one.",
+        ),
+        ErrorCode("group_full", "The group takes no more members.", "Remove somebody first."),
         ErrorCode(
             "idempotency_mismatch",
             "This Idempotency-Key has been used for another message.",
@@ -348,6 +369,13 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "Ask again in some seconds.",
         ),
     ),
+    Gone: (
+        ErrorCode(
+            "events_gone",
+            "What followed that event is not kept any more.",
+            "Listen without Last-Event-ID, and read what you missed with GET /api/messages.",
+        ),
+    ),
     LimitReached: (
         ErrorCode(
             "installation_full",
@@ -405,6 +433,16 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "That was too often: the limit of 'messages' is 60 in 60 s, 30 at once.",
             "Try again in 1 s; the headers RateLimit and Retry-After say how much is left.",
         ),
+        ErrorCode(
+            "too_many_streams",
+            "20 streams of yours are open, and that is the limit.",
+            "Close one, or share one among your programs; one that broke off is forgotten within six minutes.",
+        ),
+        ErrorCode(
+            "wa_rate_limited",
+            "WhatsApp says that it is asked for this too often.",
+            "Leave it alone for some minutes.",
+        ),
     ),
     Unavailable: (
         ErrorCode("media_unavailable", "The store of files did not answer.", "Try again in a second."),
@@ -425,6 +463,11 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "not_carried_out",
             "No connector carried this out in time, and none will.",
             "Look at the session's status, then try again.",
+        ),
+        ErrorCode(
+            "outcome_unknown",
+            "It was begun, and WhatsApp's answer has not come. It may have been done, and is not tried again by itself.",
+            "Repeat it with the same Idempotency-Key to ask again, or look whether it was done.",
         ),
         ErrorCode(
             "session_unhealthy",

@@ -18,7 +18,8 @@ Members = Annotated[list[str], Field(max_length=MEMBERS_MAX)]
 class OfSession(Query):
     """Query of whatever is asked of one session."""
 
-    session_id: str
+    session_id: Annotated[str, Field(examples=["support"])]
+    """Whose."""
 
 
 class InSession(Body):
@@ -31,13 +32,16 @@ class MakeGroup(InSession):
     """Body of `POST /api/groups`."""
 
     subject: str
+    """Up to 100 characters on one line."""
     members: Annotated[Members, Field(min_length=1)]
+    """Who is added: numbers or addresses, as for sending."""
 
 
 class RenameAGroup(InSession):
     """Body of `PATCH /api/groups/{group}`."""
 
     subject: str
+    """Up to 100 characters on one line."""
 
 
 class ChangeGroupMembers(InSession):
@@ -62,3 +66,4 @@ class CheckNumbers(InSession):
     """Body of `POST /api/contacts/check`."""
 
     numbers: Annotated[list[str], Field(min_length=1, max_length=CHECKED_MAX)]
+    """Numbers or addresses, as for sending."""

@@ -6,9 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keepline.records.contacts import CheckedContact
+from keepline_functions.group_answers import (
+    ChangedMemberJson,
+    ChangedMembersJson,
+    CheckedContactJson,
+    ContactJson,
+    GroupJson,
+    GroupsJson,
+    ListedGroupJson,
+    MadeGroupJson,
+    RefusedMemberJson,
+)
+from keepline_functions.message_answers import PersonJson
 from keepline_functions.views import rfc3339
 
-_REFUSALS = {
+# Why something was not done with a member, for people. A code that is not here is `wa_` and a number of WhatsApp's.
+REFUSALS = {
     "needs_invite": "They let only their contacts add them to groups: send them the invite link.",
     "not_on_whatsapp": "WhatsApp knows nobody of this number.",
     "left_lately": "They left the group a short while ago: send them the invite link.",
@@ -20,38 +33,36 @@ _REFUSALS = {
 }
 
 
-def group_list_json(result: Mapping[str, Any]) -> dict[str, Any]:
+def group_list_json(result: Mapping[str, Any]) -> GroupsJson:
     """The groups of a number."""
-    listed = [{name: group[name] for name in ("chat", "subject", "members", "admin")} for group in result["groups"]]
-    return {"groups": listed, "total": result["total"]}
+    return {"groups": [_listed_json(group) for group in result["groups"]], "total": result["total"]}
 
 
-def group_json(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A group with its members; of one that was made now, also who could not be added."""
-    shown = {name: result[name] for name in ("chat", "subject", "announcement", "locked")}
-    members = [{**_person_json(member), "admin": member["admin"]} for member in result["members"]]
+def group_json(result: Mapping[str, Any]) -> GroupJson:
+    """A group with its members."""
     owner = result["owner"]
-    return {**shown, "owner": _person_json(owner) if owner is not None else None, "members": members}
+    return {
+        "chat": result["chat"],
+        "subject": result["subject"],
+        "announcement": result["announcement"],
+        "locked": result["locked"],
+        "owner": _person_json(owner) if owner is not None else None,
+        "members": [{**_person_json(member), "admin": member["admin"]} for member in result["members"]],
+    }
 
 
-def changes_json(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was done with members."""
-    return [{**_person_json(one), "action": one["action"]} for one in changes]
+def made_group_json(result: Mapping[str, Any]) -> MadeGroupJson:
+    """A group that was made now, and who could not be added."""
+    return {**group_json(result), "refused": _refused_json(result["refused"])}
 
 
-def refused_json(changes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was not done with members, and why."""
-    return [
-        {
-            **_person_json(one),
-            "action": one["action"],
-            "error": {"code": one["error"], "message": _sentence(one["error"])},
-        }
-        for one in changes
-    ]
+def changed_members_json(result: Mapping[str, Any]) -> ChangedMembersJson:
+    """What was done with members, and what was not, and why."""
+    changed: list[ChangedMemberJson] = [{**_person_json(one), "action": one["action"]} for one in result["changed"]]
+    return {"changed": changed, "refused": _refused_json(result["refused"])}
 
 
-def checked_json(asked: str, contact: CheckedContact) -> dict[str, Any]:
+def checked_json(asked: str, contact: CheckedContact) -> CheckedContactJson:
     """Whether somebody is on WhatsApp."""
     return {
         "asked": asked,
@@ -63,7 +74,7 @@ def checked_json(asked: str, contact: CheckedContact) -> dict[str, Any]:
     }
 
 
-def contact_json(result: Mapping[str, Any]) -> dict[str, Any]:
+def contact_json(result: Mapping[str, Any]) -> ContactJson:
     """What somebody shows of themselves."""
     picture = result["picture"]
     return {
@@ -75,9 +86,29 @@ def contact_json(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _person_json(person: Mapping[str, Any]) -> dict[str, Any]:
+def _listed_json(group: Mapping[str, Any]) -> ListedGroupJson:
+    return {
+        "chat": group["chat"],
+        "subject": group["subject"],
+        "members": group["members"],
+        "admin": group["admin"],
+    }
+
+
+def _refused_json(changes: Sequence[Mapping[str, Any]]) -> list[RefusedMemberJson]:
+    return [
+        {
+            **_person_json(one),
+            "action": one["action"],
+            "error": {"code": one["error"], "message": _sentence(one["error"])},
+        }
+        for one in changes
+    ]
+
+
+def _person_json(person: Mapping[str, Any]) -> PersonJson:
     return {"phone": person["phone"], "lid": person["lid"]}
 
 
 def _sentence(code: str) -> str:
-    return _REFUSALS.get(code, f"WhatsApp refused it ({code.removeprefix('wa_')}).")
+    return REFUSALS.get(code, f"WhatsApp refused it ({code.removeprefix('wa_')}).")

@@ -12,7 +12,9 @@ from flask.typing import ResponseReturnValue
 from keepline.records.api_keys import READ
 from keepline.records.live_events import log_path
 from keepline.usecases.live_events import Stream
+from keepline_functions.answers import KeptEventsJson
 from keepline_functions.auth import caller, needs, own_session
+from keepline_functions.describing import Described, Header, Tag
 from keepline_functions.live_event_schemas import FollowEvents
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.schemas import read_query
@@ -32,7 +34,32 @@ routes = Blueprint("live_events", __name__)
 
 @routes.get("/api/events")
 @needs(READ)
+@Described(
+    Tag.EVENTS,
+    "follow_events",
+    "Hear what happens",
+    query=FollowEvents,
+    headers=(
+        Header(
+            "Last-Event-ID",
+            "The last `id` that you heard; it counts more than the one in the query.",
+            "evt_kw2qa7ivnbzyvw3bm72gyhx3lg",
+        ),
+    ),
+    answers={200: {"text/event-stream": str}},
+    answer_headers=(Header("X-Accel-Buffering", "Asks proxies to pass on each piece as it comes.", "no"),),
+    errors=(
+        *("session_not_found", "session_not_allowed", "bad_session_id", "bad_user_id", "bad_event", "events_gone"),
+        *("too_many_streams", "busy"),
+    ),
+)
 def follow() -> ResponseReturnValue:
+    """Server-sent events: those of webhooks, in the same form and under the same ids, from now on or from where you were.
+
+    Come back with the last `id` when the stream ends, which it does after 5 minutes: nothing is missed and nothing comes twice.
+    An `id` may stand alone, and counts all the same. At least every 15 s something comes, if only a comment. What you missed is
+    there for 3 days; after that the answer is `events_gone`.
+    """
     query = read_query(FollowEvents, request)
     session_id = own_session(query.session_id) if query.session_id is not None else None
     # An EventSource repeats its address with each try, and says in the header how far it is by now.
@@ -41,16 +68,24 @@ def follow() -> ResponseReturnValue:
     stream = parts.run(
         parts.live_events.listen(caller().tenant, session_id, caller().sessions, query.names(), after.strip())
     )
-    # The second header asks proxies to pass on each piece as it comes.
     return Response(_Body(parts.loop, stream), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 @routes.post("/api/events/keep")
 @needs(READ)
+@Described(
+    Tag.EVENTS,
+    "keep_events",
+    "Have events written to Firestore",
+    answers={200: KeptEventsJson},
+    errors=("bad_user_id", "session_not_allowed"),
+)
 def keep() -> ResponseReturnValue:
+    """For browsers that are signed in through Firebase and listen to Firestore itself. Not for keys of some sessions."""
     caller().require_all_sessions()
     log = services().run(services().live_events.keep(caller().tenant))
-    return jsonify({"collection": log_path(log.tenant), "kept_until": rfc3339(log.until)})
+    shown: KeptEventsJson = {"collection": log_path(log.tenant), "kept_until": rfc3339(log.until)}
+    return jsonify(shown)
 
 
 class _Body(Iterator[bytes]):

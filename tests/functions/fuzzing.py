@@ -41,6 +41,11 @@ _USEFUL = {
     "message": _MESSAGES,
     "quote": _MESSAGES,
     "chat": ["14155550123@s.whatsapp.net", "120363000000000000@g.us"],
+    "group": ["120363000000000000@g.us", "120363000000000009@g.us"],
+    "contact": ["14155550123", "14155550199"],
+    "members": ["+1 415 555 0199", "14155550123"],
+    **{name: ["14155550199", "14155550123"] for name in ("add", "promote", "demote", "remove", "numbers")},
+    "last_event_id": ["evt_kw2qa7ivnbzyvw3bm72gyhx3lg", "evt_aaaaaaaaaaaaaaaaaaaaaaaaaa"],
     "to": ["14155550123", "120363000000000000@g.us"],
     "webhook_id": ["wk4q2m3zt6b7r5xoe", "waaaaaaaaaaaaaaaa"],
     "key_id": ["3f1c0a9be27d4c55", "0000000000000000"],
@@ -54,10 +59,16 @@ class Target:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        path = environ["PATH_INFO"]
+        path, query = environ["PATH_INFO"], environ["QUERY_STRING"]
         for example, real in self.seeded.ids.items():
-            path, body = path.replace(example, real), body.replace(example.encode(), real.encode())
-        changed = {"PATH_INFO": path, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+            path, query = path.replace(example, real), query.replace(example, real)
+            body = body.replace(example.encode(), real.encode())
+        changed = {
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "wsgi.input": io.BytesIO(body),
+            "CONTENT_LENGTH": str(len(body)),
+        }
         return self.seeded.world.process.app({**environ, **changed}, start_response)
 
 
@@ -82,7 +93,8 @@ def narrowed(document: dict[str, Any], target: Target, *, thorough: bool) -> Ope
 
 
 def _narrow(name: str, schema: dict[str, Any]) -> None:
-    of_text = [one for one in (schema, *schema.get("anyOf", ())) if one.get("type") == "string" and "enum" not in one]
+    parts = (schema, schema.get("items", {}), *schema.get("anyOf", ()))
+    of_text = [one for one in parts if one.get("type") == "string" and "enum" not in one]
     for one in of_text if name in _USEFUL else ():
         one.pop("pattern", None)
         one["enum"] = _USEFUL[name]

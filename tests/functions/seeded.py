@@ -9,20 +9,23 @@ from typing import Any
 
 import pytest
 
-from keepline.domain.commands import CommandOutcome
+from keepline.domain.commands import command_from_map
 from keepline.domain.link_events import MessageHeard
+from keepline.domain.live_events import Position
 from keepline.domain.pairing import CodeAnswer
 from keepline.ports.documents import Create, Update, Version, Write
 from keepline.records import accounts, commands, history
 from keepline.records.accounts import AnsweredCode, Pairing
 from keepline.records.commands import Order
-from keepline.usecases import pairing_codes
+from keepline.testing.groups import FakeGroups
+from keepline.usecases import commanding, live_events, pairing_codes
 from keepline.usecases.limiting import LIMITS
 
 from .support import CHAT, NOON, World
 
 SESSION = "support"
 ACCOUNT = f"anna_{SESSION}"
+OWN, BEA, CAROL = "14155550100", "14155550123", "14155550199"
 POLL = {"poll": {"question": "When?", "options": ["at seven", "at eight"], "selectable": 1}}
 
 # Files need a store of files behind them: test_media asks for these.
@@ -30,7 +33,7 @@ OF_FILES = ("take_in_file", "get_file", "download_file")
 # What the examples of the description name.
 EXAMPLE_IDS = (
     *("m_6temzapiw5q236squ7ntrghjom", "i_t7um2p4ewmuwdfhmmbdsjjyevt", "i_poll2p4ewmuwdfhmmbdsjjyevt"),
-    *("wk4q2m3zt6b7r5xoe", "3f1c0a9be27d4c55"),
+    *("wk4q2m3zt6b7r5xoe", "3f1c0a9be27d4c55", "evt_kw2qa7ivnbzyvw3bm72gyhx3lg"),
 )
 
 
@@ -50,19 +53,22 @@ _BEFORE = {"get_qr_code": _wait_for_scan, "get_pairing_code": _wait_for_scan, "r
 
 
 class Seeded:
-    """Anna's session `support`, with messages, a webhook and a key. `ids` says what the ids of the examples are here."""
+    """Anna's session `support`, with messages, a group, a webhook and a key. `ids` says what the ids of the examples are here."""
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, operation_id: str) -> None:
         self.world = world
         monkeypatch.setattr(pairing_codes, "LOOK_EVERY_S", 0.001)
         monkeypatch.setattr(pairing_codes, "CODE_WAIT_S", 0.05)
-        _obey(world)
+        monkeypatch.setattr(commanding, "_LOOK_MIN_S", 0.001)
+        # A stream ends as soon as it has begun: whoever reads an answer to its end would wait for minutes.
+        monkeypatch.setattr(live_events, "STREAM_S", 0.0)
+        _obey(world, _groups())
         for limit in LIMITS:
             world.set_limit("anna", limit.name, count=100_000, period_s=1, burst=100_000)
         self.ids: dict[str, str] = {}
         if operation_id == "create_session":
             return
-        world.add_session(SESSION, state="connected", code="connected", phone="14155550100")
+        world.add_session(SESSION, state="connected", code="connected", phone=OWN)
         world.beat(ACCOUNT)
         here = (
             self._sent(operation_id),
@@ -70,6 +76,7 @@ class Seeded:
             self._poll(),
             self._made("/api/webhooks", url="https://a.example/", events=["*"])["webhook_id"],
             self._made("/api/keys", name="a till", scopes=["read"])["key_id"],
+            self._place(),
         )
         self.ids = dict(zip(EXAMPLE_IDS, here, strict=True))
         if operation_id in _BEFORE:
@@ -99,6 +106,11 @@ class Seeded:
         self.world.commit(write)
         return str(write.fields["message_id"])
 
+    def _place(self) -> str:
+        """Where a listener to events can come back to: the beginning of the log."""
+        self._made("/api/events/keep")
+        return str(Position(self.world.clock.now()).token)
+
     def _made(self, path: str, **body: Any) -> dict[str, Any]:
         answer = self.world.client.post(path, json=body, headers=self.world.anna)
         return dict(answer.get_json())
@@ -108,7 +120,16 @@ def _code(request: int) -> AnsweredCode:
     return AnsweredCode(request, CodeAnswer("1A2B-3C4D", 140.0), NOON)
 
 
-def _obey(world: World) -> None:
+def _groups() -> FakeGroups:
+    """What WhatsApp knows of people and groups: the number runs a group with Bea."""
+    groups = FakeGroups(OWN)
+    groups.add_person(BEA)
+    groups.add_person(CAROL)
+    groups.add_group(OWN, "Walks", [BEA])
+    return groups
+
+
+def _obey(world: World, groups: FakeGroups) -> None:
     """Have every command and every request for a code answered as soon as it is written."""
     commit = world.store.commit
 
@@ -118,7 +139,9 @@ def _obey(world: World) -> None:
             if isinstance(write, Create) and write.path.startswith(f"{commands.COMMANDS}/"):
                 document = await world.store.get(write.path)
                 assert document is not None
-                await commit([commands.answer(Order.read(document), "a", CommandOutcome())])
+                order = Order.read(document)
+                outcome = groups.carry_out(command_from_map(order.kind, order.arguments))
+                await commit([commands.answer(order, "a", outcome)])
             elif write.path.startswith("pairing/"):
                 document = await world.store.get(write.path)
                 if document is not None and (asked := Pairing.read(document)).code_phone is not None:

@@ -82,6 +82,7 @@ def test_typing_is_shown(shop: World) -> None:
         ("unsupported_command", 503, "unsupported_command"),
         ("command_failed", 503, "command_failed"),
         ("something_new", 503, "command_failed"),
+        ("wa_429", 429, "wa_rate_limited"),
     ],
 )
 def test_what_the_device_could_not_do_is_said_by_name(shop: World, code: str, status: int, shown: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from keepline.records import commands
 from keepline.records.commands import Order
 from keepline.testing.groups import FakeGroups
 from keepline.usecases.commanding import ANSWER_LIMIT_S
+from keepline_functions import group_views, openapi
 
 from .support import TIMEOUT_S, World, error_code
 
@@ -215,6 +217,12 @@ def test_a_wrong_request_is_refused_by_name_and_nothing_written(
     answer = shop.world.client.open(path, method=method, json=body, headers=shop.world.anna)
     assert (answer.status_code, error_code(answer)) == (status, code)
     assert shop.world.store.commits == before
+
+
+def test_the_description_names_every_reason_why_a_member_is_refused(shop: Shop) -> None:
+    said = openapi.document(shop.world.process.app)["components"]["schemas"]["MemberRefusal"]
+    named = set(re.findall("`(.+?)`", said["properties"]["code"]["description"]))
+    assert named == {*group_views.REFUSALS, "wa_…"}
 
 
 def test_a_bad_key_for_repeats_is_refused(shop: Shop) -> None:

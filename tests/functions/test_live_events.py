@@ -16,7 +16,7 @@ from keepline.records import live_events, webhooks
 from keepline.records.live_events import LISTENED_FOR, event_path
 from keepline.usecases import live_events as listening
 from keepline.usecases.live_events import RESUMED_WITHIN, STREAM_GONE_S, STREAMS_OF_TENANT_MAX
-from keepline_functions import live_events_api
+from keepline_functions import live_events_api, openapi
 
 from .framework import account_document, serve, written
 from .support import NOON, World, error_code
@@ -220,6 +220,20 @@ def test_the_function_passes_a_stream_on_while_it_is_made(
     assert len(live.events(2)) == 2
     answer.close()
     assert not streams(world)
+
+
+def test_the_description_says_what_a_stream_is_and_how_to_come_back(world: World) -> None:
+    said = openapi.document(world.process.app)["paths"]["/api/events"]["get"]
+    stream = said["responses"]["200"]
+    assert list(stream["content"]) == ["text/event-stream"]
+    assert "X-Accel-Buffering" in stream["headers"]
+    assert {parameter["name"]: parameter["in"] for parameter in said["parameters"]} == {
+        "session_id": "query",
+        "events": "query",
+        "last_event_id": "query",
+        "Last-Event-ID": "header",
+    }
+    assert {"400", "401", "403", "404", "410", "429", "503"} <= set(said["responses"])
 
 
 # What is not kept.

@@ -111,7 +111,7 @@ def test_an_example_works(world: World, monkeypatch: pytest.MonkeyPatch, operati
         elif parameter["in"] == "query" and "example" in parameter:
             query[parameter["name"]] = parameter["example"]
         elif "example" in parameter:
-            headers[parameter["name"]] = parameter["example"]
+            headers[parameter["name"]] = seeded.named(parameter["example"])
     body = None
     if name is not None:
         body = seeded.named(operation["requestBody"]["content"]["application/json"]["examples"][name]["value"])
