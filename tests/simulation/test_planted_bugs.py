@@ -22,7 +22,7 @@ from keepline.ports.session_file import Position
 from keepline.records.accounts import Device
 from keepline.records.outbox import Authority
 from keepline.testing.session_file import MemorySessionFile
-from keepline.testing.whatsapp import FakeLink
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases import session_chain, session_keeping
 from keepline.usecases.authority import AuthorityLost
 from keepline.usecases.recording import Recorder
