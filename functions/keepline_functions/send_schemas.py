@@ -9,21 +9,8 @@ from flask import Request
 from werkzeug.exceptions import UnsupportedMediaType
 
 from keepline.domain.addresses import parse_person, phone_of
-from keepline.domain.content.bodies import (
-    ContactCard,
-    Contacts,
-    Content,
-    Edit,
-    Forward,
-    LinkPreview,
-    Location,
-    Poll,
-    Quote,
-    Reaction,
-    Revoke,
-    Text,
-    Vote,
-)
+from keepline.domain.content import bodies
+from keepline.domain.content.bodies import Content, Quote
 from keepline.domain.content.files import Audio, Document, File, Image, Sticker, Video
 from keepline.domain.content.references import MessageRef
 from keepline.domain.content.vcards import make_vcard
@@ -102,8 +89,8 @@ class SendText(_Answer):
     """The box under a link of the text."""
 
     def content(self) -> Content:
-        preview = LinkPreview(**self.preview.model_dump()) if self.preview is not None else None
-        return Content(Text(self.text, tuple(map(parse_person, self.mentions or ())), preview), self._quoting())
+        preview = bodies.LinkPreview(**self.preview.model_dump()) if self.preview is not None else None
+        return Content(bodies.Text(self.text, tuple(map(parse_person, self.mentions or ())), preview), self._quoting())
 
 
 class _File(Body):
@@ -190,7 +177,7 @@ class SendLocation(_Answer):
     location: _Place
 
     def content(self) -> Content:
-        return Content(Location(**self.location.model_dump()), self._quoting())
+        return Content(bodies.Location(**self.location.model_dump()), self._quoting())
 
 
 class _Contact(Body):
@@ -212,7 +199,7 @@ class SendContact(_Answer):
 
     def content(self) -> Content:
         cards = [_card(number, contact) for number, contact in enumerate(self.contacts)]
-        return Content(Contacts(tuple(cards)), self._quoting())
+        return Content(bodies.Contacts(tuple(cards)), self._quoting())
 
 
 class _Poll(Body):
@@ -233,7 +220,7 @@ class SendPoll(_Answer):
     poll: _Poll
 
     def content(self) -> Content:
-        poll = Poll(self.poll.question, tuple(self.poll.options), self.poll.selectable)
+        poll = bodies.Poll(self.poll.question, tuple(self.poll.options), self.poll.selectable)
         return Content(poll, self._quoting())
 
 
@@ -253,7 +240,7 @@ class SendVote(SendMessage):
     vote: _Vote
 
     def content(self) -> Content:
-        return Content(Vote(MessageRef(self.vote.message), tuple(self.vote.options)))
+        return Content(bodies.Vote(MessageRef(self.vote.message), tuple(self.vote.options)))
 
 
 class _Reaction(Body):
@@ -272,7 +259,7 @@ class SendReaction(SendMessage):
     reaction: _Reaction
 
     def content(self) -> Content:
-        return Content(Reaction(MessageRef(self.reaction.message), self.reaction.emoji))
+        return Content(bodies.Reaction(MessageRef(self.reaction.message), self.reaction.emoji))
 
 
 class _Edit(Body):
@@ -291,7 +278,7 @@ class SendEdit(SendMessage):
     edit: _Edit
 
     def content(self) -> Content:
-        return Content(Edit(MessageRef(self.edit.message), self.edit.text))
+        return Content(bodies.Edit(MessageRef(self.edit.message), self.edit.text))
 
 
 class _Named(Body):
@@ -308,7 +295,7 @@ class SendRevoke(SendMessage):
     revoke: _Named
 
     def content(self) -> Content:
-        return Content(Revoke(MessageRef(self.revoke.message)))
+        return Content(bodies.Revoke(MessageRef(self.revoke.message)))
 
 
 class SendForward(_SendTo):
@@ -318,7 +305,7 @@ class SendForward(_SendTo):
     forward: _Named
 
     def content(self) -> Content:
-        return Content(Forward(MessageRef(self.forward.message)))
+        return Content(bodies.Forward(MessageRef(self.forward.message)))
 
 
 _KINDS: dict[str, type[SendMessage]] = {
@@ -376,7 +363,7 @@ def _kind_in(data: bytes) -> str:
     return kind or "text"
 
 
-def _card(number: int, contact: _Contact) -> ContactCard:
+def _card(number: int, contact: _Contact) -> bodies.ContactCard:
     if (contact.vcard is None) == (not contact.phones):
         raise InvalidInput(
             "bad_contact",
@@ -384,8 +371,10 @@ def _card(number: int, contact: _Contact) -> ContactCard:
             "Give the phone numbers, or a whole vCard.",
         )
     if contact.vcard is not None:
-        return ContactCard(contact.name, contact.vcard)
-    return ContactCard(contact.name, make_vcard(contact.name, [_digits(phone) for phone in contact.phones or ()]))
+        return bodies.ContactCard(contact.name, contact.vcard)
+    return bodies.ContactCard(
+        contact.name, make_vcard(contact.name, [_digits(phone) for phone in contact.phones or ()])
+    )
 
 
 def _digits(phone: str) -> str:

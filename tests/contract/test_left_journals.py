@@ -14,7 +14,7 @@ from keepline.domain.link_events import HeardEvent, MessageHeard, ReceiptHeard
 from keepline.ports.left_journals import LeftJournals
 from keepline.testing.left_journals import MemoryLeftJournals
 from keepline.testing.severed import Life
-from keepline.testing.whatsapp import FakeFolder
+from keepline.testing.whatsapp_folder import FakeFolder
 from keepline_connector import frames
 from keepline_connector.cell.journal import Journal
 from keepline_connector.folder_lock import FolderLock

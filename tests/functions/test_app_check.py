@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import firebase_admin
@@ -20,6 +18,7 @@ from keepline.domain.errors import Unauthenticated, Unavailable
 from keepline.usecases.access import REMEMBERED_S_MAX, Access, bad_app_check
 from keepline_functions.firebase_tokens import FirebaseTokens
 
+from .google_stand_in import GoogleStandIn
 from .support import World, error_code
 
 PROJECT = "demo-keepline"
@@ -33,24 +32,11 @@ class GoogleKeys:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key()))
         body = json.dumps({"keys": [public | {"kid": "k1", "use": "sig", "alg": "RS256"}]}).encode()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        self.server = GoogleStandIn(lambda _: (200, body))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/v1/jwks"
+        return f"http://{self.server.host}/v1/jwks"
 
     def token(self, kid: str = "k1", key: rsa.RSAPrivateKey | None = None, **changes: object) -> str:
         now_s = int(time.time())
@@ -81,8 +67,7 @@ def google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[GoogleKe
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
     monkeypatch.setattr(app_check._AppCheckService, "_JWKS_URL", keys.url)
     yield keys
-    keys.server.shutdown()
-    keys.server.server_close()
+    keys.server.stop()
 
 
 @pytest.fixture

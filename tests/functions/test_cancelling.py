@@ -13,12 +13,6 @@ from keepline.records.outbox import Authority
 from .support import NOON, World, error_code
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.add_session(state="connected", code="connected", phone="14155550100")
-    return world
-
-
 def cancel(world: World, message_id: str, headers: dict[str, str] | None = None) -> Any:
     return world.post(f"/api/messages/{message_id}/cancel", headers)
 

@@ -18,12 +18,6 @@ from keepline.usecases.commanding import ANSWER_LIMIT_S
 from .support import CHAT, NOON, TIMEOUT_S, World, error_code
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.add_session(state="connected", code="connected", phone="14155550100")
-    return world
-
-
 def asked(world: World, path: str, body: dict[str, Any]) -> Future[Any]:
     """The request, made in a thread: it waits for its answer."""
     pool = ThreadPoolExecutor(1)

@@ -15,12 +15,6 @@ from keepline.records import outbox
 from .support import NOON, World, error_code
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.add_session(state="connected", code="connected", phone="14155550100")
-    return world
-
-
 def failed(world: World, text: str = "hello", code: str = "wa_503", **fields: Any) -> str:
     message_id = str(world.send(text).get_json()["message_id"])
     world.settle(message_id, **({"state": "failed", "error_code": code, "attempts": 8} | fields))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ from keepline.domain.errors import Unauthenticated, Unavailable
 from keepline_functions import firebase_tokens
 from keepline_functions.firebase_tokens import FirebaseTokens
 
+from .google_stand_in import GoogleStandIn
+
 PROJECT = "demo-keepline"
 
 
@@ -29,33 +29,20 @@ class AuthStandIn:
     def __init__(self) -> None:
         self.status = 200
         self.users: dict[str, dict[str, Any]] = {"anna": {"localId": "anna", "validSince": "0"}}
-        stand_in = self
+        self.server = GoogleStandIn(self._answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                users = [stand_in.users[name] for name in asked["localId"] if name in stand_in.users]
-                body = json.dumps({"users": users} if stand_in.status == 200 else {"error": {"message": "NO"}}).encode()
-                self.send_response(stand_in.status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+    def _answer(self, body: bytes) -> tuple[int, bytes]:
+        users = [self.users[name] for name in json.loads(body)["localId"] if name in self.users]
+        answer = {"users": users} if self.status == 200 else {"error": {"message": "NO"}}
+        return self.status, json.dumps(answer).encode()
 
 
 @pytest.fixture
 def auth(monkeypatch: pytest.MonkeyPatch) -> Iterator[AuthStandIn]:
     stand_in = AuthStandIn()
-    monkeypatch.setenv("FIREBASE_AUTH_EMULATOR_HOST", f"127.0.0.1:{stand_in.server.server_port}")
+    monkeypatch.setenv("FIREBASE_AUTH_EMULATOR_HOST", stand_in.server.host)
     yield stand_in
-    stand_in.server.shutdown()
-    stand_in.server.server_close()
+    stand_in.server.stop()
 
 
 @pytest.fixture

@@ -16,12 +16,6 @@ GROUP = "120363000000000000@g.us"
 LONG_AGO = NOON - timedelta(hours=61)
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.add_session(state="connected", code="connected", phone="14155550100")
-    return world
-
-
 def post(world: World, body: dict[str, Any], **headers: str) -> Any:
     return world.client.post("/api/messages/send", json={"session_id": "shop"} | body, headers=world.anna | headers)
 

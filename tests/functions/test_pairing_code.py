@@ -13,7 +13,7 @@ import pytest
 from keepline.domain.pairing import CodeAnswer
 from keepline.records import accounts
 from keepline.records.accounts import Pairing
-from keepline.testing.whatsapp import FakeLink
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases import pairing_codes
 from keepline.usecases.pairing import PairingDesk
 

@@ -30,12 +30,6 @@ def refused(answer: Any) -> int:
     return int(answer.headers["Retry-After"])
 
 
-@pytest.fixture
-def shop(world: World) -> World:
-    world.add_session(state="connected", code="connected", phone="14155550100")
-    return world
-
-
 def test_thirty_messages_at_once_and_one_a_second_after_that(shop: World) -> None:
     assert [shop.send().status_code for _ in range(30)] == [202] * 30
     before = shop.store.commits

@@ -38,6 +38,13 @@ def qr(world: World, query: str = "slot=b") -> Any:
     return world.get(f"/api/qr/me/shop?format=text&{query}")
 
 
+def show_second_code(world: World) -> None:
+    """A standby waits to be scanned, and its connector is well."""
+    world.add_standby("anna_shop", "pairing", "waiting_for_scan", linked=False)
+    world.beat("anna_shop", connector="c2", slot="b", evidence_age_ms=None)
+    world.offer_qr("anna_shop", QR_B, slot="b")
+
+
 def test_a_standby_is_a_second_device_that_waits_for_a_connector(linked: World) -> None:
     assert status(linked)["standby"]["state"] == "none"
     answer = add(linked)
@@ -230,26 +237,20 @@ def test_each_device_has_a_code_of_its_own(linked: World) -> None:
     linked.set_state("anna_shop", "pairing", "waiting_for_scan")
     linked.beat("anna_shop", evidence_age_ms=None)
     linked.offer_qr("anna_shop", QR_A)
-    linked.add_standby("anna_shop", "pairing", "waiting_for_scan", linked=False)
-    linked.beat("anna_shop", connector="c2", slot="b", evidence_age_ms=None)
-    linked.offer_qr("anna_shop", QR_B, slot="b")
+    show_second_code(linked)
     assert qr(linked).text == QR_B + "\n"
     assert qr(linked, "slot=a").text == qr(linked, "").text == QR_A + "\n"
 
 
 def test_the_standbys_code_is_there_whatever_state_its_session_is_in(linked: World) -> None:
-    linked.add_standby("anna_shop", "pairing", "waiting_for_scan", linked=False)
-    linked.offer_qr("anna_shop", QR_B, slot="b")
-    linked.beat("anna_shop", connector="c2", slot="b", evidence_age_ms=None)
+    show_second_code(linked)
     for state, code in [("connected", "connected"), ("reconnecting", "unreachable"), ("banned", "banned")]:
         linked.set_state("anna_shop", state, code)
         assert qr(linked).text == QR_B + "\n"
 
 
 def test_the_code_of_a_standby_whose_connector_is_silent_is_not_shown(linked: World) -> None:
-    linked.add_standby("anna_shop", "pairing", "waiting_for_scan", linked=False)
-    linked.offer_qr("anna_shop", QR_B, slot="b")
-    linked.beat("anna_shop", connector="c2", slot="b", evidence_age_ms=None)
+    show_second_code(linked)
     linked.clock.advance(7)
     linked.beat("anna_shop", n=2)  # That the first device's connector beats says nothing of the second's.
     assert error_code(qr(linked)) == "qr_not_ready"

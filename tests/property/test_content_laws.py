@@ -15,21 +15,8 @@ from hypothesis import strategies as st
 from keepline.domain.addresses import STATUS_CHAT, is_group, lid_of, parse_chat, parse_person, phone_of
 from keepline.domain.commands import MarkRead, ShowTyping, Typing, command_from_map
 from keepline.domain.contact_commands import CheckContacts, SeeContact
-from keepline.domain.content import maps
-from keepline.domain.content.bodies import (
-    ContactCard,
-    Contacts,
-    Content,
-    Edit,
-    LinkPreview,
-    Location,
-    Poll,
-    Quote,
-    Reaction,
-    Revoke,
-    Text,
-    Vote,
-)
+from keepline.domain.content import bodies, maps
+from keepline.domain.content.bodies import Content, Quote
 from keepline.domain.content.checks import check
 from keepline.domain.content.durations import seconds_of
 from keepline.domain.content.file_types import VOICE, type_of
@@ -77,15 +64,20 @@ BODIES = st.one_of(
     st.builds(Document, FILES, WORDS),
     st.builds(Sticker, FILES),
     st.builds(
-        Text, WORDS, st.lists(WORDS, max_size=3).map(tuple), st.none() | st.builds(LinkPreview, WORDS, WORDS, WORDS)
+        bodies.Text,
+        WORDS,
+        st.lists(WORDS, max_size=3).map(tuple),
+        st.none() | st.builds(bodies.LinkPreview, WORDS, WORDS, WORDS),
     ),
-    st.builds(Location, st.floats(-90, 90), st.floats(-180, 180), WORDS, WORDS),
-    st.builds(Contacts, st.lists(st.builds(ContactCard, WORDS, WORDS), min_size=1, max_size=3).map(tuple)),
-    st.builds(Poll, WORDS, st.lists(WORDS, min_size=2, max_size=5).map(tuple), st.integers(0, 5)),
-    st.builds(Vote, REFERENCES, st.lists(WORDS, max_size=3).map(tuple)),
-    st.builds(Reaction, REFERENCES, WORDS),
-    st.builds(Edit, REFERENCES, WORDS),
-    st.builds(Revoke, REFERENCES),
+    st.builds(bodies.Location, st.floats(-90, 90), st.floats(-180, 180), WORDS, WORDS),
+    st.builds(
+        bodies.Contacts, st.lists(st.builds(bodies.ContactCard, WORDS, WORDS), min_size=1, max_size=3).map(tuple)
+    ),
+    st.builds(bodies.Poll, WORDS, st.lists(WORDS, min_size=2, max_size=5).map(tuple), st.integers(0, 5)),
+    st.builds(bodies.Vote, REFERENCES, st.lists(WORDS, max_size=3).map(tuple)),
+    st.builds(bodies.Reaction, REFERENCES, WORDS),
+    st.builds(bodies.Edit, REFERENCES, WORDS),
+    st.builds(bodies.Revoke, REFERENCES),
 )
 CONTENTS = st.builds(Content, BODIES, st.none() | st.builds(Quote, REFERENCES, WORDS), st.booleans())
 

@@ -10,13 +10,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import json
 import logging
 import sys
-import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 from keepline.domain.lease import EXTREME, NORMAL
@@ -24,7 +21,7 @@ from keepline.domain.message import OnDoubt
 from keepline.testing.virtual_time import run_virtual
 from keepline.testing.whatsapp import READ_MAX_S
 from tests.simulation.ring import ACCOUNTS, CONNECTORS, Member, Ring
-from tests.simulation.verdict import Verdict
+from tests.simulation.worlds import WorldFigures, add_seeds, live_all, seeds
 
 FAULTS_PER_WORLD = 25
 WORLDS = 42
@@ -38,7 +35,7 @@ Fault = Callable[["Faults"], Awaitable[None]]
 
 
 @dataclass
-class Figures:
+class Figures(WorldFigures):
     """What happened in one world, or in many."""
 
     worlds: int = 0
@@ -46,32 +43,15 @@ class Figures:
     accepted: int = 0
     handed_over: int = 0
     voices: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-    verdicts: Counter[str] = field(default_factory=Counter)
-    complaints: list[str] = field(default_factory=list)
 
-    def add(self, other: Figures) -> None:
-        self.worlds += other.worlds
-        self.virtual_s += other.virtual_s
-        self.accepted += other.accepted
-        self.handed_over += other.handed_over
-        self.voices += other.voices
-        self.faults += other.faults
-        self.verdicts += other.verdicts
-        self.complaints += other.complaints
-
-    def line(self, cpu_s: float) -> str:
-        """One line of JSON."""
-        sums = {
+    def sums(self) -> dict[str, float]:
+        return {
             "faults": self.faults.total(),
             "two_voices": self.voices,
             "handed_over": self.handed_over,
             "hours": round(self.virtual_s / 3600, 1),
             "accepted": self.accepted,
         }
-        counts = {name: self.verdicts[name] for name in Verdict.COUNTERS}
-        faults = {"faults_by_kind": dict(sorted(self.faults.items()))}
-        return json.dumps({**sums, **counts, "complaints": len(self.complaints), "cpu_s": round(cpu_s, 1), **faults})
 
 
 class Faults:
@@ -100,8 +80,8 @@ class Faults:
         verdict = ring.verdict()
         accepted = sum(len(number.accepted) for number in ring.numbers.values())
         return Figures(
-            *(1, ring.clock.monotonic_s(), accepted, ring.handed_over, len(ring.voices)),
             *(+ring.faults, verdict.counts(), verdict.complaints),
+            *(1, ring.clock.monotonic_s(), accepted, ring.handed_over, len(ring.voices)),
         )
 
     async def _strike(self) -> None:
@@ -301,7 +281,7 @@ def live(seed: int, faults: int = FAULTS_PER_WORLD) -> Figures:
     try:
         figures = run_virtual(life.run(faults))
     except AssertionError as error:
-        figures = Figures(1, faults=life.ring.faults, voices=len(life.ring.voices))
+        figures = Figures(worlds=1, faults=life.ring.faults, voices=len(life.ring.voices))
         figures.complaints = [str(error), *(f"two voices: {voice}" for voice in life.ring.voices)]
     figures.complaints = [f"seed {seed}: {complaint}" for complaint in figures.complaints]
     return figures
@@ -310,20 +290,11 @@ def live(seed: int, faults: int = FAULTS_PER_WORLD) -> Figures:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--worlds", type=int, default=WORLDS)
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--seed", type=int, help="this one world only")
+    add_seeds(parser)
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
     gc.set_threshold(50_000)  # Looking for garbage at the usual pace would be a fifth of the time.
-    seeds = range(arguments.first, arguments.first + arguments.worlds)
-    total = Figures()
-    for seed in seeds if arguments.seed is None else [arguments.seed]:
-        figures = live(seed)
-        total.add(figures)
-        for complaint in figures.complaints:
-            print(complaint, file=sys.stderr)
-    print(total.line(time.process_time()))
-    return 1 if total.complaints else 0
+    return live_all(live, seeds(arguments, arguments.worlds), Figures())
 
 
 if __name__ == "__main__":

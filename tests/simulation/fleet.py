@@ -24,7 +24,9 @@ from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
 from keepline.testing.session_file import MemorySessionFile
 from keepline.testing.severed import SeveredDocuments, SeveredFile
-from keepline.testing.whatsapp import FakeDevice, FakeFolder, FakeLink, FakeWhatsApp
+from keepline.testing.whatsapp import FakeDevice, FakeWhatsApp
+from keepline.testing.whatsapp_folder import FakeFolder
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases.session_keeping import SessionKeeper
 from tests.simulation.processes import Machine, Outside, Process
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import sys
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 from keepline.domain import compaction
@@ -22,8 +20,8 @@ from keepline.domain.message import OnDoubt
 from keepline.testing.virtual_time import run_virtual
 from keepline.testing.whatsapp import READ_MAX_S
 from keepline.usecases import session_keeping
-from tests.simulation.verdict import Verdict
 from tests.simulation.world import World
+from tests.simulation.worlds import WorldFigures, add_seeds, live_all, seeds
 
 HOURS_PER_WORLD = 100
 CHATS = [f"1415555012{n}@s.whatsapp.net" for n in range(3)]
@@ -38,30 +36,15 @@ Fault = Callable[["Hours"], Awaitable[None]]
 
 
 @dataclass
-class Figures:
+class Figures(WorldFigures):
     """What happened in one world, or in many."""
 
     hours: int = 0
     accepted: int = 0
     said: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-    verdicts: Counter[str] = field(default_factory=Counter)
-    complaints: list[str] = field(default_factory=list)
 
-    def add(self, other: Figures) -> None:
-        self.hours += other.hours
-        self.accepted += other.accepted
-        self.said += other.said
-        self.faults += other.faults
-        self.verdicts += other.verdicts
-        self.complaints += other.complaints
-
-    def line(self, cpu_s: float) -> str:
-        """One line of JSON."""
-        counts = {name: self.verdicts[name] for name in Verdict.COUNTERS}
-        sums = {"hours": self.hours, "faults": self.faults.total(), "accepted": self.accepted, "said": self.said}
-        faults = {"faults_by_kind": dict(sorted(self.faults.items()))}
-        return json.dumps({**sums, **counts, "complaints": len(self.complaints), "cpu_s": round(cpu_s, 1), **faults})
+    def sums(self) -> dict[str, float]:
+        return {"hours": self.hours, "faults": self.faults.total(), "accepted": self.accepted, "said": self.said}
 
 
 class Hours:
@@ -87,7 +70,7 @@ class Hours:
         await world.stop()
         verdict = world.verdict()
         return Figures(
-            hours, len(world.accepted), len(world.said), self._faults(), verdict.counts(), verdict.complaints
+            self._faults(), verdict.counts(), verdict.complaints, hours, len(world.accepted), len(world.said)
         )
 
     async def _hour(self) -> None:
@@ -280,7 +263,7 @@ def live(seed: int, hours: int = HOURS_PER_WORLD) -> Figures:
     try:
         figures = run_virtual(life.run(hours))
     except AssertionError as error:
-        figures = Figures(hours, faults=life._faults(), complaints=[str(error)])
+        figures = Figures(hours=hours, faults=life._faults(), complaints=[str(error)])
     finally:
         session_keeping.SWEEP_EVERY_S, compaction.SEGMENTS_MAX = before
     figures.complaints = [f"seed {seed}: {complaint}" for complaint in figures.complaints]
@@ -290,21 +273,10 @@ def live(seed: int, hours: int = HOURS_PER_WORLD) -> Figures:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--hours", type=int, default=10_000)
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--seed", type=int, help="this one world only")
+    add_seeds(parser)
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    seeds = range(arguments.first, arguments.first + -(-arguments.hours // HOURS_PER_WORLD))
-    total = Figures()
-    for seed in seeds if arguments.seed is None else [arguments.seed]:
-        figures = live(seed)
-        total.add(figures)
-        for complaint in figures.complaints:
-            print(complaint, file=sys.stderr)
-        if seed % 10 == 9:
-            print(f"{total.hours} hours, {total.faults.total()} faults", file=sys.stderr)
-    print(total.line(time.process_time()))
-    return 1 if total.complaints else 0
+    return live_all(live, seeds(arguments, -(-arguments.hours // HOURS_PER_WORLD)), Figures())
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ from keepline.testing.keys import MemoryKeys
 from keepline.testing.left_journals import MemoryLeftJournals
 from keepline.testing.session_file import MemorySessionFile
 from keepline.testing.severed import Life, SeveredDocuments, SeveredFile
-from keepline.testing.whatsapp import FakeDevice, FakeFolder, FakeLink, FakeWhatsApp
+from keepline.testing.whatsapp import FakeDevice, FakeWhatsApp
+from keepline.testing.whatsapp_folder import FakeFolder
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases.connecting import Connector
 from keepline.usecases.device_running import DeviceRunner
 from keepline.usecases.leasing import LeaseKeeper

@@ -28,7 +28,9 @@ from keepline.testing.clock import DriftingClock, LoopClock
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
 from keepline.testing.severed import SeveredDocuments
-from keepline.testing.whatsapp import FakeDevice, FakeFolder, FakeLink, FakeWhatsApp, Shown
+from keepline.testing.whatsapp import FakeDevice, FakeWhatsApp, Shown
+from keepline.testing.whatsapp_folder import FakeFolder
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases.connecting import NameTaken
 from keepline.usecases.session_keeping import SessionKeeper
 from tests.simulation.processes import Machine, Outside, Process

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import logging
-import sys
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
 from keepline.domain.lease import EXTREME
 from keepline.ports.documents import StoreUnavailable, Write
 from keepline.testing.virtual_time import run_virtual
+from tests.simulation.apart import run_parts
 from tests.simulation.failover import FAULTS_PER_WORLD, WORLDS, live
 from tests.simulation.ring import Member, Ring
 
-ROOT = Path(__file__).parents[2]
 FAULTS_MIN = 1_000
 CPU_MAX_S = 150.0
 PROCESSES = 2
@@ -37,31 +32,12 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-async def _part(number: int) -> tuple[dict[str, Any], str]:
-    worlds = WORLDS // PROCESSES
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.simulation.failover", "--worlds", str(worlds), "--first", str(number * worlds)),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return (json.loads(out) if out else {}), err.decode()
-
-
 @pytest.mark.timeout(600)
 async def test_of_a_thousand_faults_none_has_two_voices(capsys: pytest.CaptureFixture[str]) -> None:
-    parts = await asyncio.gather(*(_part(number) for number in range(PROCESSES)))
-    told = "\n".join(err for _, err in parts)
-    assert all(figures for figures, _ in parts), told
-    kinds: Counter[str] = Counter()
-    total: Counter[str] = Counter()
-    for figures, _ in parts:
-        kinds.update(figures.pop("faults_by_kind"))
-        total.update(figures)
+    worlds = WORLDS // PROCESSES
+    parts = [("--worlds", str(worlds), "--first", str(number * worlds)) for number in range(PROCESSES)]
     with capsys.disabled():
-        print()
-        print(json.dumps({**total, "faults_by_kind": kinds}))
+        total, kinds, told = await run_parts("failover", parts)
     assert total["complaints"] == 0, f"{told}\nOne world again: python -m tests.simulation.failover --seed N"
     broken = ("two_voices", "lost", "twice", "out_of_order", "stale_settles", "reused_keys", "unheard")
     assert {name: total[name] for name in broken} == dict.fromkeys(broken, 0)

@@ -39,6 +39,23 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def joined_by(other: str, *, standby: bool = False) -> tuple[World, Process]:
+    """A world whose first connector has what there is when another one comes; and that first connector."""
+    world = World(Random(1), standby=standby)
+    await world.start()
+    process = world.boot(FIRST)
+    await asyncio.sleep(5)
+    world.boot(other)
+    await asyncio.sleep(5)
+    return world, process
+
+
+async def ends_well(world: World) -> None:
+    await world.until_settled()
+    await world.stop()
+    assert await world.complaints() == []
+
+
 async def stopped(world: World, process: Process) -> list[tuple[str, dict[str, Any]]]:
     """All that it writes while it stops, with what is on its way to WhatsApp."""
     for n in range(3):
@@ -50,32 +67,20 @@ async def stopped(world: World, process: Process) -> list[tuple[str, dict[str, A
 
 def test_a_lone_device_is_given_to_another_connector_without_first_being_anybodys() -> None:
     async def story() -> None:
-        world = World(Random(1))
-        await world.start()
-        process = world.boot(FIRST)
-        await asyncio.sleep(5)
-        world.boot(OTHER)
-        await asyncio.sleep(5)
+        world, process = await joined_by(OTHER)
         seen = await stopped(world, process)
         device = accounts.device_path(ACCOUNT, FIRST_SLOT)
         assert [fields["connector"] for path, fields in seen if path == device and "connector" in fields] == [OTHER]
         await asyncio.sleep(TAKEN_WITHIN_S)
         assert world.devices[FIRST_SLOT].link is not None
-        await world.until_settled()
-        await world.stop()
-        assert await world.complaints() == []
+        await ends_well(world)
 
     run_virtual(story())
 
 
 def test_a_lone_device_that_moves_takes_with_it_what_it_hears_until_its_socket_is_cut() -> None:
     async def story() -> None:
-        world = World(Random(1))
-        await world.start()
-        process = world.boot(FIRST)
-        await asyncio.sleep(5)
-        world.boot(OTHER)
-        await asyncio.sleep(5)
+        world, process = await joined_by(OTHER)
         world.whatsapp.late_answer, world.whatsapp.late_answer_s_max = 1.0, 3.0
         before = world.whatsapp.sequence
         await world.accept("out", CHAT)
@@ -85,21 +90,14 @@ def test_a_lone_device_that_moves_takes_with_it_what_it_hears_until_its_socket_i
         world.say("in", CHAT)
         await stopping
         assert not world.machines[FIRST].folder(FIRST_SLOT).journal
-        await world.until_settled()
-        await world.stop()
-        assert await world.complaints() == []
+        await ends_well(world)
 
     run_virtual(story())
 
 
 def test_the_lease_is_given_back_when_all_else_is_done() -> None:
     async def story() -> None:
-        world = World(Random(1), standby=True)
-        await world.start()
-        process = world.boot(FIRST)
-        await asyncio.sleep(5)
-        world.boot(SECOND)
-        await asyncio.sleep(5)
+        world, process = await joined_by(SECOND, standby=True)
         assert world.voice == FIRST_SLOT
         seen = await stopped(world, process)
         kinds = []
@@ -114,21 +112,14 @@ def test_the_lease_is_given_back_when_all_else_is_done() -> None:
         assert kinds == ["right", "device", "lease"]
         await asyncio.sleep(TAKEN_WITHIN_S)
         assert world.voice == SECOND_SLOT
-        await world.until_settled()
-        await world.stop()
-        assert await world.complaints() == []
+        await ends_well(world)
 
     run_virtual(story())
 
 
 def test_a_standby_does_not_wait_for_answers_that_do_not_come() -> None:
     async def story() -> None:
-        world = World(Random(1), standby=True)
-        await world.start()
-        process = world.boot(FIRST)
-        await asyncio.sleep(5)
-        world.boot(SECOND)
-        await asyncio.sleep(5)
+        world, process = await joined_by(SECOND, standby=True)
         world.whatsapp.lose_answer, world.whatsapp.recipients_are_off = 1.0, True
         await world.accept("out", CHAT)
         await asyncio.sleep(0.5)
@@ -137,9 +128,7 @@ def test_a_standby_does_not_wait_for_answers_that_do_not_come() -> None:
         assert world.voice == SECOND_SLOT
         world.whatsapp.lose_answer = 0.0
         await stopping
-        await world.until_settled()
-        await world.stop()
-        assert await world.complaints() == []
+        await ends_well(world)
 
     run_virtual(story())
 

@@ -21,7 +21,7 @@ from keepline.testing.documents import MemoryDocuments
 from keepline.testing.left_journals import MemoryLeftJournals
 from keepline.testing.severed import Life, SeveredDocuments
 from keepline.testing.virtual_time import run_virtual
-from keepline.testing.whatsapp import FakeFolder
+from keepline.testing.whatsapp_folder import FakeFolder
 from keepline.usecases.left_behind import KEEP_RECEIPTS_S, LOOK_S, LeftBehind
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -6,20 +6,18 @@ import asyncio
 import gc
 import json
 import logging
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from keepline.domain.lease import EXTREME
+from tests.simulation.apart import run_apart
 from tests.simulation.month import GOAL, MONTH_S, Kind, Month, Sample, Trial, measure
 
 ROUNDS = 2
 # Without a standby the goal is missed; by how much must not grow unseen.
 SINGLE_MIN = 0.9995
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -65,18 +63,10 @@ def test_a_month_is_what_each_kind_costs_times_how_often_it_strikes() -> None:
 
 @pytest.mark.timeout(600)
 async def test_a_month_of_faults_keeps_the_goal_with_a_standby(capsys: pytest.CaptureFixture[str]) -> None:
-    # In a process of its own: what measures coverage here would count as the run's time.
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.simulation.month", "--rounds", str(ROUNDS)),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert out, err.decode()
+    result, told = await run_apart("month", "--rounds", str(ROUNDS))
+    assert result, told
     with capsys.disabled():
         print()
-        print(out.decode())
-    result = json.loads(out)
+        print(json.dumps(result))
     assert result["standby"]["uptime_percent"] >= 100 * GOAL
     assert result["single"]["uptime_percent"] >= 100 * SINGLE_MIN

@@ -13,7 +13,8 @@ from keepline.ports.documents import Query, Update
 from keepline.records import accounts, outbox
 from keepline.records.accounts import Account
 from keepline.testing.virtual_time import run_virtual
-from keepline.testing.whatsapp import OUR_PHONE, FakeLink
+from keepline.testing.whatsapp import OUR_PHONE
+from keepline.testing.whatsapp_link import FakeLink
 from tests.simulation.processes import ACCOUNT
 from tests.simulation.world import FIRST, SECOND, World
 

@@ -27,7 +27,8 @@ from keepline.testing.left_journals import MemoryLeftJournals
 from keepline.testing.session_file import MemorySessionFile
 from keepline.testing.severed import Life
 from keepline.testing.virtual_time import run_virtual
-from keepline.testing.whatsapp import FakeLink, FakeWhatsApp
+from keepline.testing.whatsapp import FakeWhatsApp
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases.connecting import Connector
 from keepline.usecases.leasing import LeaseKeeper
 from keepline.usecases.recording import Recorder

@@ -12,7 +12,7 @@ from keepline.domain.pairing import CodeAnswer
 from keepline.records import accounts
 from keepline.records.accounts import Pairing
 from keepline.testing.virtual_time import run_virtual
-from keepline.testing.whatsapp import FakeLink
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases.pairing import ROUNDS_MAX
 from tests.simulation.processes import ACCOUNT
 from tests.simulation.world import World

@@ -22,10 +22,11 @@ from keepline.ports.session_file import Position
 from keepline.records.accounts import Device
 from keepline.records.outbox import Authority
 from keepline.testing.session_file import MemorySessionFile
-from keepline.testing.whatsapp import FakeLink
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases import session_chain, session_keeping
+from keepline.usecases.authority import AuthorityLost
 from keepline.usecases.recording import Recorder
-from keepline.usecases.sending import AuthorityLost, Sender
+from keepline.usecases.sending import Sender
 from keepline.usecases.session_keeping import SessionKeeper
 from keepline.usecases.witnessing import Witness, WitnessDesk
 from tests.simulation.long_run import live

@@ -16,7 +16,7 @@ from keepline.domain.message import OnDoubt
 from keepline.records.connectors import ConnectorBeat
 from keepline.testing import whatsapp
 from keepline.testing.virtual_time import run_virtual
-from keepline.testing.whatsapp import FakeLink
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases.neighbours import Neighbours
 from tests.simulation import failover, ring
 from tests.simulation.failover import Fault, Faults

@@ -15,7 +15,7 @@ from keepline.ports.documents import Update
 from keepline.records import accounts
 from keepline.records.accounts import FIRST_SLOT, SECOND_SLOT, Account
 from keepline.testing.virtual_time import run_virtual
-from keepline.testing.whatsapp import FakeLink
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases.proxy_sealing import ProxySealer
 from keepline.usecases.session_settings import Changes, ProxyChoice, SessionSettings
 from tests.simulation.processes import ACCOUNT

@@ -22,7 +22,8 @@ from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
 from keepline.testing.severed import SeveredDocuments
-from keepline.testing.whatsapp import FakeFolder, FakeWhatsApp
+from keepline.testing.whatsapp import FakeWhatsApp
+from keepline.testing.whatsapp_folder import FakeFolder
 from tests.simulation.processes import ACCOUNT, Machine, Outside, Process, Runners
 from tests.simulation.verdict import Verdict
 

@@ -21,7 +21,8 @@ from keepline.records import accounts, commands
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.virtual_time import run_virtual
-from keepline.testing.whatsapp import FakeLink, FakeWhatsApp
+from keepline.testing.whatsapp import FakeWhatsApp
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases.commanding import ANSWER_LIMIT_S, CommandDesk, Commands, by_account
 from keepline.usecases.contacts import Contacts
 from keepline.usecases.groups import GroupAnswer, Groups

@@ -8,7 +8,8 @@ from random import Random
 from keepline.domain.link_events import ReceiptHeard
 from keepline.testing.clock import LoopClock
 from keepline.testing.virtual_time import run_virtual
-from keepline.testing.whatsapp import FakeLink, FakeWhatsApp
+from keepline.testing.whatsapp import FakeWhatsApp
+from keepline.testing.whatsapp_link import FakeLink
 from keepline.usecases.held_receipts import HELD_MAX, HELD_S, HeldReceipts
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from keepline.domain.ids import DeviceName
 from keepline.domain.link_events import HeardEvent
 from keepline.testing.severed import Life
-from keepline.testing.whatsapp import FakeFolder
+from keepline.testing.whatsapp_folder import FakeFolder
 
 
 class MemoryLeftJournals:

@@ -12,7 +12,7 @@ from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavaila
 from keepline.ports.keys import KeyUnavailable
 from keepline.records import accounts
 from keepline.records.accounts import Device
-from keepline.usecases.sending import AuthorityLost
+from keepline.usecases.authority import AuthorityLost
 from keepline.usecases.session_keeping import SessionLost, SessionRefused
 from keepline.usecases.session_openings import Openings
 from keepline.usecases.speaking import Speaker

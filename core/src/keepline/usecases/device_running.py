@@ -35,25 +35,23 @@ from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.usecases.commanding import CommandDesk
 from keepline.usecases.device_opening import DeviceOpening
+from keepline.usecases.device_roles import DeviceRoles
 from keepline.usecases.media_keeping import MediaKeeper
 from keepline.usecases.offering import NumberCheck, StandbyOffer
 from keepline.usecases.pairing import PairingDesk
 from keepline.usecases.poor_connections import PoorConnections
 from keepline.usecases.proving_life import ProofOfLife
-from keepline.usecases.proxy_sealing import ProxyUnreadable
 from keepline.usecases.reconnecting import Pace, Reconnector
 from keepline.usecases.recording import Recorder
-from keepline.usecases.session_keeping import SessionKeeper, SessionLost, SessionRefused
+from keepline.usecases.session_keeping import SessionKeeper, SessionLost
 from keepline.usecases.session_openings import Openings
 from keepline.usecases.settings_following import SettingsFollower
 from keepline.usecases.speaking import IsSilent, Speaker
+from keepline.usecases.stall_healing import StallHealer
 from keepline.usecases.status_keeping import StatusKeeper
+from keepline.usecases.unlinking import unlink
 from keepline.usecases.witnessing import Witness
 
-# A connection that stands and does not answer is made anew after this. (Where another device can send, that is not waited for.)
-_STALLED_LIMIT_S = 4.0
-# How long a device that is to be unlinked may take to log in for it.
-_UNLINK_LOGIN_LIMIT_S = 15.0
 # When its socket is cut, a cell tells within some milliseconds what the library had read already, or more under load.
 _LAST_WORDS_S = 0.1
 # With the commits that write it down.
@@ -109,8 +107,6 @@ class DeviceRunner:
         self._replaced = False  # once, since it was opened
         self._reconnects_seen = device.reconnects_asked
         self._reconnect_asked = asyncio.Event()
-        self._stalled = asyncio.Event()
-        self._answering = asyncio.Event()
         self._quality: int | None = None
         self._proof = ProofOfLife(clock, random, device_link, keep_alive_s, self._mute)
         self._keeper = StatusKeeper(store, clock, session, account.id, device.slot, lambda: self._proof.newest)
@@ -118,6 +114,7 @@ class DeviceRunner:
         self._reconnector = Reconnector(
             name, clock, random, device_link, pace, self._may_connect, self._attempt_timed_out, self._show_tries
         )
+        self._stalls = StallHealer(name, self._reconnector)
         self._offer = StandbyOffer(store, account.id)
         self._number = NumberCheck(store, account, device.slot)
         self._desk = PairingDesk(store, device_link, account.id, device.slot, account.tenant)
@@ -139,6 +136,7 @@ class DeviceRunner:
             self._cut_on_purpose,
             self._reconnector.go_on,
         )
+        self._roles = DeviceRoles(self._speaker, self._witness, self._proof)
         self._poor_connections = PoorConnections(clock, self._speaker, self._leave_connection)
         self._opening = DeviceOpening(store, openings, self._speaker, device, connector, self._show)
 
@@ -237,7 +235,7 @@ class DeviceRunner:
                 self._connecting = tasks.create_task(self._reconnector.run())
                 tasks.create_task(self._proof.run())
                 tasks.create_task(self._reconnect_when_asked())
-                tasks.create_task(self._heal_stalls())
+                tasks.create_task(self._stalls.run())
                 tasks.create_task(self._poor_connections.run())
                 self._speaking = tasks.create_task(self._speaker.run())
         except* SessionLost:
@@ -300,28 +298,7 @@ class DeviceRunner:
 
         Raises StoreUnavailable and KeyUnavailable: then try again.
         """
-        await self._link.open()
-        try:
-            await self._session.open(self._device.session_sequence, ())
-        except SessionRefused as refusal:
-            log.warning(
-                "device %s of %s is removed without being restored: %s", self._device.slot, self._account.id, refusal
-            )
-        try:
-            await self._settings.use()
-        except ProxyUnreadable as error:
-            log.warning("device %s of %s is removed without a way out: %s", self._device.slot, self._account.id, error)
-        else:
-            await self._log_in_once()
-        await self._link.log_out()
-
-    async def _log_in_once(self) -> None:
-        await self._link.connect()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_UNLINK_LOGIN_LIMIT_S):
-                async for event in self._link.events():
-                    if isinstance(event, link.CaughtUp | link.PairingCode | link.LoggedOut):
-                        break
+        await unlink(self._link, self._session, self._settings, self._device)
 
     def _show(self, status: SessionStatus) -> None:
         self._status = status
@@ -361,7 +338,7 @@ class DeviceRunner:
         """The connection's state has changed."""
         self._follow(event)
         self._tell_reconnector(event)
-        self._tell_roles(event)
+        self._roles.tell(event)
         self._keeper.show(self._status)
         self._offer.follow(self._status)
 
@@ -443,37 +420,6 @@ class DeviceRunner:
         self._reconnector.about_to_cut()
         self._reconnector.connect_anew()
 
-    def _tell_roles(self, event: link.StateEvent) -> None:
-        """What a change of the connection means for sending and for bearing witness."""
-        match event:
-            case link.CaughtUp():
-                self._witness.caught_up()
-            case link.Connected() | link.Stalled() | link.Resumed() | link.Paired() | link.PairingCode():
-                pass
-            case _:
-                self._witness.disconnected()
-        match event:
-            case link.Connected() | link.Resumed():
-                self._proof.connected()
-            case link.CaughtUp() | link.Paired() | link.PairingCode():
-                pass
-            case _:
-                self._proof.disconnected()
-        match event:
-            case link.Connected() | link.Resumed():
-                self._speaker.connected()
-            case link.CaughtUp():
-                self._speaker.caught_up()
-            case link.Stalled():
-                self._speaker.stalled()
-            case link.PairingCode() | link.Paired() | link.PairingEnded():
-                pass
-            case link.Banned(code=code, expires_in_s=lasts_s):
-                self._speaker.banned(code, lasts_s)
-                self._speaker.disconnected()
-            case _:
-                self._speaker.disconnected()
-
     def _follow(self, event: link.StateEvent) -> None:
         """One change of the connection's state."""
         if isinstance(event, (link.CellLost, link.LinkFailed)):
@@ -482,11 +428,9 @@ class DeviceRunner:
         if not isinstance(event, link.CaughtUp):
             self._poor_connections.judged(is_poor=False)
         if isinstance(event, link.Stalled):
-            self._answering.clear()
-            self._stalled.set()
+            self._stalls.stalled()
         else:
-            self._stalled.clear()
-            self._answering.set()
+            self._stalls.changed()
         match event:
             case link.PairingCode(qr=qr):
                 self._desk.offer(qr)
@@ -510,20 +454,6 @@ class DeviceRunner:
                 if self._status.state in TERMINAL_STATES - {SessionState.BANNED}:
                     self._show(STARTING)
                 self._reconnector.asked()
-
-    async def _heal_stalls(self) -> None:
-        """A zombie, connected and mute, would else last until the library's own ping gives up, minutes later."""
-        while True:
-            await self._stalled.wait()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_STALLED_LIMIT_S):
-                    await self._answering.wait()
-            if self._stalled.is_set() and not self._reconnector.is_cut:
-                log.warning(
-                    "device %s of %s gets no answer: its connection is made anew", self._device.slot, self._account.id
-                )
-                await self._reconnector.give_up_connection()
-            self._stalled.clear()
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:

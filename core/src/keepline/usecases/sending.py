@@ -20,59 +20,30 @@ from random import Random
 
 from keepline.domain.content.bodies import Content, Edit, Revoke
 from keepline.domain.content.references import MessageRef
-from keepline.domain.doubt import Judgement, judge
 from keepline.domain.link_events import ReceiptHeard, SendOutcome
-from keepline.domain.message import FACTS, Cause, MessageState
+from keepline.domain.message import FACTS, MessageState
 from keepline.domain.pacing import BAN_PREFIX, PROFILES, Pacing, Wait
 from keepline.domain.send_queue import WITH_WHATSAPP, Outgoing, Plan, SendQueue
 from keepline.domain.tag import message_tag
 from keepline.ports.clock import Clock
 from keepline.ports.device_link import DeviceLink
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
-from keepline.records import accounts, changes, history, outbox
+from keepline.records import accounts, changes, outbox
 from keepline.records.accounts import Device, KeyedAccount
 from keepline.records.outbox import Authority
+from keepline.usecases.authority import AuthorityLost, read_authority
+from keepline.usecases.doubting import DoubtJudge
+from keepline.usecases.receipts import Receipts
 from keepline.usecases.session_keeping import SessionKeeper, Step
-from keepline.usecases.witnessing import WitnessDesk, look_for_copies
+from keepline.usecases.strangers import look_up_strangers
+from keepline.usecases.witnessing import WitnessDesk
 
 IN_FLIGHT_MAX = 10
 _STORE_RETRY_S = 0.5
 _TICK_S = 1.0
 _SUSPECT_TRIES_MAX = 10
-# Receipts that came before the answer to their own send; each is for a row that is in flight right now.
-_EARLY_RECEIPTS_MAX = 1_000
-# Chats that are looked up at the same time, to know whether they are first contacts.
-_LOOK_UPS_MAX = 20
 
 log = logging.getLogger(__name__)
-
-
-class AuthorityLost(Exception):
-    """Somebody else may send for this account now. Whoever gets this must fall silent at once."""
-
-
-async def read_authority(store: DocumentStore, account: str) -> Authority:
-    """Who may send for `account` at present."""
-    document = await store.get(outbox.authority_path(account))
-    return Authority.read(document) if document is not None else Authority.nobodys(account)
-
-
-async def take_authority(store: DocumentStore, before: Authority, connector: str, slot: str) -> Authority:
-    """Become the one that sends for an account. Raises StoreConflict when the authority is not as it was `before`.
-
-    The earlier holder's claims stay in the document until they are settled, so a crash in between forgets none of them.
-    """
-    authority = before.taken_by(connector, slot)
-    [version] = await store.commit([authority.write()])
-    return replace(authority, version=version)
-
-
-async def unsettled_rows(store: DocumentStore, authority: Authority) -> list[Outgoing]:
-    """The rows whose outcome an earlier holder left open: those that its claims name, and those in doubt."""
-    claimed = [await store.get(outbox.row_path(message_id)) for message_id in authority.message_ids()]
-    doubted = await store.query(outbox.doubtful_rows(authority.account))
-    rows = {document.id: outbox.to_outgoing(document) for document in [*claimed, *doubted] if document is not None}
-    return [row for row in rows.values() if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT)]
 
 
 class Sender:
@@ -101,23 +72,21 @@ class Sender:
         self._authority = authority
         self._key = account.tag_key
         self._slot = authority.slot
-        self._known_since = known_since
         profile, now, now_s = PROFILES[pacing], clock.now(), clock.monotonic_s()
         self._pacing = Pacing.resumed(profile, authority.pacing, now, now_s, linked_at=account.created_at)
         self._queue = SendQueue(IN_FLIGHT_MAX, authority.slot, self._pacing)
-        self._desk = WitnessDesk(store, authority.account, authority.slot, str(authority.generation))
+        self._receipts = Receipts(store, link, authority.account, self._queue)
+        desk = WitnessDesk(store, authority.account, authority.slot, str(authority.generation))
         self._wake = asyncio.Event()
+        self._doubts = DoubtJudge(
+            clock, link, self._queue, desk, self._tag, self._is_anothers, self._wake.set, known_since
+        )
         self._connected = False
-        self._caught_up_since_s: float | None = None
         self._leaving = False
         self._pending_since_s: float | None = None  # since when there has been something to commit
         self._commit_at_s: float | None = None
         self._hand_overs: set[asyncio.Task[None]] = set()
         self._stepping: asyncio.Task[None] | None = None
-        self._receipts: list[ReceiptHeard] = []  # not yet durable
-        self._untold: set[str] = set()  # doubts of which the witness cannot say that it got no copy
-        self._looking: asyncio.Task[None] | None = None  # for copies of what the account's other device tried
-        self._early: dict[str, list[ReceiptHeard]] = {}  # by WhatsApp id, of sends whose answer is still on its way
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
         """The present result of the outbox watch for this account."""
@@ -144,13 +113,12 @@ class Sender:
 
     def caught_up(self) -> None:
         """The receipts of the time away have been heard: from now on their absence means something."""
-        if self._caught_up_since_s is None:
-            self._caught_up_since_s = self._clock.monotonic_s()
+        self._doubts.caught_up()
         self._wake.set()
 
     def disconnected(self) -> None:
         self._connected = False
-        self._caught_up_since_s = None
+        self._doubts.disconnected()
 
     async def settle_earlier_claims(self, unsettled: list[Outgoing]) -> None:
         """Decide about rows that an earlier holder had claimed. If that was this device, call it before the device connects.
@@ -192,15 +160,12 @@ class Sender:
 
     def heard(self, receipt: ReceiptHeard) -> None:
         """A receipt. The device's journal may forget it once what it says is durable."""
-        self._receipts.append(receipt)
-        for wa_message_id in receipt.wa_message_ids:
-            if not self._queue.receipt(wa_message_id, Cause(receipt.status), receipt.at):
-                self._early.setdefault(wa_message_id, []).append(receipt)
+        self._receipts.heard(receipt)
         self._wake.set()
 
     def unwritten_receipts(self) -> list[ReceiptHeard]:
         """Receipts that were heard here and are not durable: for whoever keeps them when this sender ends."""
-        return list(self._receipts)
+        return self._receipts.unwritten()
 
     def met(self, chat: str) -> None:
         """Somebody wrote to us in this chat: what we send there is no first contact."""
@@ -241,7 +206,7 @@ class Sender:
             async with asyncio.timeout(timeout_s):
                 if self._stepping is not None:
                     await asyncio.wait([self._stepping])
-                while self._queue.claimed() or self._receipts:
+                while self._queue.claimed() or self._receipts.unwritten():
                     await self._wait()
                     await self._step()
         except TimeoutError:
@@ -277,13 +242,14 @@ class Sender:
     def stop(self) -> None:
         """Hand over nothing more, also not what a step that is on its way claims, and look for nothing."""
         self._leaving = True
-        for task in (*self._hand_overs, *filter(None, [self._looking])):
+        for task in self._hand_overs:
             task.cancel()
+        self._doubts.stop()
 
     async def _wait(self) -> None:
         """Until there is something to do; a tick only while time itself decides something."""
         next_s = self._queue.next_change_s(self._clock.now(), self._clock.monotonic_s())
-        if self._queue.doubts() or self._early:
+        if self._queue.doubts() or self._receipts.has_early:
             next_s = min(next_s or _TICK_S, _TICK_S)
         if self._commit_at_s is not None:
             linger_s = max(0.0, self._commit_at_s - self._clock.monotonic_s())
@@ -295,9 +261,10 @@ class Sender:
 
     async def _step(self) -> None:
         try:
-            await self._look_up_early_receipts()
-            await self._judge_doubts()
-            await self._look_up_strangers()
+            if await self._receipts.look_up_early(in_flight=bool(self._hand_overs)):
+                self._wake.set()
+            await self._doubts.judge()
+            await look_up_strangers(self._store, self._clock, self._authority.account, self._queue)
             now, now_s = self._clock.now(), self._clock.monotonic_s()
             plan = self._queue.plan(now, now_s, may_send=self._connected and not self._leaving)
             if not plan:
@@ -310,20 +277,7 @@ class Sender:
             self._wake.set()
             await asyncio.sleep(_STORE_RETRY_S)
             return
-        await self._acknowledge_receipts()
-
-    async def _look_up_strangers(self) -> None:
-        """A chat in which nothing was ever said, by nobody, is a first contact: what gets numbers banned."""
-        now, now_s = self._clock.now(), self._clock.monotonic_s()
-        while chats := self._queue.strangers_to_look_up(now, now_s, _LOOK_UPS_MAX):
-            for chat, known in zip(chats, await asyncio.gather(*map(self._is_known, chats)), strict=True):
-                self._queue.met(chat, stranger=not known)
-
-    async def _is_known(self, chat: str) -> bool:
-        account = self._authority.account
-        if await self._store.query(history.newest_in_chat(account, chat, 1, None)):
-            return True
-        return bool(await self._store.query(outbox.taken_in_chat(account, chat)))
+        await self._receipts.acknowledge()
 
     def _is_time_for(self, plan: Plan, now_s: float) -> bool:
         """Whether to commit now, or to wait for what else is about to come."""
@@ -334,57 +288,6 @@ class Sender:
             return False
         self._pending_since_s = self._commit_at_s = None
         return True
-
-    async def _judge_doubts(self) -> None:
-        doubts = self._queue.doubts()
-        if not doubts or self._caught_up_since_s is None:
-            return
-        witness = await self._desk.witness()
-        now_s = self._clock.monotonic_s()
-        asked: dict[str, bytes] = {}
-        looked_for: list[Outgoing] = []
-        for row in doubts:
-            judgement = judge(
-                now_s,
-                doubt_since_s=row.doubt_since_s or 0.0,
-                caught_up_since_s=self._caught_up_since_s,
-                has_witness=(witness is not None or self._is_anothers(row)) and row.message_id not in self._untold,
-            )
-            if judgement is Judgement.GIVE_UP:
-                self._queue.give_up_waiting(row, self._clock.now())
-            elif judgement is Judgement.ASK and self._is_anothers(row):
-                looked_for.append(row)
-            elif judgement is Judgement.ASK:
-                asked[row.message_id] = self._tag(row, row.doubtful_attempt)
-        if looked_for and (self._looking is None or self._looking.done()):
-            self._looking = asyncio.create_task(self._look_for_copies(looked_for))
-        if witness is None or not asked:
-            return
-        testimony = await self._desk.consult(witness.slot, asked)
-        if testimony is None:
-            return
-        for row in doubts:
-            if row.message_id not in testimony.asked:
-                continue
-            self._witnessed(row, testimony.seen.get(row.message_id), witness.restored_at)
-
-    async def _look_for_copies(self, rows: list[Outgoing]) -> None:
-        """What the account's other device tried shows in this one's own store, if WhatsApp took it."""
-        since_s = self._caught_up_since_s
-        tags = {row.message_id: self._tag(row, row.doubtful_attempt) for row in rows}
-        copies = await look_for_copies(self._link, list(tags.values()))
-        if copies is None or since_s is None or since_s != self._caught_up_since_s:
-            return  # The link failed meanwhile. It is looked for again.
-        for row in rows:
-            if row.state is MessageState.IN_DOUBT:
-                self._witnessed(row, copies.get(tags[row.message_id]), self._known_since)
-        self._wake.set()
-
-    def _witnessed(self, row: Outgoing, seen: str | None, known_since: datetime | None) -> None:
-        if seen is None and known_since is not None and (row.tried_at or row.created) <= known_since:
-            self._untold.add(row.message_id)  # It may have had the copy on the disk that it lost.
-        else:
-            self._queue.witnessed(row.message_id, seen, self._clock.now())
 
     def _is_anothers(self, row: Outgoing) -> bool:
         """Whether another device than this one made the row's last try, or holds it claimed."""
@@ -464,8 +367,7 @@ class Sender:
                 break
             outcome = await self._hand_over(row)
             self._queue.outcome(row, outcome, self._clock.now(), self._clock.monotonic_s())
-            for receipt in self._early.pop(outcome.wa_message_id or "", ()):
-                self._queue.receipt(outcome.wa_message_id or "", Cause(receipt.status), receipt.at)
+            self._receipts.answered(outcome.wa_message_id or "")
             if row.state in (MessageState.QUEUED, MessageState.IN_DOUBT):
                 for later in rows[tried + 1 :]:
                     self._queue.put_back(later)
@@ -487,33 +389,6 @@ class Sender:
                 return SendOutcome("sent", wa_message_id=found.wa_message_id)
             return replace(outcome, wa_message_id=found.wa_message_id if found is not None else None)
         return outcome
-
-    async def _look_up_early_receipts(self) -> None:
-        """Receipts whose WhatsApp id no send of this process has: sent before a restart, or not by us at all.
-
-        While sends are in flight their own receipts can be early by milliseconds, so the look-up waits for those.
-        """
-        if not self._early or (self._hand_overs and len(self._early) < _EARLY_RECEIPTS_MAX):
-            return
-        ids = list(self._early)[: outbox.RECEIPT_IDS_MAX]
-        documents = await self._store.query(outbox.rows_by_wa_id(self._authority.account, ids))
-        for document in documents:
-            self._queue.recall(outbox.to_outgoing(document))
-        for wa_message_id in ids:
-            for receipt in self._early.pop(wa_message_id, ()):
-                self._queue.receipt(wa_message_id, Cause(receipt.status), receipt.at)
-        if self._early:
-            self._wake.set()
-
-    async def _acknowledge_receipts(self) -> None:
-        done = [
-            receipt
-            for receipt in self._receipts
-            if all(wa_id not in self._early and self._queue.is_durable(wa_id) for wa_id in receipt.wa_message_ids)
-        ]
-        if done:
-            self._receipts = [receipt for receipt in self._receipts if receipt not in done]
-            await self._link.acknowledge([receipt.seq for receipt in done])
 
     def _tag(self, row: Outgoing, attempt: int) -> bytes:
         return message_tag(self._key, row.message_id, attempt)

@@ -21,8 +21,9 @@ from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavaila
 from keepline.records import accounts
 from keepline.records.accounts import FIRST_SLOT, Device, KeyedAccount
 from keepline.records.outbox import Authority
+from keepline.usecases.authority import AuthorityLost, read_authority, take_authority, unsettled_rows
 from keepline.usecases.held_receipts import HeldReceipts
-from keepline.usecases.sending import AuthorityLost, Sender, read_authority, take_authority, unsettled_rows
+from keepline.usecases.sending import Sender
 from keepline.usecases.session_keeping import Opened, SessionKeeper, SessionLost
 
 # While its own link is down the holder looks this often whether the account's other device could take over.

@@ -5,22 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keepline.domain.content.bodies import (
-    Body,
-    ContactCard,
-    Contacts,
-    Content,
-    Edit,
-    Forward,
-    LinkPreview,
-    Location,
-    Poll,
-    Quote,
-    Reaction,
-    Revoke,
-    Text,
-    Vote,
-)
+from keepline.domain.content import bodies
+from keepline.domain.content.bodies import Body, Content, Quote
 from keepline.domain.content.files import Audio, Document, File, Image, Sticker, Video
 from keepline.domain.content.references import MessageRef
 
@@ -49,7 +35,7 @@ def from_map(kind: str, fields: Mapping[str, Any]) -> Content:
 
 def _body_map(body: Body) -> dict[str, Any]:
     match body:
-        case Text():
+        case bodies.Text():
             fields: dict[str, Any] = {"text": body.text}
             if body.mentions:
                 fields["mentions"] = list(body.mentions)
@@ -64,34 +50,36 @@ def _body_map(body: Body) -> dict[str, Any]:
             return {"media": body.file.to_map(), "caption": body.caption}
         case Sticker():
             return {"media": body.file.to_map()}
-        case Location():
+        case bodies.Location():
             return {"location": dict(vars(body))}
-        case Contacts():
+        case bodies.Contacts():
             return {"contacts": [dict(vars(card)) for card in body.cards]}
-        case Poll():
+        case bodies.Poll():
             return {"poll": {**vars(body), "options": list(body.options)}}
-        case Vote():
+        case bodies.Vote():
             return {"vote": {"message": body.message.to_map(), "options": list(body.options)}}
-        case Reaction():
+        case bodies.Reaction():
             return {"reaction": {"message": body.message.to_map(), "emoji": body.emoji}}
-        case Edit():
+        case bodies.Edit():
             return {"edit": {"message": body.message.to_map(), "text": body.text}}
-        case Revoke():
+        case bodies.Revoke():
             return {"revoke": {"message": body.message.to_map()}}
-        case Forward():
+        case bodies.Forward():
             return {"forward": {"message": body.message.to_map()}}
 
 
-def _text(fields: Mapping[str, Any]) -> Text:
+def _text(fields: Mapping[str, Any]) -> bodies.Text:
     preview = fields.get("preview")
-    return Text(
-        fields["text"], tuple(fields.get("mentions", ())), LinkPreview(**preview) if preview is not None else None
+    return bodies.Text(
+        fields["text"],
+        tuple(fields.get("mentions", ())),
+        bodies.LinkPreview(**preview) if preview is not None else None,
     )
 
 
-def _poll(fields: Mapping[str, Any]) -> Poll:
+def _poll(fields: Mapping[str, Any]) -> bodies.Poll:
     poll = fields["poll"]
-    return Poll(poll["question"], tuple(poll["options"]), poll["selectable"])
+    return bodies.Poll(poll["question"], tuple(poll["options"]), poll["selectable"])
 
 
 def _about(fields: Mapping[str, Any], name: str) -> MessageRef:
@@ -109,11 +97,11 @@ _READERS: dict[str, Callable[[Fields], Body]] = {
     "audio": lambda fields: Audio(_file(fields), fields["voice"]),
     "document": lambda fields: Document(_file(fields), fields["caption"]),
     "sticker": lambda fields: Sticker(_file(fields)),
-    "location": lambda fields: Location(**fields["location"]),
-    "contact": lambda fields: Contacts(tuple(ContactCard(**card) for card in fields["contacts"])),
+    "location": lambda fields: bodies.Location(**fields["location"]),
+    "contact": lambda fields: bodies.Contacts(tuple(bodies.ContactCard(**card) for card in fields["contacts"])),
     "poll": _poll,
-    "vote": lambda fields: Vote(_about(fields, "vote"), tuple(fields["vote"]["options"])),
-    "reaction": lambda fields: Reaction(_about(fields, "reaction"), fields["reaction"]["emoji"]),
-    "edit": lambda fields: Edit(_about(fields, "edit"), fields["edit"]["text"]),
-    "revoke": lambda fields: Revoke(_about(fields, "revoke")),
+    "vote": lambda fields: bodies.Vote(_about(fields, "vote"), tuple(fields["vote"]["options"])),
+    "reaction": lambda fields: bodies.Reaction(_about(fields, "reaction"), fields["reaction"]["emoji"]),
+    "edit": lambda fields: bodies.Edit(_about(fields, "edit"), fields["edit"]["text"]),
+    "revoke": lambda fields: bodies.Revoke(_about(fields, "revoke")),
 }
