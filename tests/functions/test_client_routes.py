@@ -29,7 +29,12 @@ from .test_webhook_events import Platform
 from .test_webhook_events import heard as heard_path
 
 # Routes without a method, and why.
-WITHOUT_METHOD = {"metrics.metrics": "for Prometheus, with the operator's token, which is no API key"}
+WITHOUT_METHOD = {
+    "metrics.metrics": "for Prometheus, with the operator's token, which is no API key",
+    "openapi.description": "for programs that make clients",
+    "openapi.docs": "for people",
+    "openapi.style": "of the page for people",
+}
 
 # Refusals that are to be expected here: nobody makes codes.
 EXPECTED = {"sessions.pairing_code": "pairing_code_not_ready"}
