@@ -188,6 +188,8 @@ class Program:
                 if answer.status_code == 202:
                     return str(answer.json()["message_id"])
                 trouble = f"{answer.status_code} {answer.text[:300]}"
+                if "whatsapp_unreachable" in trouble:  # It says why, and when again: no answer to give up for.
+                    deadline = time.monotonic() + RETRY_LIMIT_S
                 if answer.status_code < 500 and answer.status_code != 429:
                     self._book.faults.append(f"the API refused {text!r}: {trouble}")
                     return None
