@@ -45,7 +45,7 @@ _USEFUL = {
     "contact": ["14155550123", "14155550199"],
     "members": ["+1 415 555 0199", "14155550123"],
     **{name: ["14155550199", "14155550123"] for name in ("add", "promote", "demote", "remove", "numbers")},
-    "last_event_id": ["evt_kw2qa7ivnbzyvw3bm72gyhx3lg", "evt_aaaaaaaaaaaaaaaaaaaaaaaaaa"],
+    "last_event_id": ["", "evt_kw2qa7ivnbzyvw3bm72gyhx3lg", "evt_aaaaaaaaaaaaaaaaaaaaaaaaaa"],
     "to": ["14155550123", "120363000000000000@g.us"],
     "webhook_id": ["wk4q2m3zt6b7r5xoe", "waaaaaaaaaaaaaaaa"],
     "key_id": ["3f1c0a9be27d4c55", "0000000000000000"],

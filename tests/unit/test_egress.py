@@ -366,6 +366,7 @@ def test_the_egress_says_what_it_has_carried_cut_and_not_reached(far_end: FarEnd
     egress.cut("told")
     told = egress.status()
     assert (told.connections, told.cut, told.sent_bytes, told.heard_bytes) == (0, 1, 5, 5)
+    assert far_end.wait_for_end() == "reset"
     client, _ = dial(proxy)
     client.close()
     assert far_end.wait_for_end(2) == "closed"
