@@ -20,7 +20,8 @@ class CreateWebhook(Body):
     """`https://`, at a public address."""
     events: _Events
     """`message`, `message.any`, `message.ack`, `message.reaction`, `message.edited`, `message.revoked`, `group.join`,
-    `group.leave`, `group.participants`, `group.update`, `call.received`, `session.status`; `*` for all, those of later versions too."""
+    `group.leave`, `group.participants`, `group.update`, `call.received`, `session.status`; `*` for all, those of later
+    versions too."""
     session_id: str | None = None
     """Of this session only."""
     headers: dict[str, str] = Field(default_factory=dict, repr=False)

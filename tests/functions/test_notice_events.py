@@ -9,6 +9,7 @@ import pytest
 from keepline.domain.link_events import NoticeHeard
 from keepline.domain.webhook_events import EventType
 from keepline.records import changes, notices
+from keepline.usecases.deleting import clear_device
 
 from .support import CHAT, World
 from .test_webhook_events import Platform, add_webhook, document_written
@@ -90,3 +91,12 @@ def test_a_listener_hears_of_a_call(world: World, platform: Platform) -> None:
     world.clock.advance(1)
     recorded(platform, heard(world, EventType.CALL_RECEIVED, chat=CHAT))
     assert [entry.fields["type"] for entry in world.all_in(kept["collection"])] == ["call.received"]
+
+
+def test_the_notices_of_a_deleted_session_go_with_it(world: World) -> None:
+    world.add_session()
+    heard(world, EventType.CALL_RECEIVED)
+    assert world.all_in("accounts/anna_shop/notices")
+    world.delete("/api/sessions/shop")
+    world.run(clear_device(world.store, "anna_shop", "a"))
+    assert not world.all_in("accounts/anna_shop/notices")
