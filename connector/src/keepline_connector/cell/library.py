@@ -351,9 +351,7 @@ class LibraryClient:
             self._offering.clear()
             self.shows_code = False
         # What was heard has been confirmed to WhatsApp, whichever life heard it; only the state of an earlier life is old news.
-        if not self._stopped or isinstance(
-            event, (link_events.MessageHeard, link_events.ReceiptHeard, link_events.NoticeHeard)
-        ):
+        if not self._stopped or isinstance(event, link_events.HeardEvent):
             self._emit(event)
 
     def _register(self, client: _Client) -> None:
