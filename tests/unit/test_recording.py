@@ -294,5 +294,5 @@ async def test_a_notice_is_recorded_once_whoever_hears_it_and_stays_as_it_was_he
 
 
 async def test_another_notice_of_the_same_moment_is_recorded_too(desk: Desk) -> None:
-    await desk.record(NOTICE, replace(NOTICE, name="runs"), replace(NOTICE, type="group.leave"))
+    await desk.record(NOTICE, replace(NOTICE, name="runs"), replace(NOTICE, event="group.leave"))
     assert len([path for path in await desk.everything() if "/notices/" in path]) == 3

@@ -176,13 +176,13 @@ class ReceiptHeard:
 class NoticeHeard:
     """WhatsApp tells this device of something that is no message: a change of a group, or a call (domain/notices.py).
 
-    `type` is the name of the event that it makes, and `said` what that tells. `name` stands for one notice of this type. It is
+    `event` is the name of the event that it makes, and `said` what that tells. `name` stands for one notice of its kind. It is
     made of WhatsApp's own words, so that all devices of the account have the same, whatever they know of people. `at` is when
     it happened; of a group that we came into WhatsApp says no time, and it is when this device heard of it.
     """
 
     seq: int
-    type: str
+    event: str
     chat: str
     name: str
     at: datetime

@@ -21,7 +21,7 @@ def new_notice(account: str, tenant: str, session_id: str, heard: NoticeHeard) -
         "tenant": tenant,
         "account": account,
         "session_id": session_id,
-        "type": heard.type,
+        "type": heard.event,
         "chat": heard.chat,
         "at": heard.at,
         "said": dict(heard.said),
@@ -32,7 +32,7 @@ def new_notice(account: str, tenant: str, session_id: str, heard: NoticeHeard) -
 
 
 def notice_path(account: str, heard: NoticeHeard) -> str:
-    return f"accounts/{account}/{NOTICES}/{notice_id(account, heard.type, heard.name)}"
+    return f"accounts/{account}/{NOTICES}/{notice_id(account, heard.event, heard.name)}"
 
 
 def notices_of_account(account: str, limit: int) -> Query:
