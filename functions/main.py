@@ -37,6 +37,12 @@ def on_message_written(event: CloudEvent) -> None:
 
 
 @functions_framework.cloud_event
+def on_notice_written(event: CloudEvent) -> None:
+    """Firestore, `accounts/{account}/notices/{notice}` created: a change of a group, or a call, is told to webhooks."""
+    entry.notice_written(event)
+
+
+@functions_framework.cloud_event
 def on_webhook_due(event: CloudEvent) -> None:
     """Pub/Sub, `webhook-deliveries`: what a lane of a webhook has waiting is delivered."""
     entry.webhook_due(event)

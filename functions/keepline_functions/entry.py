@@ -11,7 +11,7 @@ from werkzeug.test import run_wsgi_app
 from keepline.usecases.monitoring import record_state_change
 from keepline_functions.bootstrap import bootstrap
 from keepline_functions.errors import not_started
-from keepline_functions.events import MalformedEvent, due_lane, state_change, written_message
+from keepline_functions.events import MalformedEvent, due_lane, state_change, written_document
 
 # A round that takes longer than this is left to the next one.
 MINUTE_ROUND_TIMEOUT_S = 50.0
@@ -67,12 +67,24 @@ def message_written(event: CloudEvent) -> None:
     """Give the events of a written message their places in front of the webhooks. Fails as `account_written` does."""
     process = bootstrap()
     try:
-        written = written_message(event)
+        written = written_document(event)
     except MalformedEvent as error:
         log.error("an event cannot be read and is dropped: %s", error)
         return
     if written is not None:
         process.services.run(process.feeder.message_changed(written.tenant, written.path), FEEDING_TIMEOUT_S)
+
+
+def notice_written(event: CloudEvent) -> None:
+    """Give the event of a notice its places in front of the webhooks. Fails as `account_written` does."""
+    process = bootstrap()
+    try:
+        written = written_document(event)
+    except MalformedEvent as error:
+        log.error("an event cannot be read and is dropped: %s", error)
+        return
+    if written is not None:
+        process.services.run(process.feeder.notice_recorded(written.tenant, written.path), FEEDING_TIMEOUT_S)
 
 
 def webhook_due(event: CloudEvent) -> None:

@@ -67,8 +67,8 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ErrorCode(
             "bad_event",
             "There is no event of one of these names, or no name at all.",
-            "The events are: message, message.ack, message.any, message.edited, message.reaction,"
-            " message.revoked, session.status; * stands for all.",
+            "The events are: call.received, group.join, group.leave, group.participants, group.update, message,"
+            " message.ack, message.any, message.edited, message.reaction, message.revoked, session.status; * stands for all.",
         ),
         ErrorCode(
             "bad_expires_at",

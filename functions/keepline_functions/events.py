@@ -48,22 +48,22 @@ def state_change(event: CloudEvent) -> StateChange | None:
 
 
 @dataclass(frozen=True)
-class WrittenMessage:
-    """A message's document was written: whose it is, and where it stands."""
+class WrittenDocument:
+    """A message's or a notice's document was written: whose it is, and where it stands."""
 
     tenant: str
     path: str
 
 
-def written_message(event: CloudEvent) -> WrittenMessage | None:
-    """What an event of the outbox, or of a chat's messages, is about; None when the document was deleted."""
+def written_document(event: CloudEvent) -> WrittenDocument | None:
+    """What an event of the outbox, of a chat's messages or of notices is about; None when the document was deleted."""
     data = _document_event(event)
     if "value" not in data:
         return None
     _, found, path = data.value.name.partition("/documents/")
     if not found or not path:
         raise MalformedEvent("its document has no path")
-    return WrittenMessage(_text(data.value, "tenant"), path)
+    return WrittenDocument(_text(data.value, "tenant"), path)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ class CreateWebhook(Body):
     url: str
     """`https://`, at a public address."""
     events: _Events
-    """`message`, `message.any`, `message.ack`, `message.reaction`, `message.edited`, `message.revoked`, `session.status`;
-    `*` for all, those of later versions too."""
+    """`message`, `message.any`, `message.ack`, `message.reaction`, `message.edited`, `message.revoked`, `group.join`,
+    `group.leave`, `group.participants`, `group.update`, `call.received`, `session.status`; `*` for all, those of later
+    versions too."""
     session_id: str | None = None
     """Of this session only."""
     headers: dict[str, str] = Field(default_factory=dict, repr=False)

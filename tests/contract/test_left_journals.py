@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keepline.domain.ids import DeviceName
-from keepline.domain.link_events import HeardEvent, MessageHeard, ReceiptHeard
+from keepline.domain.link_events import HeardEvent, MessageHeard, NoticeHeard, ReceiptHeard
 from keepline.ports.left_journals import LeftJournals
 from keepline.testing.left_journals import MemoryLeftJournals
 from keepline.testing.severed import Life
@@ -23,6 +23,7 @@ from keepline_connector.left_journals import FolderLeftJournals
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MESSAGE = MessageHeard(1, "A1", "1@s.whatsapp.net", "1", None, False, "text", "hello", AT, None)
 RECEIPT = ReceiptHeard(2, ("W1", "W2"), "delivered", AT)
+NOTICE = NoticeHeard(3, "group.leave", "1@g.us", "one", AT, {"by": {"phone": None, "lid": "2"}})
 
 
 class OnDisk:
@@ -77,10 +78,10 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
 
 
 async def test_what_was_heard_is_read_as_it_was_told(machine: Machine) -> None:
-    machine.leave(("demo_s1", "a"), MESSAGE, RECEIPT)
+    machine.leave(("demo_s1", "a"), MESSAGE, RECEIPT, NOTICE)
     async with machine.journals.hold("demo_s1", "a") as journal:
         assert journal is not None
-        assert list(await journal.read(10)) == [MESSAGE, RECEIPT]
+        assert list(await journal.read(10)) == [MESSAGE, RECEIPT, NOTICE]
         assert list(await journal.read(1)) == [MESSAGE]
 
 

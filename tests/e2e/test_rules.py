@@ -27,6 +27,7 @@ CLOSED = {
     "lanes": "live/demo/lanes/l_x",
     "media": "media/f_x",
     "monitoring": "monitoring/demo_x_y",
+    "notices": "accounts/demo_x/notices/n_x",
     "pairing": "pairing/demo_x_a",
     "pool": "pool/sessions",
     "rate_limits": "rate_limits/demo_messages_0",

@@ -21,9 +21,9 @@ import requests
 from examples.webhook_receiver import is_genuine
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import create_key_file
-from keepline.domain.link_events import MessageHeard
+from keepline.domain.link_events import MessageHeard, NoticeHeard
 from keepline.domain.session import WAITING_FOR_CONNECTOR
-from keepline.records import accounts, api_keys, history
+from keepline.records import accounts, api_keys, history, notices
 from keepline_local.emulators import firestore_emulator, pubsub_emulator
 from keepline_local.eventarc.policy import RedeliveryPolicy
 from keepline_local.eventarc.service import Eventarc
@@ -197,6 +197,21 @@ async def test_a_receiver_that_fails_redirects_closes_or_is_slow_gets_everything
             ids = {headers["webhook-id"] for headers, _ in receiver.calls}
             assert len(ids) == 2
             await asked(cloud, "DELETE", f"/api/webhooks/{webhook['webhook_id']}")
+
+
+async def test_a_call_that_a_connector_records_is_told_once(cloud: Cloud) -> None:
+    store = FirestoreDocuments(PROJECT)
+    async with receiving() as receiver:
+        webhook = await asyncio.to_thread(cloud.webhook, receiver.port, "call.received")
+        at = datetime.now(UTC).replace(microsecond=0)
+        said = {"call_id": "C1", "from": {"phone": CHAT[:11], "lid": None}, "is_video": False, "is_group": False}
+        notice = NoticeHeard(1, "call.received", CHAT, "C1", at, said)
+        await store.commit([notices.new_notice("anna_shop", "anna", "shop", notice)])
+        await eventually(lambda: len(receiver.calls) > 0)
+        [(_, body)] = receiver.calls
+        event = json.loads(body)
+        assert (event["type"], event["data"]["call_id"], event["data"]["chat"]) == ("call.received", "C1", CHAT)
+        await asked(cloud, "DELETE", f"/api/webhooks/{webhook['webhook_id']}")
 
 
 async def test_a_test_call_tells_of_a_receiver_that_hangs(cloud: Cloud) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from keepline.domain.content.bodies import text_content
 from keepline.domain.ids import new_message_id
-from keepline.domain.link_events import HeardEvent, MessageHeard, ReceiptHeard
+from keepline.domain.link_events import HeardEvent, MessageHeard, NoticeHeard, ReceiptHeard
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.ports.documents import Update
-from keepline.records import accounts, outbox
+from keepline.records import accounts, notices, outbox
 from keepline.records.outbox import NewMessage
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
@@ -79,6 +79,18 @@ def test_what_was_heard_before_a_device_moved_on_is_recorded() -> None:
         return await machine.recorded(), len(machine.folder.journal)
 
     assert run_virtual(story()) == (True, 0)
+
+
+def test_a_notice_that_was_left_behind_is_recorded() -> None:
+    async def story() -> tuple[int, int]:
+        machine = Machine()
+        said = {"call_id": "C", "from": {"phone": None, "lid": "1"}, "is_video": False, "is_group": False}
+        await machine.start(NoticeHeard(0, "call.received", CHAT, "C", AT, said), MESSAGE)
+        await machine.look()
+        found = await machine.documents.query(notices.notices_of_account(ACCOUNT, 10))
+        return len(found), len(machine.folder.journal)
+
+    assert run_virtual(story()) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -347,3 +347,24 @@ def test_only_admins_change_members(control: SimulatorClient) -> None:
             act()
         assert (refused.value.code, refused.value.status) == (code, status)
     assert control.change_members(CLEO, group, "remove", [DAN]) == [{"number": DAN, "error": 404}]
+
+
+def test_a_new_invite_link_and_calls_are_told_to_all_devices(control: SimulatorClient, fleet: list[Handle]) -> None:
+    ada, second, _ = fleet
+    group = control.create_group(CLEO, "Rings", [ADA])["id"]
+    link = control.new_group_link(CLEO, group)
+    in_group, alone = control.ring(CLEO, group), control.ring(DAN, ADA, video=True)
+    for client in (ada, second):
+        assert client.wait("group", lambda event: event["change"].get("NewInviteLink") == link)["jid"] == group
+        announced = client.wait("call", with_id(in_group))
+        assert (announced["type"], announced["media"]) == ("group", "audio")
+        offered = client.wait("call", with_id(alone))
+        assert [node["Tag"] for node in offered["offer"]["Nodes"]] == ["audio", "video"]
+    wait_for(lambda: not any(device["queued"] for device in control.devices(ADA)), 10, "everything to be acknowledged")
+
+
+def test_nobody_rings_a_status_or_a_group_that_they_are_not_in(control: SimulatorClient) -> None:
+    group = control.create_group(CLEO, "Quiet", [DAN])["id"]
+    for to in ("status", group):
+        with pytest.raises(SimulatorError):
+            control.ring(EVE, to)

@@ -52,6 +52,9 @@ EVENTS: list[LinkEvent] = [
         "lid",
     ),
     link_events.ReceiptHeard(4, ("3EB0", "3EB1"), "read", AT),
+    link_events.NoticeHeard(
+        5, "group.update", "1@g.us", "[1]", AT, {"by": None, "changes": {"subject": "ă", "locked": False}}
+    ),
 ]
 
 

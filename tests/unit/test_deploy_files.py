@@ -23,7 +23,7 @@ from keepline.domain.compaction import SavedVersion
 from keepline.domain.content.bodies import text_content
 from keepline.domain.content.files import File
 from keepline.domain.content.references import MessageRef
-from keepline.domain.link_events import MessageHeard
+from keepline.domain.link_events import MessageHeard, NoticeHeard
 from keepline.domain.pacing import PacingMemory
 from keepline.domain.sealing import SegmentKind
 from keepline.domain.webhook_policy import DeliveryState
@@ -36,6 +36,7 @@ from keepline.records import (
     history,
     live_events,
     media,
+    notices,
     outbox,
     rate_limits,
     session_docs,
@@ -232,6 +233,8 @@ def written() -> Iterator[tuple[str, Fields]]:
     yield "rate_limits", rate_limits.use("t", MESSAGES, 0, NOW, None).fields
     heard = MessageHeard(1, "W", "1@s.whatsapp.net", "1", None, False, "text", "hello", NOW)
     yield "messages", history.heard_message("t_s", "t", "s", heard).fields
+    notice = NoticeHeard(1, "group.update", "1@g.us", "1", NOW, {"by": None, "changes": {"subject": "x"}})
+    yield "notices", notices.new_notice("t_s", "t", "s", notice).fields
     for collection, name in (("messages", "i_x"), ("outbox", "m_x")):
         message = MessageRef(name, "W", "1@s.whatsapp.net")
         yield collection, changes.edited("t_s", message, "E", "new", NOW).fields
@@ -292,6 +295,7 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
         ("messages", "seq"),
         ("deliveries", "body"),
         ("events", "data"),
+        ("notices", "said"),
         ("send_authority", "claims"),
         ("pool", "places"),
         ("witness", "asked"),
@@ -310,6 +314,7 @@ def test_what_ages_is_removed_by_firestore() -> None:
         ("deliveries", "expire_at"),
         ("events", "expire_at"),
         ("lanes", "expire_at"),
+        ("notices", "expire_at"),
     }
 
 

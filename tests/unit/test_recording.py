@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -16,7 +17,7 @@ from keepline.domain.content.bodies import Content, Poll, text_content
 from keepline.domain.content.heard import cells_reference
 from keepline.domain.content.references import MessageRef
 from keepline.domain.ids import inbound_message_id, new_message_id
-from keepline.domain.link_events import MessageHeard, MessageUnreadable
+from keepline.domain.link_events import MessageHeard, MessageUnreadable, NoticeHeard, RecordedEvent
 from keepline.domain.session import WAITING_FOR_CONNECTOR
 from keepline.domain.tag import message_tag
 from keepline.records import accounts, outbox
@@ -55,7 +56,7 @@ class Desk:
         self.clock = LoopClock()
         self.store = MemoryDocuments(self.clock)
 
-    async def record(self, *heard: MessageHeard | MessageUnreadable) -> None:
+    async def record(self, *heard: RecordedEvent) -> None:
         """As one device hears it: everything until it is acknowledged."""
         document = await self.store.get(accounts.account_path(ACCOUNT))
         if document is None:
@@ -272,3 +273,26 @@ async def sent(desk: Desk, content: Content) -> str:
     row = outbox.new_row(NewMessage(message_id, "demo", ACCOUNT, "s1", CHAT, content, ""))
     await desk.store.commit([row])
     return message_id
+
+
+NOTICE = NoticeHeard(0, "group.update", GROUP, "walks", AT, {"by": None, "changes": {"subject": "Walks"}})
+
+
+async def test_a_notice_is_recorded_once_whoever_hears_it_and_stays_as_it_was_heard_first(desk: Desk) -> None:
+    await desk.record(NOTICE, heard("W", text="first"))
+    before = await desk.everything()
+    [path] = [path for path in before if "/notices/" in path]
+    assert before[path]["said"] == NOTICE.said
+    assert before[path]["tenant"] == "demo"
+    assert before[path]["expire_at"] > AT
+    # The other device knows more of people, and a journal tells its notices again, in one batch with what is new.
+    await desk.record(replace(NOTICE, said={"by": {"phone": FRIEND, "lid": None}}), NOTICE, heard("W2", text="second"))
+    after = await desk.everything()
+    assert after[path] == before[path]
+    assert [one for one in after if "/notices/" in one] == [path]
+    assert (await desk.view("W2")).text == "second"
+
+
+async def test_another_notice_of_the_same_moment_is_recorded_too(desk: Desk) -> None:
+    await desk.record(NOTICE, replace(NOTICE, name="runs"), replace(NOTICE, event="group.leave"))
+    assert len([path for path in await desk.everything() if "/notices/" in path]) == 3

@@ -41,6 +41,7 @@ _EVENT_TYPES: dict[str, type[Any]] = {
         link_events.MessageHeard,
         link_events.MessageUnreadable,
         link_events.ReceiptHeard,
+        link_events.NoticeHeard,
         link_events.MediaWaiting,
     )
 }

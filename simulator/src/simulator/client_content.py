@@ -79,6 +79,10 @@ class ContentClient:
         """Removes a message's file from the media server, as WhatsApp does after some weeks."""
         self.call("DELETE", f"/phones/{quote(number)}/messages/{quote(message_id)}/media")
 
+    def ring(self, number: str, to: str, *, video: bool = False) -> str:
+        """A phone calls another number, or a group that it is in. Returns the call's id."""
+        return str(self.call("POST", f"/phones/{quote(number)}/calls", {"to": to, "video": video})["id"])
+
     # Presence
 
     def type(self, number: str, to: str, state: str = "composing") -> None:

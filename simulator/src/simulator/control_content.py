@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from simulator import calls
 from simulator.accounts import Account, Companion
 from simulator.acts import MEDIA_KINDS, Acts
 from simulator.control_body import Body
@@ -40,6 +41,7 @@ class ContentRoutes:
             ("POST", f"{phone}/messages", self._send),
             ("GET", f"{phone}/messages/{message}/media", self._media),
             ("DELETE", f"{phone}/messages/{message}/media", self._remove_media),
+            ("POST", f"{phone}/calls", self._call),
             ("POST", f"{phone}/typing", self._type),
             ("GET", f"{phone}/typing", self._typing),
             ("POST", f"{phone}/presence", self._set_presence),
@@ -113,6 +115,16 @@ class ContentRoutes:
         if found is None or found.media is None:
             raise SimulatorError("no_media", f"The message {message[:64]} has no file.", status=404)
         return 200, {"removed": self._world.media.remove(found.media.path)}
+
+    async def _call(self, number: str, body: dict[str, Any]) -> Answer:
+        take = Body(body)
+        to, video = take.string("to"), take.flag("video", False)
+        take.done()
+        phone = self._phone(number)
+        called = phone.acts.chat(to)
+        if not isinstance(called, Account | Group):
+            raise SimulatorError("bad_call", "Nobody calls a status.", "Give a number or a group in `to`.")
+        return 201, {"id": calls.ring(self._world, phone.account, called, video=video)}
 
     # Presence
 

@@ -21,14 +21,13 @@ from keepline.domain.link_events import (
     Connected,
     Disconnected,
     Evidence,
+    HeardEvent,
     LinkEvent,
     LinkFailed,
     MediaWaiting,
     MessageHeard,
-    MessageUnreadable,
     QualityChanged,
     RateSignal,
-    ReceiptHeard,
     Resumed,
     SendOutcome,
     Stalled,
@@ -222,7 +221,7 @@ class CellDevice:
 
     def _hear(self, event: LinkEvent) -> None:
         self._signs.heard(event)
-        if isinstance(event, (MessageHeard, MessageUnreadable, ReceiptHeard)):
+        if isinstance(event, HeardEvent):
             self._journal.append(frames.event_to_json(event))
             return
         if isinstance(event, LinkFailed) and event.cause == "unreachable":

@@ -29,7 +29,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ from keepline.domain.content.votes import NONCE_BYTES
 from keepline.domain.link_events import LinkEvent, SendOutcome
 from keepline.domain.link_settings import Presence
 from keepline.domain.pairing import ROUND_S, UNREACHABLE, CodeAnswer
-from keepline_connector.cell import translate
+from keepline_connector.cell import notices, translate
 from keepline_connector.cell.commanding import carry_out
 from keepline_connector.cell.compose import compose
 from keepline_connector.cell.media_keys import FileKey
@@ -351,13 +351,15 @@ class LibraryClient:
             self._offering.clear()
             self.shows_code = False
         # What was heard has been confirmed to WhatsApp, whichever life heard it; only the state of an earlier life is old news.
-        if not self._stopped or isinstance(event, (link_events.MessageHeard, link_events.ReceiptHeard)):
+        if not self._stopped or isinstance(event, link_events.HeardEvent):
             self._emit(event)
 
     def _register(self, client: _Client) -> None:
         client.qr(lambda _, code: self._tell(link_events.PairingCode(code.decode())))
         for event_type, to_event in translate.TRANSLATIONS.items():
             client.event(event_type)(self._handler(to_event))
+        for event_type, to_notices in notices.TRANSLATIONS.items():
+            client.event(event_type)(self._notice_handler(to_notices))
 
     def _answered_by_library(self, event: LinkEvent) -> bool:
         """A recipient asks for a message again that this life of the library has sent: it sends it again by itself."""
@@ -380,6 +382,19 @@ class LibraryClient:
             except Exception:
                 # ctypes would swallow it without a word.
                 log.exception("an event of the WhatsApp library could not be taken")
+
+        return handle
+
+    def _notice_handler(
+        self, to_notices: Callable[[Any, DeviceStore], Iterable[LinkEvent]]
+    ) -> Callable[[NewClient, Any], None]:
+        def handle(_: NewClient, told: Any) -> None:
+            try:
+                for event in to_notices(told, self._store):
+                    self._tell(event)
+            except Exception:
+                # As above.
+                log.exception("a notice of the WhatsApp library could not be taken")
 
         return handle
 

@@ -16,7 +16,7 @@ from keepline_connector.cell.reading import Reader, Surroundings
 from keepline_connector.cell.store import DeviceStore
 
 # A journalled event gets its number from the journal.
-_UNNUMBERED = 0
+UNNUMBERED = 0
 
 _RECEIPTS = {
     neonize_events.ReceiptEv.DELIVERED: "delivered",
@@ -48,7 +48,7 @@ def banned(event: Any, _: DeviceStore) -> LinkEvent:
 def message(event: Any, store: DeviceStore) -> LinkEvent | None:
     """A message, unless it carries nothing for people (keys, settings and other talk between devices)."""
     info, source = event.Info, event.Info.MessageSource
-    phone, lid = _both(source.Sender, source.SenderAlt, store)
+    phone, lid = both_of(source.Sender, source.SenderAlt, store)
     chat = _chat_of(source, store)
     addressing: Addressing = "lid" if source.Sender.Server == LID_SERVER else "phone"
     around = Surroundings(chat, source.IsFromMe, phone, lid, addressing, info.Edit == _ADMIN_REVOKES)
@@ -56,7 +56,7 @@ def message(event: Any, store: DeviceStore) -> LinkEvent | None:
     if read is None:
         return None
     return link_events.MessageHeard(
-        seq=_UNNUMBERED,
+        seq=UNNUMBERED,
         wa_message_id=info.ID,
         chat=chat,
         sender_phone=phone,
@@ -76,9 +76,9 @@ def unreadable(event: Any, store: DeviceStore) -> LinkEvent | None:
     info, source = event.Info, event.Info.MessageSource
     if event.DecryptFailMode == neonize_events.UndecryptableMessageEv.DECRYPT_FAIL_HIDE:
         return None
-    phone, lid = _both(source.Sender, source.SenderAlt, store)
+    phone, lid = both_of(source.Sender, source.SenderAlt, store)
     return link_events.MessageUnreadable(
-        seq=_UNNUMBERED,
+        seq=UNNUMBERED,
         wa_message_id=info.ID,
         chat=_chat_of(source, store),
         sender_phone=phone,
@@ -93,7 +93,7 @@ def receipt(event: Any, _: DeviceStore) -> LinkEvent | None:
     if status is None or event.MessageSource.IsFromMe:
         return None
     at = datetime.fromtimestamp(event.Timestamp, UTC)
-    return link_events.ReceiptHeard(_UNNUMBERED, tuple(event.MessageIDs), status, at)
+    return link_events.ReceiptHeard(UNNUMBERED, tuple(event.MessageIDs), status, at)
 
 
 def _time_of(info: Any) -> datetime:
@@ -105,17 +105,18 @@ def _time_of(info: Any) -> datetime:
 def _chat_of(source: Any, store: DeviceStore) -> str:
     # The other address of the sender, or of the recipient for a copy of what another device of ours sent.
     other = source.RecipientAlt if source.IsFromMe else source.SenderAlt
-    return _chat(source.Chat, None if source.IsGroup else other, store)
+    return kept_chat(source.Chat, None if source.IsGroup else other, store)
 
 
-def _chat(chat: Any, other: Any, store: DeviceStore) -> str:
+def kept_chat(chat: Any, other: Any, store: DeviceStore) -> str:
+    """The chat in the form that we keep, by the phone number where it is known; a group's is its own."""
     if chat.Server == LID_SERVER:
-        phone, _ = _both(chat, other, store)
+        phone, _ = both_of(chat, other, store)
         return f"{phone}@{PHONE_SERVER}" if phone else f"{chat.User}@{LID_SERVER}"
     return f"{chat.User}@{chat.Server}"
 
 
-def _both(jid: Any, other: Any, store: DeviceStore) -> tuple[str | None, str | None]:
+def both_of(jid: Any, other: Any, store: DeviceStore) -> tuple[str | None, str | None]:
     """Phone and LID of somebody, from either address and what the store has learned."""
     phone = next((j.User for j in (jid, other) if j is not None and j.Server == PHONE_SERVER and j.User), None)
     lid = next((j.User for j in (jid, other) if j is not None and j.Server == LID_SERVER and j.User), None)

@@ -89,6 +89,11 @@ def inbound_message_id(account: str, chat: str, wa_message_id: str) -> str:
     return "i_" + _digest("inbound", account, chat, wa_message_id)
 
 
+def notice_id(account: str, event_type: str, name: str) -> str:
+    """The id of a notice: the same for every device that heard it."""
+    return "n_" + _digest("notice", account, event_type, name)
+
+
 def is_media_id(text: str) -> bool:
     """Whether `text` has the form of a media id, so that it is safe in a path."""
     return bool(_MEDIA_ID.fullmatch(text))

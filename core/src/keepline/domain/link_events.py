@@ -173,6 +173,23 @@ class ReceiptHeard:
 
 
 @dataclass(frozen=True)
+class NoticeHeard:
+    """WhatsApp tells this device of something that is no message: a change of a group, or a call (domain/notices.py).
+
+    `event` is the name of the event that it makes, and `said` what that tells. `name` stands for one notice of its kind. It is
+    made of WhatsApp's own words, so that all devices of the account have the same, whatever they know of people. `at` is when
+    it happened; of a group that we came into WhatsApp says no time, and it is when this device heard of it.
+    """
+
+    seq: int
+    event: str
+    chat: str
+    name: str
+    at: datetime
+    said: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class MediaWaiting:
     """A heard message has a file that this device can fetch: it has the key. Told again at every start, until it is forgotten.
 
@@ -216,7 +233,9 @@ StateEvent = (
     | CellLost
     | Moved
 )
-HeardEvent = MessageHeard | MessageUnreadable | ReceiptHeard
+# What a document is written of.
+RecordedEvent = MessageHeard | MessageUnreadable | NoticeHeard
+HeardEvent = RecordedEvent | ReceiptHeard
 LinkEvent = StateEvent | HeardEvent | MediaWaiting | QualityChanged | Evidence | RateSignal
 
 

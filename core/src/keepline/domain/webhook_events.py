@@ -26,9 +26,24 @@ class EventType(StrEnum):
     MESSAGE_REACTION = "message.reaction"  # Somebody, or we on the phone, reacted to a message.
     MESSAGE_EDITED = "message.edited"  # A message says something else now.
     MESSAGE_REVOKED = "message.revoked"  # A message was deleted for everyone.
+    GROUP_JOIN = "group.join"  # Our number is in a group now that it was not in.
+    GROUP_LEAVE = "group.leave"  # Our number is not in a group any more.
+    GROUP_PARTICIPANTS = "group.participants"  # Members joined, left, run the group now, or no longer.
+    GROUP_UPDATE = "group.update"  # A group has another name, description or setting; or it was deleted.
+    CALL_RECEIVED = "call.received"  # Somebody calls our number, or a group that it is in.
     SESSION_STATUS = "session.status"  # A session's state or its reason changed.
 
 
+OF_MESSAGES = frozenset(
+    {
+        EventType.MESSAGE,
+        EventType.MESSAGE_ANY,
+        EventType.MESSAGE_ACK,
+        EventType.MESSAGE_REACTION,
+        EventType.MESSAGE_EDITED,
+        EventType.MESSAGE_REVOKED,
+    }
+)
 TEST = "test"  # What a test call sends; no filter names it.
 
 _REACTION = "reaction"
@@ -85,6 +100,11 @@ def of_message(facts: MessageFacts) -> list[Happening]:
 def of_session(account: str, at: datetime) -> Happening:
     """A change of a session's state, named by the time of the write that made it."""
     return Happening(EventType.SESSION_STATUS, account, at.isoformat(), at)
+
+
+def of_notice(event_type: EventType, notice: str, at: datetime) -> Happening:
+    """A change of a group, or a call, by the id of its record."""
+    return Happening(event_type, notice, "", at)
 
 
 def wants(filters: frozenset[str], event_type: str) -> bool:

@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from keepline.domain.commands import Command
-from keepline.domain.link_events import MessageHeard, ReceiptHeard
+from keepline.domain.link_events import MessageHeard, NoticeHeard, ReceiptHeard
 from keepline.domain.pairing import LINKED, CodeAnswer
 from keepline.ports.clock import Clock
 from keepline.testing.groups import FakeGroups
@@ -170,6 +170,11 @@ class FakeWhatsApp:
             key = MessageKey(self.new_number(), 0) if key is None else replace(key, number=key.number + 1)
             self._encrypt(device, event, key)
         return wa_message_id
+
+    def tell(self, notice: NoticeHeard) -> None:
+        """Something happens in a group, or somebody calls: each of our devices is told."""
+        for device in self.devices:
+            self._deliver(device, Delivery(notice))
 
     def ask_again(self, device: FakeDevice, event: MessageHeard) -> None:
         """A device cannot decrypt a message: the phone sends it once more, in a new session."""

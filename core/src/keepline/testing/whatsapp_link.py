@@ -24,6 +24,7 @@ from keepline.domain.link_events import (
     MessageHeard,
     MessageUnreadable,
     Moved,
+    NoticeHeard,
     ReceiptHeard,
     Replaced,
     Resumed,
@@ -249,7 +250,8 @@ class FakeLink:
                     *(0, event.wa_message_id, event.chat, event.sender_phone, event.sender_lid, event.from_me, event.at)
                 )
         self.tell(self._folder.note(event))
-        self._prove("receipt" if isinstance(event, ReceiptHeard) else "message")
+        if not isinstance(event, NoticeHeard):
+            self._prove("receipt" if isinstance(event, ReceiptHeard) else "message")
 
     def drop(self, back_in_s: float | None = None) -> None:
         """The socket closes, and nothing can be reached for so long. The library says so, and tries by itself to connect again.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keepline.domain.message import MessageState
 from keepline.ports.documents import SERVER_TIME, Delete, DocumentStore, Update, Write
-from keepline.records import accounts, history, outbox, witness
+from keepline.records import accounts, history, notices, outbox, witness
 from keepline.records.accounts import Account
 from keepline.usecases import pool
 from keepline.usecases.session_store import delete_session
@@ -36,7 +36,7 @@ async def _has_others(store: DocumentStore, account: str, slot: str) -> bool:
 
 
 async def _clear_session(store: DocumentStore, account: Account) -> None:
-    """Cancel what still waits, then remove the chats and the session's own documents."""
+    """Cancel what still waits, then remove the chats, the notices and the session's own documents."""
     while rows := [
         *await store.query(outbox.queued_rows(account.id, _BATCH_MAX)),
         *await store.query(outbox.doubtful_rows(account.id)),
@@ -50,6 +50,8 @@ async def _clear_session(store: DocumentStore, account: Account) -> None:
     while messages := await store.query(history.newest_of_account(account.id, _BATCH_MAX, None)):
         removals: list[Write] = [Delete(message.path) for message in messages]
         await store.commit(removals)
+    while told := await store.query(notices.notices_of_account(account.id, _BATCH_MAX)):
+        await store.commit([Delete(notice.path) for notice in told])
     questions = [witness.remove_questions(account.id, slot) for slot in accounts.SLOTS]
     place = await pool.give_back(store, account.id)
     # At the version that was read: two may clear at once, and the slower must not clear a session made anew in between.

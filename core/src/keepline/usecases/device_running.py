@@ -322,6 +322,9 @@ class DeviceRunner:
                     self._heard_at_s = self._clock.monotonic_s()
                     self._recorder.heard(event)
                     self._speaker.met(event.chat)
+                case link.NoticeHeard():
+                    self._heard_at_s = self._clock.monotonic_s()
+                    self._recorder.heard(event)
                 case link.MediaWaiting():
                     self._media.waiting(event)
                 case link.ReceiptHeard():

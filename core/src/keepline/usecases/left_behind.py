@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 
 from keepline.domain.ids import DeviceName
-from keepline.domain.link_events import MessageHeard, MessageUnreadable, ReceiptHeard
+from keepline.domain.link_events import ReceiptHeard, RecordedEvent
 from keepline.domain.message import FACTS, Cause, MessageState, next_state
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
@@ -74,11 +74,11 @@ class LeftBehind:
     async def _tell_all(self, journal: LeftJournal, account: KeyedAccount, slot: str) -> None:
         heard = await journal.read(READ_MAX)
         log.info("device %s of %s left %d events behind here: they are written now", slot, account.id, len(heard))
-        messages = [event for event in heard if isinstance(event, MessageHeard | MessageUnreadable)]
+        recorded = [event for event in heard if isinstance(event, RecordedEvent)]
         recorder = Recorder(self._store, self._store, journal, account)
-        for start in range(0, len(messages), BATCH_MAX):
-            await recorder.record(messages[start : start + BATCH_MAX])
-        await journal.acknowledge([message.seq for message in messages])
+        for start in range(0, len(recorded), BATCH_MAX):
+            await recorder.record(recorded[start : start + BATCH_MAX])
+        await journal.acknowledge([event.seq for event in recorded])
         receipts = [event for event in heard if isinstance(event, ReceiptHeard)]
         for receipt in receipts:
             if await self._is_over(account.id, slot, receipt):

@@ -7,6 +7,7 @@ decrypt again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Sequence
@@ -15,10 +16,10 @@ from typing import Any, Protocol
 from keepline.domain.addresses import is_group
 from keepline.domain.content.heard import option_names, reference_in, resolved
 from keepline.domain.content.references import MessageRef
-from keepline.domain.link_events import MessageHeard, MessageUnreadable
+from keepline.domain.link_events import MessageHeard, MessageUnreadable, NoticeHeard, RecordedEvent
 from keepline.domain.tag import read_tag
-from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Version, Write
-from keepline.records import changes, history
+from keepline.ports.documents import Create, DocumentStore, StoreConflict, StoreUnavailable, Version, Write
+from keepline.records import changes, history, notices
 from keepline.records.accounts import KeyedAccount
 
 # A commit is on its way for some milliseconds; what comes meanwhile goes into the next one, so batches grow with the load.
@@ -43,20 +44,20 @@ class Journal(Protocol):
 
 
 class Recorder:
-    """Writes one device's heard messages. The journal in its cell bounds how many can be on the way at once."""
+    """Writes what one device heard: messages and notices. The journal in its cell bounds how many can be on the way at once."""
 
     def __init__(self, store: DocumentStore, session: Commits, journal: Journal, account: KeyedAccount) -> None:
         self._store = store
         self._session = session
         self._journal = journal
         self._account = account
-        self._heard: list[MessageHeard | MessageUnreadable] = []
+        self._heard: list[RecordedEvent] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def heard(self, message: MessageHeard | MessageUnreadable) -> None:
-        self._heard.append(message)
+    def heard(self, event: RecordedEvent) -> None:
+        self._heard.append(event)
         self._idle.clear()
         self._wake.set()
 
@@ -78,34 +79,40 @@ class Recorder:
         try:
             await self.record(batch)
         except StoreUnavailable as error:
-            log.warning("Firestore did not take %d heard messages, trying again: %s", len(batch), error)
+            log.warning("Firestore did not take %d events that were heard, trying again: %s", len(batch), error)
             await asyncio.sleep(_STORE_RETRY_S)
             return
         del self._heard[: len(batch)]
-        await self._journal.acknowledge([message.seq for message in batch])
+        await self._journal.acknowledge([event.seq for event in batch])
 
-    def _batch(self) -> list[MessageHeard | MessageUnreadable]:
+    def _batch(self) -> list[RecordedEvent]:
         """What goes into the next commit: what was heard first, as much as one request takes."""
         size = 0
-        for count, message in enumerate(self._heard[:BATCH_MAX]):
-            size += _bytes_at_most(message)
+        for count, event in enumerate(self._heard[:BATCH_MAX]):
+            size += _bytes_at_most(event)
             if count and size > BATCH_BYTES_MAX:
                 return self._heard[:count]
         return self._heard[:BATCH_MAX]
 
-    async def record(self, batch: Sequence[MessageHeard | MessageUnreadable]) -> None:
-        """Write what was heard, in one commit if all of it is readable. Raises StoreUnavailable and SessionLost."""
+    async def record(self, batch: Sequence[RecordedEvent]) -> None:
+        """Write what was heard, all messages that are readable in one commit. Raises StoreUnavailable and SessionLost."""
         names = (self._account.id, self._account.tenant, self._account.session_id)
-        for message in batch:
-            if isinstance(message, MessageUnreadable):
-                try:
-                    await self._store.commit([history.unreadable_message(*names, message)])
-                except StoreConflict:
-                    continue  # It is there, perhaps readable: the other device of the account could decrypt it.
-        readable = [message for message in batch if isinstance(message, MessageHeard) and not self._is_ours(message)]
+        for event in batch:
+            if isinstance(event, MessageUnreadable):
+                # It may be there, perhaps readable: the other device of the account could decrypt it.
+                await self._create(history.unreadable_message(*names, event))
+            elif isinstance(event, NoticeHeard):
+                # The other device has heard it too.
+                await self._create(notices.new_notice(*names, event))
+        readable = [event for event in batch if isinstance(event, MessageHeard) and not self._is_ours(event)]
         writes = [write for message in readable for write in await self._writes(message, readable)]
         if writes:
             await self._session.commit(writes)
+
+    async def _create(self, document: Create) -> None:
+        """Write a document unless it is there."""
+        with contextlib.suppress(StoreConflict):
+            await self._store.commit([document])
 
     async def _writes(self, heard: MessageHeard, batch: Sequence[MessageHeard]) -> list[Write]:
         """A message, or what it changes of an earlier one."""
@@ -170,7 +177,8 @@ class Recorder:
         return message.from_me and message.tag is not None and read_tag(self._account.tag_key, message.tag) is not None
 
 
-def _bytes_at_most(message: MessageHeard | MessageUnreadable) -> int:
-    if isinstance(message, MessageUnreadable):
+def _bytes_at_most(event: RecordedEvent) -> int:
+    """In the one commit for all."""
+    if not isinstance(event, MessageHeard):
         return 0
-    return 4 * len(message.text or "") + len(json.dumps(message.content))
+    return 4 * len(event.text or "") + len(json.dumps(event.content))

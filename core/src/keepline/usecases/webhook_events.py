@@ -1,4 +1,4 @@
-"""What can be told of a document: the events of a message, and the text in which each of them is sent."""
+"""What can be told of a document: the events of a message, of a session or a notice, and the text in which each is sent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import Any
 
 from keepline.domain.message import MessageState
 from keepline.domain.session import REASONS
-from keepline.domain.webhook_events import EventType, Happening, MessageFacts, envelope, of_message, of_session
+from keepline.domain.webhook_events import (
+    EventType,
+    Happening,
+    MessageFacts,
+    envelope,
+    of_message,
+    of_notice,
+    of_session,
+)
 from keepline.ports.documents import Document
 from keepline.records.monitoring import StateChange
 from keepline.usecases.message_views import MessageView, is_row
@@ -84,6 +92,13 @@ def told_of_session(change: StateChange, rendering: Rendering) -> Told:
         },
     }
     return Told(_envelope(of_session(change.account, change.at), change.session_id, rendering, data), None)
+
+
+def told_of_notice(document: Document, rendering: Rendering) -> Told:
+    fields = document.fields
+    happening = of_notice(EventType(fields["type"]), document.id, fields["at"])
+    data = {"chat": fields["chat"], "at": rendering.time(fields["at"]), **fields["said"]}
+    return Told(_envelope(happening, fields["session_id"], rendering, data), fields["chat"])
 
 
 def _envelope(happening: Happening, session_id: str, rendering: Rendering, data: object) -> dict[str, object]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from keepline.domain.webhook_events import EventType, Happening
+from keepline.domain.webhook_events import OF_MESSAGES, EventType, Happening
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.webhook_calls import DeliveryWaker
@@ -22,7 +22,15 @@ from keepline.records.monitoring import StateChange
 from keepline.records.webhooks import KEPT_DAYS, Lane, lane_name
 from keepline.usecases.event_outlets import Outlet, outlets_of
 from keepline.usecases.message_views import MessageViewer, is_row
-from keepline.usecases.webhook_events import FIRST_WORDS, Rendering, Told, happenings, told_of_message, told_of_session
+from keepline.usecases.webhook_events import (
+    FIRST_WORDS,
+    Rendering,
+    Told,
+    happenings,
+    told_of_message,
+    told_of_notice,
+    told_of_session,
+)
 
 # Others add to the same lane at the same time; each of them gets on, so one of so many tries is ours.
 TRIES_MAX = 20
@@ -61,12 +69,27 @@ class WebhookFeeder:
                 continue
             if outlet.wants(EventType.SESSION_STATUS):
                 told = told_of_session(change, self._rendering)
-                await self._feed_session(outlet, lane_name(change.account, None), told)
+                await self._feed_one(outlet, lane_name(change.account, None), told)
+
+    async def notice_recorded(self, tenant: str, path: str) -> None:
+        """A change of a group, or a call, was written down. Raises as `message_changed` does."""
+        found = await self._outlets(tenant)
+        document = await self._store.get(path) if found else None
+        if document is None:
+            return
+        told = told_of_notice(document, self._rendering)
+        name = lane_name(document.fields["account"], document.fields["chat"])
+        for outlet in found:
+            # One that waited for us at WhatsApp is new, however old it is.
+            is_new = document.created >= max(outlet.told_since, self._clock.now() - TOLD_WITHIN)
+            is_theirs = outlet.session_id in (None, document.fields["session_id"])
+            if is_new and is_theirs and outlet.wants(EventType(document.fields["type"])):
+                await self._feed_one(outlet, name, told)
 
     async def _outlets(self, tenant: str) -> list[Outlet]:
         return await outlets_of(self._store, tenant, self._clock.now())
 
-    async def _feed_session(self, outlet: Outlet, name: str, told: Told) -> None:
+    async def _feed_one(self, outlet: Outlet, name: str, told: Told) -> None:
         for _ in range(TRIES_MAX):
             lane = await self._lane(outlet, name)
             if await self._store.get(outlet.event_path(told.event_id)) is not None:
@@ -160,7 +183,7 @@ class WebhookFeeder:
 
 
 def _is_for_messages(outlet: Outlet) -> bool:
-    return any(outlet.wants(event) for event in EventType if event is not EventType.SESSION_STATUS)
+    return any(outlet.wants(event) for event in OF_MESSAGES)
 
 
 def _second(at: datetime) -> datetime:

@@ -128,6 +128,7 @@ def new_link(world: World, group: Group, by: Account) -> str:
     group.require_admin(by)
     world.groups.new_code(group)
     _log(world, group, by, "link")
+    notices.changed(world, group, by, notices.invite_link(group))
     return group.link()
 
 

@@ -76,6 +76,10 @@ def disappearing(seconds: int) -> Node:
     return Node("ephemeral", {"expiration": str(seconds)}) if seconds else Node("not_ephemeral")
 
 
+def invite_link(group: Group) -> Node:
+    return Node("invite", {"code": group.invite_code})
+
+
 # Telling
 
 

@@ -157,7 +157,7 @@ _MAKERS: dict[str, Callable[[Any, Kept], Any]] = {
 
 
 def subscribe(client: Any, report: Report, kept: Kept) -> None:
-    """The events of messages, groups, presence and history."""
+    """The events of messages, groups, calls, presence and history."""
     from neonize import events
 
     mend_neonize()
@@ -187,6 +187,12 @@ def subscribe(client: Any, report: Report, kept: Kept) -> None:
         lambda _, event: report("joined", group=as_json(event.GroupInfo), reason=event.Reason)
     )
     client.event(events.GroupInfoEv)(lambda _, event: report("group", jid=jid_text(event.JID), change=as_json(event)))
+    client.event(events.CallOfferEv)(
+        lambda _, event: report("call", id=event.basicCallMeta.callID, offer=as_json(event.data))
+    )
+    client.event(events.CallOfferNoticeEv)(
+        lambda _, event: report("call", id=event.basicCallMeta.callID, media=event.media, type=event.type)
+    )
     client.event(events.HistorySyncEv)(lambda _, event: report("history", data=as_json(event.Data)))
     client.event(events.PictureEv)(lambda _, event: report("picture", change=as_json(event)))
     # neonize prints the outcome of the QR channel ("success", "timeout") and has no event for it.
