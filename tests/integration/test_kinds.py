@@ -251,8 +251,13 @@ async def test_a_group_that_the_number_is_not_in_is_named_so(talk: Talk) -> None
 
 async def test_a_text_goes_out_as_a_status(talk: Talk) -> None:
     talk.phones.add_contact(PHONE, FRIEND, "Bea")
-    row = await talk.send(text_content("open until ten"), STATUS)
-    assert (await talk.on_phone(wa(row)))["chat"] == STATUS
+
+    async def shown() -> dict[str, Any] | None:
+        # It goes to the contacts that the device knows of. Of this one it learns in a moment, and tells nobody when.
+        row = await talk.send(text_content("open until ten"), STATUS)
+        return await asyncio.to_thread(talk.phones.message, FRIEND, wa(row))
+
+    assert (await talk.gateway.until(shown, "a status on the phone of a contact"))["chat"] == STATUS
 
 
 async def test_the_tag_of_every_kind_is_in_the_stores_of_both_devices(talk: Talk) -> None:
