@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import TypeVar
 
 from cloudevents.http import CloudEvent
 from flask import Request, Response
@@ -22,6 +24,8 @@ DELIVERING_TIMEOUT_S = 58.0
 # A round of removals that is given up goes on where it was.
 MEDIA_ROUND_TIMEOUT_S = 50.0
 _DRAIN_CHUNK_BYTES = 64 * 1024
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -47,17 +51,9 @@ def http(request: Request) -> Response:
 
 
 def account_written(event: CloudEvent) -> None:
-    """Put a change of state on record.
-
-    A malformed event is logged and done with, because it would be as malformed the next time. Store trouble raises, so that
-    the event comes again.
-    """
+    """Put a change of state on record. Store trouble raises, so that the event comes again."""
     process = bootstrap()
-    try:
-        change = state_change(event)
-    except MalformedEvent as error:
-        log.error("an event cannot be read and is dropped: %s", error)
-        return
+    change = _readable(state_change, event)
     if change is not None:
         process.services.run(record_state_change(process.services.store, change))
         process.services.run(process.feeder.session_changed(change), FEEDING_TIMEOUT_S)
@@ -66,11 +62,7 @@ def account_written(event: CloudEvent) -> None:
 def message_written(event: CloudEvent) -> None:
     """Give the events of a written message their places in front of the webhooks. Fails as `account_written` does."""
     process = bootstrap()
-    try:
-        written = written_document(event)
-    except MalformedEvent as error:
-        log.error("an event cannot be read and is dropped: %s", error)
-        return
+    written = _readable(written_document, event)
     if written is not None:
         process.services.run(process.feeder.message_changed(written.tenant, written.path), FEEDING_TIMEOUT_S)
 
@@ -78,11 +70,7 @@ def message_written(event: CloudEvent) -> None:
 def notice_written(event: CloudEvent) -> None:
     """Give the event of a notice its places in front of the webhooks. Fails as `account_written` does."""
     process = bootstrap()
-    try:
-        written = written_document(event)
-    except MalformedEvent as error:
-        log.error("an event cannot be read and is dropped: %s", error)
-        return
+    written = _readable(written_document, event)
     if written is not None:
         process.services.run(process.feeder.notice_recorded(written.tenant, written.path), FEEDING_TIMEOUT_S)
 
@@ -90,12 +78,9 @@ def notice_written(event: CloudEvent) -> None:
 def webhook_due(event: CloudEvent) -> None:
     """Deliver what a lane has waiting. A message that comes twice, or late, finds nothing to do."""
     process = bootstrap()
-    try:
-        due = due_lane(event)
-    except MalformedEvent as error:
-        log.error("an event cannot be read and is dropped: %s", error)
-        return
-    process.services.run(process.deliverer.deliver(due.webhook, due.lane), DELIVERING_TIMEOUT_S)
+    due = _readable(due_lane, event)
+    if due is not None:
+        process.services.run(process.deliverer.deliver(due.webhook, due.lane), DELIVERING_TIMEOUT_S)
 
 
 def minute(event: CloudEvent) -> None:
@@ -107,6 +92,15 @@ def minute(event: CloudEvent) -> None:
         process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
     if process.media_round is not None:
         process.services.run(process.media_round.make(), MEDIA_ROUND_TIMEOUT_S)
+
+
+def _readable(read: Callable[[CloudEvent], T | None], event: CloudEvent) -> T | None:
+    """What an event says. A malformed one is logged and done with: it would be as malformed the next time."""
+    try:
+        return read(event)
+    except MalformedEvent as error:
+        log.error("an event cannot be read and is dropped: %s", error)
+        return None
 
 
 def _drain(request: Request) -> None:
