@@ -15,7 +15,7 @@ from keepline.usecases.access import Caller
 from keepline_functions.services import services
 
 PUBLIC = "public"
-OPERATOR = "operator"  # who knows the installation's metrics token
+METRICS = "metrics"  # who knows the installation's metrics token
 _MARK = "keepline_scope"
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -23,7 +23,7 @@ _SessionId = TypeVar("_SessionId", str, str | None)
 
 
 def needs(scope: str) -> Callable[[_View], _View]:
-    """Mark a view with the scope that its callers need, PUBLIC or OPERATOR."""
+    """Mark a view with the scope that its callers need, PUBLIC or METRICS."""
 
     def mark(view: _View) -> _View:
         setattr(view, _MARK, scope)
@@ -62,8 +62,8 @@ def _let_in() -> None:
     if request.endpoint is None:
         return  # No such route or method: the answer is the same for everybody.
     scope = scope_of(current_app.view_functions[request.endpoint])
-    if scope == OPERATOR:
-        _require_operator()
+    if scope == METRICS:
+        _require_metrics_token()
     elif scope != PUBLIC:
         let_in(scope)
 
@@ -77,7 +77,7 @@ def let_in(scope: str) -> None:
         own_session(request.view_args["session_id"])
 
 
-def _require_operator() -> None:
+def _require_metrics_token() -> None:
     token = services().metrics_token
     if token is None:
         raise NoSuchPage  # As if there were no such page.

@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 from keepline.domain.errors import Unavailable
-from keepline.usecases.access import bad_app_check, bad_token
+from keepline.usecases.access import SignedIn, bad_app_check, bad_token
 
 _APP_NAME = "keepline"
 _HTTP_TIMEOUT_S = 5.0
@@ -24,8 +24,11 @@ class FirebaseTokens:
         self._lock = threading.Lock()
         self._app: Any = None
 
-    def __call__(self, token: str) -> str:
-        """The user id behind a token. Raises Unauthenticated (`bad_token`) and Unavailable (`auth_unavailable`)."""
+    def __call__(self, token: str) -> SignedIn:
+        """Who is behind a token; an operator's has the claim `operator: true`.
+
+        Raises Unauthenticated (`bad_token`) and Unavailable (`auth_unavailable`).
+        """
         # Half a second to import, and only a caller with such a token needs it.
         auth = importlib.import_module("firebase_admin.auth")
         try:
@@ -37,8 +40,7 @@ class FirebaseTokens:
             # Its name only: firebase-admin puts the token into some of its messages.
             log.warning("a sign-in token could not be checked: %s", type(error).__name__)
             raise _unavailable() from None
-        uid: str = claims["uid"]
-        return uid
+        return SignedIn(claims["uid"], claims.get("operator") is True)
 
     def check_app(self, token: str) -> None:
         """An App Check token: signature, audience, issuer and expiry, by Google's keys, which are kept for 6 hours.

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from keepline.domain.errors import Unavailable
 from keepline.ports.documents import StoreUnavailable
-from keepline_functions.auth import OPERATOR, needs
+from keepline_functions.auth import METRICS, needs
 from keepline_functions.describing import Described, Tag
 from keepline_functions.services import services
 
@@ -20,7 +20,7 @@ _STORE_TIMEOUT_S = 5.0
 
 
 @routes.get("/metrics")
-@needs(OPERATOR)
+@needs(METRICS)
 @Described(Tag.OPERATING, "get_metrics", "Figures for Prometheus", answers={200: {"text/plain": str}})
 def metrics() -> ResponseReturnValue:
     """For the operator, with the installation's metrics token. Where none is set there is no such page."""

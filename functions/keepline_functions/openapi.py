@@ -15,7 +15,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from keepline.domain.errors import LimitReached
-from keepline_functions.auth import OPERATOR, PUBLIC, scope_of
+from keepline_functions.auth import METRICS, PUBLIC, scope_of
 from keepline_functions.describing import Described, Header, Tag, description_of
 from keepline_functions.error_codes import ERROR_CODES, KnownError
 from keepline_functions.openapi_schemas import REFERENCE, Schemas
@@ -83,7 +83,7 @@ PATH_PARAMETERS: dict[str, PathParameter] = {
 _ALWAYS = ("internal_error", "store_unavailable", "timed_out", "not_ready")
 _OF_CALLERS = ("unauthenticated", "bad_api_key", "bad_token", "bad_app_check", "missing_scope", "auth_unavailable")
 _OF_SESSIONS = ("session_not_allowed", "bad_session_id", "bad_user_id")
-_OF_OPERATORS = ("bad_metrics_token", "no_such_route")
+_OF_METRICS = ("bad_metrics_token", "no_such_route")
 _OF_FIELDS = ("missing_field", "unknown_field", "bad_field")
 _OF_BODIES = ("bad_request", "bad_json", *_OF_FIELDS, "body_too_large", "unsupported_media_type")
 
@@ -272,8 +272,8 @@ def _media(shape: Any, schemas: Schemas) -> dict[str, Any]:
 
 def _codes(rule: Rule, scope: str, said: Described) -> set[str]:
     codes = {*_ALWAYS, *said.errors}
-    if scope == OPERATOR:
-        codes.update(_OF_OPERATORS)
+    if scope == METRICS:
+        codes.update(_OF_METRICS)
     elif scope != PUBLIC or said.optional_scope:
         codes.update(_OF_CALLERS)
     if "session_id" in rule.arguments:
@@ -316,7 +316,7 @@ def _refusals(codes: set[str], said: Described) -> dict[str, Any]:
 
 
 def _security(scope: str, said: Described) -> list[dict[str, list[str]]]:
-    if scope == OPERATOR:
+    if scope == METRICS:
         return [{"MetricsToken": []}]
     needed: list[dict[str, list[str]]] = []
     if scope == PUBLIC and not said.optional_scope:

@@ -129,7 +129,7 @@ class MakeKey(Body):
 
     name: Annotated[str, Field(min_length=1, max_length=KEY_NAME_CHARACTERS_MAX)]
     """For you to know it by."""
-    scopes: Annotated[list[Literal["read", "send", "admin"]], Field(min_length=1, max_length=len(SCOPES))]
+    scopes: Annotated[list[Literal["read", "send", "admin", "operator"]], Field(min_length=1, max_length=len(SCOPES))]
     """What its holder may do; none that its maker does not have."""
     sessions: Annotated[list[str], Field(min_length=1, max_length=ACCOUNTS_LISTED_MAX)] | None = None
     """The sessions that it is for."""

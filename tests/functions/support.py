@@ -21,6 +21,7 @@ from keepline.records.outbox import Authority
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
 from keepline.testing.webhook_calls import MemoryReceiver, MemoryWaker
+from keepline.usecases.access import SignedIn
 from keepline.usecases.limiting import OWN_LIMITS_S
 from keepline.usecases.media import Shelf
 from keepline_functions.bootstrap import Process, assemble
@@ -114,6 +115,7 @@ class World:
         self.loop = BackgroundLoop()
         self.store = FaultyDocuments(self.clock)
         self.tokens: dict[str, str] = {}
+        self.operators: set[str] = set()  # of those who sign in
         self.keys = MemoryKeys()
         self.receiver = MemoryReceiver()
         self.waker = MemoryWaker()
@@ -135,10 +137,11 @@ class World:
         self.anna = self.add_key("anna")
         self.bert = self.add_key("bert")
 
-    def _verify(self, token: str) -> str:
+    def _verify(self, token: str) -> SignedIn:
         if token not in self.tokens:
             raise Unauthenticated("bad_token", "No.", "Sign in.")
-        return self.tokens[token]
+        tenant = self.tokens[token]
+        return SignedIn(tenant, tenant in self.operators)
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         return self.loop.run(coroutine, TIMEOUT_S)
@@ -158,7 +161,7 @@ class World:
         return self.run(self.store.query(Query(collection, limit=1_000)))
 
     def add_key(
-        self, tenant: str, scopes: tuple[str, ...] = api_keys.SCOPES, sessions: tuple[str, ...] | None = None
+        self, tenant: str, scopes: tuple[str, ...] = api_keys.USER_SCOPES, sessions: tuple[str, ...] | None = None
     ) -> dict[str, str]:
         """The headers of a key that is in use: its next use within an hour writes nothing."""
         key = api_keys.new_key(secrets.token_bytes(32))

@@ -111,6 +111,15 @@ def test_a_key_gives_no_more_than_its_maker_has(world: World) -> None:
     assert make(world, admin, scopes=["admin"]).status_code == 201
 
 
+def test_only_an_operator_makes_a_key_for_operators(world: World) -> None:
+    world.tokens["a.b.c"] = "anna"
+    headers = {"Authorization": "Bearer a.b.c"}
+    assert error_code(make(world, headers, scopes=["operator"])) == "scope_not_yours"
+    world.clock.advance(REMEMBERED_S_MAX + 0.1)
+    world.operators.add("anna")
+    assert make(world, headers, scopes=["operator"]).status_code == 201
+
+
 def test_a_key_for_some_sessions_makes_sees_and_revokes_no_keys(world: World) -> None:
     headers = world.add_key("anna", sessions=("shop",))
     key_id = make(world).get_json()["key_id"]

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from keepline.domain.errors import Unauthenticated, Unavailable
+from keepline.usecases.access import SignedIn
 from keepline_functions import firebase_tokens
 from keepline_functions.firebase_tokens import FirebaseTokens
 
@@ -46,7 +47,7 @@ def auth(monkeypatch: pytest.MonkeyPatch) -> Iterator[AuthStandIn]:
 
 
 @pytest.fixture
-def verify() -> Iterator[Callable[[str], str]]:
+def verify() -> Iterator[Callable[[str], SignedIn]]:
     tokens = FirebaseTokens(PROJECT)
     yield tokens
     firebase_admin.delete_app(tokens._firebase_app())
@@ -66,8 +67,15 @@ def token(**changes: object) -> str:
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + "."
 
 
-def test_a_good_token_names_its_user(auth: AuthStandIn, verify: Callable[[str], str]) -> None:
-    assert verify(token()) == "anna"
+def test_a_good_token_names_its_user(auth: AuthStandIn, verify: Callable[[str], SignedIn]) -> None:
+    assert verify(token()) == SignedIn("anna", operator=False)
+
+
+@pytest.mark.parametrize(("claim", "operator"), [(True, True), (False, False), ("true", False), (1, False)])
+def test_an_operator_is_who_has_the_claim(
+    auth: AuthStandIn, verify: Callable[[str], SignedIn], claim: object, operator: bool
+) -> None:
+    assert verify(token(operator=claim)) == SignedIn("anna", operator)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +89,7 @@ def test_a_good_token_names_its_user(auth: AuthStandIn, verify: Callable[[str], 
         token(sub="nobody"),
     ],
 )
-def test_a_bad_token_is_refused(auth: AuthStandIn, verify: Callable[[str], str], bad: str) -> None:
+def test_a_bad_token_is_refused(auth: AuthStandIn, verify: Callable[[str], SignedIn], bad: str) -> None:
     with pytest.raises(Unauthenticated) as caught:
         verify(bad)
     assert caught.value.code == "bad_token"
@@ -90,7 +98,7 @@ def test_a_bad_token_is_refused(auth: AuthStandIn, verify: Callable[[str], str],
 
 @pytest.mark.parametrize("user", [{"validSince": "99999999999"}, {"disabled": True}])
 def test_a_revoked_token_and_a_disabled_user_are_refused(
-    auth: AuthStandIn, verify: Callable[[str], str], user: dict[str, Any]
+    auth: AuthStandIn, verify: Callable[[str], SignedIn], user: dict[str, Any]
 ) -> None:
     auth.users["anna"] |= user
     with pytest.raises(Unauthenticated):
@@ -119,13 +127,13 @@ def service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("service_account")
 @pytest.mark.parametrize("bad", [token(), "a.b.c", ".."])
-def test_without_the_emulator_an_unsigned_token_is_refused(verify: Callable[[str], str], bad: str) -> None:
+def test_without_the_emulator_an_unsigned_token_is_refused(verify: Callable[[str], SignedIn], bad: str) -> None:
     with pytest.raises(Unauthenticated):
         verify(bad)
 
 
 def test_when_it_cannot_be_checked_nobody_gets_in_and_the_token_is_not_logged(
-    auth: AuthStandIn, verify: Callable[[str], str], caplog: pytest.LogCaptureFixture
+    auth: AuthStandIn, verify: Callable[[str], SignedIn], caplog: pytest.LogCaptureFixture
 ) -> None:
     auth.status = 403
     with pytest.raises(Unavailable) as caught:

@@ -99,7 +99,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 async def _add_user(key: str) -> None:
     store = FirestoreDocuments(PROJECT)
-    await store.commit([api_keys.add_key(key, tenant="anna", name="test", scopes=api_keys.SCOPES)])
+    await store.commit([api_keys.add_key(key, tenant="anna", name="test", scopes=api_keys.USER_SCOPES)])
     await store.commit(
         accounts.new_account(
             account="anna_shop", tenant="anna", session_id="shop", tag_key=b"\x01" * 32, status=WAITING_FOR_CONNECTOR

@@ -81,7 +81,7 @@ def test_a_demo_from_start_to_stop(environment, monkeypatch, tmp_path):
         db = database(monkeypatch, run)
         key = db.document(f"api_keys/{hashlib.sha256(run.api_key.encode()).hexdigest()}").get()
         assert key.get("tenant") == "demo"
-        assert key.get("scopes") == ["read", "send", "admin"]
+        assert key.get("scopes") == ["read", "send", "admin", "operator"]
 
         # a connector reaches the simulator and trusts it
         environment_of = dict(

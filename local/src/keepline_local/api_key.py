@@ -36,7 +36,7 @@ def register(project: str, key: str, tenant: str) -> None:
     document = {
         "tenant": tenant,
         "name": "local run",
-        "scopes": ["read", "send", "admin"],
+        "scopes": ["read", "send", "admin", "operator"],
         "sessions": None,
         "created_at": firestore.SERVER_TIMESTAMP,
     }

@@ -20,7 +20,10 @@ PREFIX = "kl_"
 READ = "read"  # see sessions and messages
 SEND = "send"  # send messages
 ADMIN = "admin"  # create, link and delete sessions; make and revoke keys
-SCOPES = (READ, SEND, ADMIN)
+OPERATOR = "operator"  # see and steer the installation: its connectors, what is watched, everybody's alerts and reports
+# What a user has; an operator has one more.
+USER_SCOPES = (READ, SEND, ADMIN)
+SCOPES = (*USER_SCOPES, OPERATOR)
 # More keys of one user than this are neither made nor listed.
 KEYS_MAX = 100
 _KEY_ID_CHARACTERS = 16
@@ -84,7 +87,7 @@ def add_key(
     *,
     tenant: str,
     name: str,
-    scopes: Collection[str] = SCOPES,
+    scopes: Collection[str] = USER_SCOPES,
     sessions: Collection[str] | None = None,
 ) -> Create:
     """Let this key in."""

@@ -24,8 +24,17 @@ USE_NOTED_EVERY_S = 3_600.0
 # The largest sign-in tokens with custom claims stay below 4 KiB.
 _CREDENTIAL_CHARACTERS_MAX = 8_192
 
-VerifyToken = Callable[[str], str]
-"""Returns the user id behind a sign-in token, or raises Unauthenticated or Unavailable. May block."""
+
+@dataclass(frozen=True)
+class SignedIn:
+    """Who is behind a sign-in token, and whether they operate the installation."""
+
+    tenant: str
+    operator: bool
+
+
+VerifyToken = Callable[[str], SignedIn]
+"""Returns who is behind a sign-in token, or raises Unauthenticated or Unavailable. May block."""
 
 VerifyApp = Callable[[str], None]
 """Raises Unauthenticated or Unavailable unless an App Check token is of the installation's own app. May block."""
@@ -100,7 +109,7 @@ class Access:
         return self._remember(name, asked_s, Caller(found.tenant, found.scopes, found.sessions))
 
     async def by_token(self, token: str, app_token: str = "") -> Caller:
-        """A person signed in through Firebase: every scope, on what is theirs.
+        """A person signed in through Firebase: a user's scopes, on what is theirs; an operator's too.
 
         Raises Unauthenticated (`bad_token`, and `bad_app_check` where the app has to show that it is ours).
         """
@@ -116,8 +125,9 @@ class Access:
         asked_s = self._clock.monotonic_s()
         if self._verify_app is not None:
             await asyncio.to_thread(self._verify_app, app_token)
-        tenant = await asyncio.to_thread(self._verify_token, token)
-        return self._remember(name, asked_s, Caller(tenant, frozenset(api_keys.SCOPES)))
+        person = await asyncio.to_thread(self._verify_token, token)
+        scopes = api_keys.SCOPES if person.operator else api_keys.USER_SCOPES
+        return self._remember(name, asked_s, Caller(person.tenant, frozenset(scopes)))
 
     async def _note_use(self, key: ApiKey) -> None:
         noted_at = key.last_used_at
