@@ -52,3 +52,9 @@ def on_webhook_due(event: CloudEvent) -> None:
 def on_minute(event: CloudEvent) -> None:
     """Pub/Sub, every minute: silent connectors are noticed, leftovers cleared, webhooks tried again."""
     entry.minute(event)
+
+
+@functions_framework.cloud_event
+def on_report_hour(event: CloudEvent) -> None:
+    """Pub/Sub, every hour: the days that have ended are reported on."""
+    entry.report_hour(event)

@@ -25,6 +25,7 @@ from keepline_functions import (
     openapi_api,
     pairing_code_api,
     qr_api,
+    reports_api,
     sessions_api,
     webhooks_api,
 )
@@ -61,6 +62,7 @@ def create_app(parts: Services) -> Flask:
         webhooks_api.routes,
         live_events_api.routes,
         keys_api.routes,
+        reports_api.routes,
         diagnostics_api.routes,
         metrics_api.routes,
         openapi_api.routes,

@@ -15,6 +15,7 @@ from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import LocalKeyFile
 from keepline.adapters.media_folder import MediaFolder
 from keepline.adapters.media_settings import open_media_store
+from keepline.adapters.no_channels import NoChannels
 from keepline.adapters.pubsub_waker import PubSubWaker
 from keepline.adapters.system_clock import SystemClock
 from keepline.adapters.url_fetching import HttpFetcher
@@ -23,6 +24,7 @@ from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
+from keepline.ports.telling import Teller
 from keepline.ports.webhook_calls import DeliveryWaker, WebhookCaller
 from keepline.usecases.access import Access, VerifyApp, VerifyToken
 from keepline.usecases.api_keys import ApiKeys
@@ -42,6 +44,8 @@ from keepline.usecases.messages import Messages
 from keepline.usecases.monitoring import MinuteRound
 from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.proxy_sealing import ProxySealer
+from keepline.usecases.report_reading import Reports
+from keepline.usecases.reporting import Reporting
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Entropy, Sessions
 from keepline.usecases.webhook_delivering import Calling, WebhookDeliverer
@@ -54,6 +58,7 @@ from keepline_functions.firebase_tokens import FirebaseTokens
 from keepline_functions.logs import write_json_lines
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.metrics import Metrics
+from keepline_functions.report_mail import write_letter
 from keepline_functions.services import Services
 from keepline_functions.settings import Settings, read_settings
 from keepline_functions.store_health import StoreHealth
@@ -72,6 +77,7 @@ class Process:
     feeder: WebhookFeeder
     deliverer: WebhookDeliverer
     media_round: MediaRound | None
+    reporting: Reporting
 
 
 _lock = threading.Lock()
@@ -97,6 +103,7 @@ def assemble(
     webhook_keys: KeyWrapper | None,
     caller: WebhookCaller,
     waker: DeliveryWaker,
+    teller: Teller,
     *,
     private_addresses: bool,
     limits: PoolLimits = DEFAULT_LIMITS,
@@ -144,6 +151,7 @@ def assemble(
         live_events=LiveEvents(store, clock, entropy),
         diagnosing=Diagnosing(store, clock, sessions, limiter, limits),
         reconnect_requests=ReconnectRequests(store, limiter),
+        reports=Reports(store, clock),
         fleet=Fleet(store, clock),
         store_health=StoreHealth(loop, store, clock),
         metrics=Metrics(),
@@ -151,7 +159,9 @@ def assemble(
     )
     feeder = WebhookFeeder(store, clock, waker, rendering)
     media_round = MediaRound(store, clock, shelf.store) if shelf is not None else None
-    return Process(create_app(services), services, MinuteRound(store, clock), feeder, deliverer, media_round)
+    reporting = Reporting(store, clock, teller, write_letter)
+    minute_round = MinuteRound(store, clock)
+    return Process(create_app(services), services, minute_round, feeder, deliverer, media_round, reporting)
 
 
 def _start() -> Process:
@@ -175,6 +185,7 @@ def _start() -> Process:
         _wrapping_keys(settings.webhook_kms_key, settings.key_file),
         HttpWebhookCaller(private_allowed=settings.private_addresses),
         PubSubWaker(settings.project),
+        NoChannels(),
         private_addresses=settings.private_addresses,
         limits=settings.limits,
         metrics_token=settings.metrics_token,

@@ -31,6 +31,7 @@ class Tag(StrEnum):
     WEBHOOKS = "Webhooks"
     EVENTS = "Live events"
     KEYS = "API keys"
+    REPORTS = "Daily reports"
     OPERATING = "Operating"
     DESCRIPTION = "Description"
 

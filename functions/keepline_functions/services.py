@@ -24,6 +24,7 @@ from keepline.usecases.media import MediaDesk
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.pairing_codes import PairingCodes
+from keepline.usecases.report_reading import Reports
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Sessions
 from keepline.usecases.webhooks import Webhooks
@@ -61,6 +62,7 @@ class Services:
     live_events: LiveEvents
     diagnosing: Diagnosing
     reconnect_requests: ReconnectRequests
+    reports: Reports
     fleet: Fleet
     store_health: StoreHealth
     metrics: Metrics

@@ -14,7 +14,7 @@ from .keepline import Api, Http, Phones, Session, eventually
 
 OK, DENIED = 200, 403
 # What a user's browser may read: only what carries the user's own id.
-OWN = {"outbox", "messages", "accounts", "events"}
+OWN = {"outbox", "messages", "accounts", "events", "reports"}
 # Everything else that Keepline writes, by collection. Whoever may not read these is told so whether they are there or not.
 CLOSED = {
     "account_secrets": "account_secrets/demo_x",
@@ -31,6 +31,7 @@ CLOSED = {
     "pairing": "pairing/demo_x_a",
     "pool": "pool/sessions",
     "rate_limits": "rate_limits/demo_messages_0",
+    "report_settings": "report_settings/demo",
     "segments": "whatsapp_sessions/demo_x_a/segments/0000000001",
     "send_authority": "send_authority/demo_x",
     "snapshots": "whatsapp_sessions/demo_x_a/snapshots/000001-000",
@@ -42,11 +43,12 @@ CLOSED = {
 }
 
 
-def signed_in(user: str | None) -> dict[str, str]:
+def signed_in(user: str | None, *, operator: bool = False) -> dict[str, str]:
     """The header of a signed-in user. The emulator takes unsigned tokens, and only the emulator does."""
     if user is None:
         return {}
-    parts = ({"alg": "none", "type": "JWT"}, {"sub": user, "user_id": user, "iat": 0, "aud": "demo-keepline"})
+    claims = {"operator": True} if operator else {}
+    parts = ({"alg": "none", "type": "JWT"}, {"sub": user, "user_id": user, "iat": 0, "aud": "demo-keepline", **claims})
     token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
     return {"Authorization": f"Bearer {token}."}
 
@@ -54,8 +56,8 @@ def signed_in(user: str | None) -> dict[str, str]:
 class Browser:
     """Firestore as one user's browser reaches it."""
 
-    def __init__(self, stack: Stack, user: str | None) -> None:
-        self._http = Http(f"http://{stack.run.firestore}", signed_in(user))
+    def __init__(self, stack: Stack, user: str | None, *, operator: bool = False) -> None:
+        self._http = Http(f"http://{stack.run.firestore}", signed_in(user, operator=operator))
         self._documents = f"/v1/projects/{stack.run.project}/databases/(default)/documents"
 
     def get(self, path: str) -> int:
@@ -166,6 +168,24 @@ def test_a_query_gives_a_user_own_messages_and_refuses_to_look_further(stack: St
     for collection in CLOSED:
         for group in (False, True):
             assert owner.query(collection, "demo", group=group) == (DENIED, 0), collection
+
+
+def test_a_user_reads_own_reports_and_an_operator_the_installations(stack: Stack) -> None:
+    server = Http(f"http://{stack.run.firestore}", {"Authorization": "Bearer owner"})
+    root = f"/v1/projects/{stack.run.project}/databases/(default)/documents"
+    for name, tenant in (("demo", {"stringValue": "demo"}), ("installation", {"nullValue": None})):
+        fields = {"tenant": tenant, "date": {"stringValue": "2026-02-28"}}
+        assert server.call("PATCH", f"{root}/reports/{name}_2026-02-28", json={"fields": fields}).status_code == OK
+    own, installation = "reports/demo_2026-02-28", "reports/installation_2026-02-28"
+    seen = {
+        "owner": (Browser(stack, "demo"), OK, DENIED),
+        "somebody else": (Browser(stack, "somebody-else"), DENIED, DENIED),
+        "nobody": (Browser(stack, None), DENIED, DENIED),
+        "operator": (Browser(stack, "boss", operator=True), DENIED, OK),
+    }
+    for who, (browser, of_own, of_installation) in seen.items():
+        assert (browser.get(own), browser.get(installation)) == (of_own, of_installation), who
+        assert browser.set(own) == browser.set("reports/new") == DENIED, who
 
 
 def test_nobody_writes_from_a_browser(stack: Stack, paths: dict[str, str]) -> None:

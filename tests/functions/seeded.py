@@ -21,6 +21,7 @@ from keepline.testing.groups import FakeGroups
 from keepline.usecases import commanding, live_events, pairing_codes
 from keepline.usecases.limiting import LIMITS
 
+from .report_support import make_report
 from .support import CHAT, NOON, World
 
 SESSION = "support"
@@ -79,6 +80,8 @@ class Seeded:
             self._place(),
         )
         self.ids = dict(zip(EXAMPLE_IDS, here, strict=True))
+        if operation_id == "get_report":
+            make_report(world, "anna")
         if operation_id in _BEFORE:
             _BEFORE[operation_id](world)
 

@@ -57,6 +57,10 @@ PRIVATE = [
     ("POST", "/api/keys"),
     ("GET", "/api/keys"),
     ("DELETE", "/api/keys/0123456789abcdef"),
+    ("GET", "/api/reports"),
+    ("GET", "/api/reports/2026-02-28"),
+    ("GET", "/api/reports/settings"),
+    ("PATCH", "/api/reports/settings"),
     ("GET", "/health/shop"),
     ("GET", "/diagnostics/shop"),
     ("POST", "/reconnect/shop"),
@@ -136,6 +140,9 @@ OF_SCOPE = {
         ("GET", f"{GROUP}/invite"),
         ("POST", "/api/contacts/check"),
         ("GET", "/api/contacts/14155550123"),
+        ("GET", "/api/reports"),
+        ("GET", "/api/reports/2026-02-28"),
+        ("GET", "/api/reports/settings"),
     },
     "send": {
         ("POST", "/api/groups"),
@@ -162,6 +169,7 @@ OF_SCOPE = {
         ("POST", "/api/keys"),
         ("GET", "/api/keys"),
         ("DELETE", "/api/keys/0123456789abcdef"),
+        ("PATCH", "/api/reports/settings"),
         ("POST", "/reconnect/shop"),
     },
 }

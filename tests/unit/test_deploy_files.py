@@ -60,6 +60,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "str | None": [None, "x"],
     "datetime | None": [None, NOW],
     "DeliveryState | None": [None, DeliveryState.DEAD],
+    "DeliveryState": [DeliveryState.DEAD],
     "list[str]": [["x"]],
     "tuple[str, ...]": [("x",)],
 }
@@ -300,6 +301,7 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
         ("pool", "places"),
         ("witness", "asked"),
         ("witness", "seen"),
+        ("reports", "expire_at"),
     }
     exempt = {place for place, indexes in overrides().items() if not indexes}
     assert exempt == (unasked - needed_alone) | others
@@ -315,13 +317,14 @@ def test_what_ages_is_removed_by_firestore() -> None:
         ("events", "expire_at"),
         ("lanes", "expire_at"),
         ("notices", "expire_at"),
+        ("reports", "expire_at"),
     }
 
 
 def test_the_rules_name_collections_that_exist() -> None:
     rules = (ROOT / "infra" / "firestore.rules").read_text()
     named = set(re.findall(r"match /(?:\{\w+=\*\*\}/)?(\w+)/", rules)) - {"databases"}
-    assert named == {"outbox", "messages", "accounts", "live", "account_secrets", "pairing"}
+    assert named == {"outbox", "messages", "accounts", "live", "reports", "account_secrets", "pairing"}
     # Whatever else is in there, a browser never writes, and secrets are not its to read.
     assert set(re.findall(r"allow ([\w, ]*write[\w, ]*): if (.*);", rules)) == {
         ("write", "false"),

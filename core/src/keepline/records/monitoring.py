@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from base64 import b32encode
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from keepline.ports.documents import SERVER_TIME, Create, Document, Query, Update, Version, Where, Write
 from keepline.records.connectors import ConnectorBeat
 
 MONITORING = "monitoring"
 OPEN_SILENCES_MAX = 200
+LIMIT_HITS_MAX = 20_000
+EVENTS_KEPT = timedelta(days=90)
 
 
 def event_path(event: str) -> str:
@@ -74,6 +76,18 @@ def newest_events_of(account: str, limit: int) -> Query:
     return Query(MONITORING, (Where("account", "==", account),), "at", descending=True, limit=limit)
 
 
+def events_between(account: str, begin: datetime, end: datetime, limit: int) -> Query:
+    """What happened to a session in a time, newest first."""
+    where = (Where("account", "==", account), Where("at", ">=", begin), Where("at", "<", end))
+    return Query(MONITORING, where, "at", descending=True, limit=limit)
+
+
+def events_before(account: str, moment: datetime, limit: int) -> Query:
+    """What happened to a session last before a moment, newest first."""
+    where = (Where("account", "==", account), Where("at", "<", moment))
+    return Query(MONITORING, where, "at", descending=True, limit=limit)
+
+
 @dataclass(frozen=True)
 class Silence:
     """A connector that went silent and has not been seen to come back. `beat_at` is the last beat before it."""
@@ -132,3 +146,35 @@ def connector_back(silence: Silence, beat: ConnectorBeat) -> list[Write]:
 def open_silences() -> Query:
     where = (Where("kind", "==", "connector_silent"), Where("open", "==", True))
     return Query(MONITORING, where, limit=OPEN_SILENCES_MAX)
+
+
+def limit_reached(tenant: str, limit: str, at: datetime) -> Create:
+    """A user's limit was hit in this minute: one document, however many requests were refused by however many instances."""
+    minute = at.replace(second=0, microsecond=0)
+    return Create(
+        event_path(f"{tenant}_{limit}_limit_{minute:%Y%m%dT%H%M}"),
+        {
+            "kind": "limit_reached",
+            "at": minute,
+            "severity": "info",
+            "tenant": tenant,
+            "subject": limit,
+            "account": None,
+            "session_id": None,
+            "code": "limit_reached",
+            "sentence": f"The limit of '{limit}' was reached.",
+            "next_step": "Spread the requests, or have the limit raised.",
+            "details": {"limit": limit},
+            "recorded_at": SERVER_TIME,
+            "expire_at": minute + EVENTS_KEPT,
+        },
+    )
+
+
+def limit_hits(tenant: str | None, begin: datetime, end: datetime) -> Query:
+    """The minutes of a time in which limits were hit, a tenant's or everybody's."""
+    where = [Where("kind", "==", "limit_reached")]
+    if tenant is not None:
+        where.append(Where("tenant", "==", tenant))
+    where += [Where("at", ">=", begin), Where("at", "<", end)]
+    return Query(MONITORING, tuple(where), "at", descending=True, limit=LIMIT_HITS_MAX)

@@ -125,6 +125,23 @@ def newest_rows(account: str, chat: str | None, limit: int, before: datetime | N
     return Query(OUTBOX, tuple(where), "accepted_at", descending=True, limit=limit)
 
 
+def accepted_rows(account: str, begin: datetime, end: datetime, limit: int) -> Query:
+    """The rows of one account that were accepted in a time, newest first."""
+    where = (Where("account", "==", account), Where("accepted_at", ">=", begin), Where("accepted_at", "<", end))
+    return Query(OUTBOX, where, "accepted_at", descending=True, limit=limit)
+
+
+def accepted_rows_in(account: str, states: list[str], begin: datetime, end: datetime, limit: int) -> Query:
+    """Those of them that are in one of some states: counted at once, so a row that moves between these is counted once."""
+    where = (
+        Where("account", "==", account),
+        Where("state", "in", states),
+        Where("accepted_at", ">=", begin),
+        Where("accepted_at", "<", end),
+    )
+    return Query(OUTBOX, where, "accepted_at", descending=True, limit=limit)
+
+
 def longest_waiting_rows(due_before: datetime, limit: int) -> Query:
     """Queued rows of any account that have been due since before a time, oldest first."""
     where = (Where("state", "==", MessageState.QUEUED.value), Where("due_at", "<", due_before))

@@ -13,6 +13,7 @@ from keepline_client._sync.groups import Groups
 from keepline_client._sync.keys import Keys
 from keepline_client._sync.media import Media
 from keepline_client._sync.messages import Messages
+from keepline_client._sync.reports import Reports
 from keepline_client._sync.sessions import Sessions
 from keepline_client._sync.transport import Transport
 from keepline_client._sync.webhooks import Webhooks
@@ -46,6 +47,7 @@ class Keepline:
         self.events = Events(self._transport)
         self.webhooks = Webhooks(self._transport)
         self.keys = Keys(self._transport)
+        self.reports = Reports(self._transport)
 
     def health(self, *, detailed: bool = False) -> Health:
         """Whether Keepline answers; `detailed` also how its connectors and your sessions are. Asked once, without tries."""

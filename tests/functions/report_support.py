@@ -1,0 +1,17 @@
+"""Making a report in a world in which the day of a test is not over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from .support import NOON, World
+
+DAY = "2026-02-28"
+
+
+def make_report(world: World, tenant: str) -> None:
+    """The report of the day before the test's, of a session that is there by then."""
+    created_at, world.clock.at = world.clock.at, NOON - timedelta(days=1)
+    world.add_session("till", tenant, state="connected", code="connected", phone="14155550177")
+    world.clock.at = max(created_at, NOON)
+    world.run(world.process.reporting.make())
