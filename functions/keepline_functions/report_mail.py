@@ -61,6 +61,11 @@ def count(number: float) -> str:
     return f"{round(number):,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
+def counted(number: float, word: str) -> str:
+    """`1 message`, `2 messages`."""
+    return f"{count(number)} {word}{'' if number == 1 else 's'}"
+
+
 def usd(amount: float) -> str:
     """Cents where there are any, else as many places as say something."""
     return f"${amount:,.2f}" if amount >= 0.1 else f"${amount:.2g}" if amount else "$0"
@@ -79,7 +84,7 @@ _environment.filters |= {"duration": duration, "percent": percent, "count": coun
 def write_letter(report: Mapping[str, Any]) -> Letter:
     """The letter of a report's document."""
     day = date.fromisoformat(report["date"])
-    who = "the installation" if report["tenant"] is None else f"{count(report['sessions_total'])} sessions"
+    who = "the installation" if report["tenant"] is None else counted(report["sessions_total"], "session")
     zone = ZoneInfo(report["time_zone"])
     known = {
         "report": report,
@@ -93,7 +98,7 @@ def write_letter(report: Mapping[str, Any]) -> Letter:
     }
     return Letter(
         subject=f"Keepline, {report['date']}: {percent(report['uptime']['share'])} up, "
-        f"{count(report['messages']['sent'])} messages sent ({who})",
+        f"{counted(report['messages']['sent'], 'message')} sent ({who})",
         html=_environment.get_template("report.html").render(known),
         text=_environment.get_template("report.txt").render(known),
     )
@@ -106,16 +111,16 @@ def _headline(report: Mapping[str, Any]) -> str:
         return "No session was linked on this day."
     trouble = []
     if report["bans"]:
-        trouble.append(f"{count(report['bans'])} bans")
+        trouble.append(counted(report["bans"], "ban"))
     if messages["failed"]:
-        trouble.append(f"{count(messages['failed'])} messages not sent")
+        trouble.append(f"{counted(messages['failed'], 'message')} not sent")
     if uptime["downtime_s"]:
         trouble.append(f"{duration(uptime['downtime_s'])} of downtime")
     if report["webhooks"]["failed"]:
-        trouble.append(f"{count(report['webhooks']['failed'])} webhook events not delivered")
+        trouble.append(f"{counted(report['webhooks']['failed'], 'webhook event')} not delivered")
     if not trouble:
         return "A day without trouble."
-    return "There were " + " and ".join(filter(None, (", ".join(trouble[:-1]), trouble[-1]))) + "."
+    return "There was trouble: " + " and ".join(filter(None, (", ".join(trouble[:-1]), trouble[-1]))) + "."
 
 
 def _hours(hours: list[Mapping[str, Any]], zone: ZoneInfo) -> list[dict[str, Any]]:

@@ -357,10 +357,10 @@ def letter_of(world: World, function: FlaskClient, name: str = "shop") -> tuple[
 
 def test_a_letter_says_the_same_in_both_its_forms(world: World, function: FlaskClient) -> None:
     subject, html, text = letter_of(world, function)
-    assert subject == "Keepline, 2026-03-02: 93.750 % up, 1 messages sent (1 sessions)"
+    assert subject == "Keepline, 2026-03-02: 93.750 % up, 1 message sent (1 session)"
     for form in (html, text):
         assert "Monday, 2 March 2026" in form
-        assert "There were 1 messages not sent and 1 h 30 min of downtime." in form
+        assert "There was trouble: 1 message not sent and 1 h 30 min of downtime." in form
         assert "93.750 %" in form
         assert "0.25 s" in form
     assert html.count("Messages accepted, hour by hour") == 1
