@@ -171,6 +171,11 @@ def limit_reached(tenant: str, limit: str, at: datetime) -> Create:
     )
 
 
+def events_of_kind(kind: str, since: datetime, limit: int) -> Query:
+    """Everybody's events of a kind, newest first."""
+    return Query(MONITORING, (Where("kind", "==", kind), Where("at", ">=", since)), "at", descending=True, limit=limit)
+
+
 def limit_hits(tenant: str | None, begin: datetime, end: datetime) -> Query:
     """The minutes of a time in which limits were hit, a tenant's or everybody's."""
     where = [Where("kind", "==", "limit_reached")]
