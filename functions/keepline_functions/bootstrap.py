@@ -18,6 +18,7 @@ from keepline.adapters.media_settings import open_media_store
 from keepline.adapters.no_channels import NoChannels
 from keepline.adapters.pubsub_waker import PubSubWaker
 from keepline.adapters.system_clock import SystemClock
+from keepline.adapters.tracing import is_traced, start_tracing
 from keepline.adapters.url_fetching import HttpFetcher
 from keepline.adapters.webhook_http import HttpWebhookCaller
 from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
@@ -55,7 +56,7 @@ from keepline.usecases.webhook_sealing import WebhookSealer
 from keepline.usecases.webhooks import Webhooks
 from keepline_functions.app import create_app
 from keepline_functions.firebase_tokens import FirebaseTokens
-from keepline_functions.logs import write_json_lines
+from keepline_functions.logs import LOGGERS, write_json_lines
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.metrics import Metrics
 from keepline_functions.report_mail import write_letter
@@ -110,6 +111,7 @@ def assemble(
     metrics_token: str | None = None,
     verify_app: VerifyApp | None = None,
     shelf: Shelf | None = None,
+    traced: bool = False,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
     limiter = Limiter(store, clock)
@@ -156,6 +158,7 @@ def assemble(
         store_health=StoreHealth(loop, store, clock),
         metrics=Metrics(),
         metrics_token=metrics_token,
+        traced=traced,
     )
     feeder = WebhookFeeder(store, clock, waker, rendering)
     media_round = MediaRound(store, clock, shelf.store) if shelf is not None else None
@@ -166,8 +169,10 @@ def assemble(
 
 def _start() -> Process:
     settings = read_settings(os.environ)
-    if settings.in_cloud:
-        write_json_lines()
+    write_json_lines(settings.project)
+    traced = is_traced(os.environ)
+    if traced:
+        start_tracing("keepline-functions", LOGGERS)
     loop = BackgroundLoop()
     try:
         store = loop.run(_open_store(settings.project), _CONNECT_TIMEOUT_S)
@@ -191,6 +196,7 @@ def _start() -> Process:
         metrics_token=settings.metrics_token,
         verify_app=tokens.check_app if settings.app_check else None,
         shelf=_shelf(settings),
+        traced=traced,
     )
 
 

@@ -67,6 +67,7 @@ class Services:
     store_health: StoreHealth
     metrics: Metrics
     metrics_token: str | None = field(repr=False)
+    traced: bool = False  # somebody collects traces
 
     def run(self, coroutine: Coroutine[Any, Any, _T], timeout_s: float = CALL_TIMEOUT_S) -> _T:
         """The result of a use case."""

@@ -28,7 +28,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`project` is the Google Cloud project. `in_cloud` is true on Cloud Run, where logs are read as JSON lines.
+    """`project` is the Google Cloud project.
 
     What seals a proxy's address: the Cloud KMS key `kms_key` or the `key_file`, or nothing, and then no proxy can be set.
     A webhook's secrets: `webhook_kms_key`, or the same `key_file`; with neither no webhook can be made.
@@ -40,7 +40,6 @@ class Settings:
     """
 
     project: str
-    in_cloud: bool
     kms_key: str | None = None
     key_file: Path | None = None
     webhook_kms_key: str | None = None
@@ -91,7 +90,6 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(str(error)) from None
     return Settings(
         project,
-        in_cloud,
         kms_key,
         key_file,
         webhook_kms_key,

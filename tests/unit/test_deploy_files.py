@@ -292,6 +292,7 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
         ("outbox", "content"),
         ("messages", "content"),
         ("outbox", "body_hash"),
+        ("outbox", "origin"),
         ("messages", "text"),
         ("messages", "seq"),
         ("deliveries", "body"),
