@@ -155,9 +155,7 @@ def test_states_and_outages_fit_whatever_the_checks(results: list[int | str], pr
     for number, result in enumerate(results):
         at = BEGIN + timedelta(seconds=number * pace.interval_s)
         before = condition
-        condition = after(
-            before, Check(at, ANSWERS, result) if isinstance(result, int) else Check(at, result), pace
-        )
+        condition = after(before, Check(at, ANSWERS, result) if isinstance(result, int) else Check(at, result), pace)
         assert (condition.state is State.DOWN) == (condition.outage_began is not None)
         if before.state is not State.DOWN and condition.state is State.DOWN:
             assert condition.failures == pace.failures_until_down

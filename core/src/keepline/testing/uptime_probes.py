@@ -13,7 +13,7 @@ REFUSES = Found("connection_failed", None)
 
 @dataclass
 class MemoryProbe:
-    """`found` by URL; what is not there answers well. `takes_s`: how long an answer is on its way; above the limit there is none."""
+    """`found` by URL; what is not there answers well. `takes_s`: how long an answer takes; above the limit there is none."""
 
     found: dict[str, Found] = field(default_factory=dict)
     takes_s: dict[str, float] = field(default_factory=dict)

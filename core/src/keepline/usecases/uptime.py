@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 
 
 class UptimeMonitor:
-    """`ours` asks our own API, wherever it is, `others` what operators have added. `api_url`: where the API is, if that is known."""
+    """`ours` asks our own API, wherever it is, `others` what operators have added. `api_url`: where the API is, if it is known."""
 
     def __init__(
         self,

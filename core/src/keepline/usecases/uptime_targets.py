@@ -6,8 +6,10 @@ import asyncio
 import re
 from base64 import b32encode
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from keepline.domain.errors import InvalidInput, LimitReached, NotFound, StateConflict, Unavailable
 from keepline.domain.uptime_counts import DayCounts
@@ -63,7 +65,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Changes:
-    """What is to be different. None: stays as it is; `no_text`: any body will do again."""
+    """What is to be different. None: stays as it is; `no_text`: any body will do again.
+
+    `settings` by name; None for one of them goes back to what it is without being said.
+    """
 
     name: str | None = None
     url: str | None = None
@@ -72,7 +77,7 @@ class Changes:
     text: str | None = None
     no_text: bool = False
     headers: Mapping[str, str] | None = field(default=None, repr=False)
-    settings: Settings | None = None
+    settings: Mapping[str, Any] | None = None
     enabled: bool | None = None
 
 
@@ -98,6 +103,7 @@ class DayView:
 class TargetStory:
     """All that is on record of a target: 90 days and their months, the oldest first, and its outages, the newest first."""
 
+    at: datetime
     view: TargetView
     longest_outage_s: float | None
     mean_repair_s: float | None
@@ -171,6 +177,7 @@ class UptimeTargets:
         months = sorted({day.replace(day=1) for day in days})
         outages = sorted(record.outages.get(target.id, []), key=lambda one: one.began_at, reverse=True)
         return TargetStory(
+            now,
             _view(target, record, now),
             longest_outage_s(ledger),
             mean_repair_s(ledger),
@@ -210,10 +217,9 @@ class UptimeTargets:
             check=check,
             secrets=secrets,
         )
-        try:
+        # 80 random bits meet nothing but themselves: it is our own commit, whose answer was lost.
+        with suppress(StoreConflict):
             await self._store.commit([new])
-        except StoreConflict:
-            pass  # 80 random bits meet nothing but themselves: it is our own commit, whose answer was lost.
         return await self.look(target)
 
     async def change(self, target_id: str, changes: Changes) -> TargetView:
@@ -254,8 +260,9 @@ class UptimeTargets:
         if changes.enabled is not None:
             fields["enabled"] = changes.enabled
         if changes.settings is not None:
-            _check_settings(changes.settings)
-            fields["settings"] = changes.settings.as_fields()
+            settings = settings_of({**target.settings.as_fields(), **changes.settings})
+            _check_settings(settings)
+            fields["settings"] = settings.as_fields()
         asked = (changes.url, changes.method, changes.expected_status, changes.text, changes.headers)
         if all(one is None for one in asked) and not changes.no_text:
             return fields
@@ -335,6 +342,13 @@ class UptimeTargets:
         for target, gap in map(uptime.read_gap, gone):
             gaps.setdefault(target, []).append(gap)
         return _Record(outages, gaps)
+
+
+def settings_of(named: Mapping[str, Any]) -> Settings:
+    """Settings from what is said of them. None says nothing."""
+    usual = Settings()
+    said = {name: value for name, value in named.items() if value is not None}
+    return Settings.read({"preset": usual.preset, "slo": usual.slo} | said)
 
 
 def _view(target: Target, record: _Record, now: datetime) -> TargetView:
