@@ -23,6 +23,8 @@ FEEDING_TIMEOUT_S = 50.0
 DELIVERING_TIMEOUT_S = 58.0
 # A round of removals that is given up goes on where it was.
 MEDIA_ROUND_TIMEOUT_S = 50.0
+# A run's minute, its turn's wait before it, and what reacts to a verdict after it (keepline.usecases.uptime).
+UPTIME_RUN_TIMEOUT_S = 178.0
 _DRAIN_CHUNK_BYTES = 64 * 1024
 
 T = TypeVar("T")
@@ -92,6 +94,12 @@ def minute(event: CloudEvent) -> None:
         process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
     if process.media_round is not None:
         process.services.run(process.media_round.make(), MEDIA_ROUND_TIMEOUT_S)
+
+
+def uptime_minute(event: CloudEvent) -> None:
+    """Look after what is watched for a minute. Which minute's event this is makes no difference: one run is enough."""
+    process = bootstrap()
+    process.services.run(process.uptime_monitor.watch(), UPTIME_RUN_TIMEOUT_S)
 
 
 def _readable(read: Callable[[CloudEvent], T | None], event: CloudEvent) -> T | None:

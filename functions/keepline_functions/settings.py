@@ -19,6 +19,7 @@ _PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 
 # 128 bits, written in hex.
 _METRICS_TOKEN_CHARACTERS_MIN = 32
+_API_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[!-~]*)?")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 
 
@@ -37,6 +38,7 @@ class Settings:
     `app_check`: people sign in from the installation's own app only.
     `metrics_token`: who knows it may read `/metrics`; None: nobody may.
     `media`: where files are kept.
+    `api_url`: where this installation's API answers, so that it is watched; None: it is not.
     """
 
     project: str
@@ -49,6 +51,7 @@ class Settings:
     metrics_token: str | None = field(default=None, repr=False)
     app_check: bool = False
     media: MediaSettings = DEFAULT_MEDIA
+    api_url: str | None = None
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -100,7 +103,15 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         metrics_token,
         app_check == "require",
         media,
+        _api_url(environment),
     )
+
+
+def _api_url(environment: Mapping[str, str]) -> str | None:
+    url = environment.get("KEEPLINE_API_URL", "").strip()
+    if url and not _API_URL.fullmatch(url):
+        raise SettingsError("KEEPLINE_API_URL must look like https://host, where the API's /health is.")
+    return url or None
 
 
 def _wrapping_key(environment: Mapping[str, str]) -> tuple[str | None, Path | None]:
