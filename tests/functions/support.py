@@ -20,6 +20,7 @@ from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
+from keepline.testing.notifying import MemoryNotifier
 from keepline.testing.webhook_calls import MemoryReceiver, MemoryWaker
 from keepline.usecases.access import SignedIn
 from keepline.usecases.limiting import OWN_LIMITS_S
@@ -119,6 +120,7 @@ class World:
         self.keys = MemoryKeys()
         self.receiver = MemoryReceiver()
         self.waker = MemoryWaker()
+        self.notifier = MemoryNotifier()
         self.process: Process = assemble(
             self.loop,
             self.store,
@@ -129,6 +131,7 @@ class World:
             self.keys,
             self.receiver,
             self.waker,
+            self.notifier,
             private_addresses=False,
             metrics_token=METRICS_TOKEN,
             shelf=shelf(self.clock) if shelf is not None else None,
