@@ -26,7 +26,7 @@ routes = Blueprint("monitoring", __name__)
     "What happened",
     query=ListEvents,
     answers={200: EventsJson},
-    errors=("session_not_allowed", "bad_session_id", "bad_user_id"),
+    errors=("session_not_allowed", "session_not_found", "bad_session_id", "bad_user_id"),
 )
 def events() -> ResponseReturnValue:
     """To your sessions, the newest first, in pages; events are kept for 90 days. Operators may ask for `all`."""

@@ -15,7 +15,6 @@ from keepline.domain.alert_rules import THRESHOLDS, Thresholds
 from keepline.domain.alerts import Alert, AlertState
 from keepline.domain.errors import InvalidInput, LimitReached, NotFound, Unavailable
 from keepline.domain.events import EventKind, Severity
-from keepline.domain.ids import account_id
 from keepline.domain.quiet_hours import QuietHours
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict
@@ -28,6 +27,7 @@ from keepline.usecases.access import Caller
 from keepline.usecases.alert_telling import AlertTeller
 from keepline.usecases.channel_sealing import ChannelSealer
 from keepline.usecases.session_chain import Entropy
+from keepline.usecases.sessions import own_account
 from keepline.usecases.webhooks import webhook_not_found
 
 LISTED_MAX = 200
@@ -70,11 +70,13 @@ class EventLog:
         self._store = store
 
     async def look(self, caller: Caller, asked: Asked) -> tuple[list[Event], datetime | None]:
-        """The newest first, and what the next page is asked for with. Raises InvalidInput (`bad_session_id`, `bad_user_id`).
+        """The newest first, and what the next page is asked for with. Raises as `own_account` does.
 
         A key for some sessions sees events of these only: pages of it can be shorter.
         """
-        account = account_id(caller.tenant, asked.session_id) if asked.session_id is not None else None
+        account = None
+        if asked.session_id is not None:
+            account = (await own_account(self._store, caller.tenant, asked.session_id)).id
         tenant = None if asked.everybody else caller.tenant
         query = monitoring.newest_events(tenant, account, asked.kind, asked.since, asked.before, asked.limit)
         found = [Event.read(document) for document in await self._store.query(query)]
