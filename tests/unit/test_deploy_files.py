@@ -11,7 +11,7 @@ import json
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,20 @@ from typing import Any
 import pytest
 
 import keepline.records
+from keepline.domain.alert_rules import Condition, Rule
+from keepline.domain.alerts import Alert, Told
 from keepline.domain.compaction import SavedVersion
 from keepline.domain.content.bodies import text_content
 from keepline.domain.content.files import File
 from keepline.domain.content.references import MessageRef
+from keepline.domain.events import EventKind, Severity
 from keepline.domain.link_events import MessageHeard, NoticeHeard
 from keepline.domain.pacing import PacingMemory
 from keepline.domain.sealing import SegmentKind
 from keepline.domain.webhook_policy import DeliveryState
 from keepline.ports.documents import Fields, Query, Sentinel, Where
 from keepline.records import (
+    alerts,
     changes,
     connectors,
     contacts,
@@ -36,6 +40,7 @@ from keepline.records import (
     history,
     live_events,
     media,
+    monitoring,
     notices,
     outbox,
     rate_limits,
@@ -60,6 +65,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "str | None": [None, "x"],
     "datetime | None": [None, NOW],
     "DeliveryState | None": [None, DeliveryState.DEAD],
+    "EventKind | None": [None, EventKind.DOUBT],
     "list[str]": [["x"]],
     "tuple[str, ...]": [("x",)],
 }
@@ -246,7 +252,7 @@ def written() -> Iterator[tuple[str, Fields]]:
     yield "messages", heard_media.settled("t_s", "1@s.whatsapp.net", "W", MediaFate(MediaState.STORED)).fields
     yield "media", media.kept("t", "s", File("f_x", None, "image/png", 1, "ab"), "inbound", NOW).fields
     devices = {"d": connectors.DeviceBeat("tcp", 1, 1, NOW)}
-    beater = connectors.Beater("c", "r", "p", 3.0, 200, NOW)
+    beater = connectors.Beater("c", "r", "p", 3.0, 200, NOW, NOW)
     yield "connectors", beater.write_beat(1, devices, stopping=False, version=None).fields
     yield "witness", witness.ask("t_s", "b", "1-1", {"m": b"tag"}).fields
     question = witness.Question("t_s", "b", "1-1", {}, None, {}, NOW)
@@ -261,6 +267,10 @@ def written() -> Iterator[tuple[str, Fields]]:
     envelope = {"id": "e", "type": "message", "timestamp": "2026", "session_id": "s", "data": {}}
     yield "events", live_events.new_entry("t", lane, 0, envelope, None, NOW).fields
     yield "deliveries", delivery_fields()
+    yield "monitoring", monitoring.event(EventKind.DOUBT, "n", at=NOW, subject="t_s").fields
+    condition = Condition(Rule.SESSION_BANNED, "t_s", "t", "s")
+    alert = Alert("k", 1, condition, Severity.CRITICAL, NOW, NOW, clear_since=NOW, closed_at=NOW, acknowledged_at=NOW)
+    yield "alerts", alerts.new_alert(replace(alert, told={"c": Told(NOW)})).fields
     yield "contacts", contacts.checked("t", "t_s", "1", CheckedContact("1", "2", True, None, NOW)).fields
     yield "snapshots", session_docs.new_chunk("t_s", "a", b"sealed", version=1, chunk=0, chunks=1, sequence=1).fields
 
@@ -310,6 +320,8 @@ def test_what_ages_is_removed_by_firestore() -> None:
     found = {(one["collectionGroup"], one["fieldPath"]) for one in declared()["fieldOverrides"] if one.get("ttl")}
     assert found == {
         ("rate_limits", "whole_at"),
+        ("alerts", "expire_at"),
+        ("monitoring", "expire_at"),
         ("contacts", "expire_at"),
         ("deliveries", "expire_at"),
         ("events", "expire_at"),
@@ -321,7 +333,7 @@ def test_what_ages_is_removed_by_firestore() -> None:
 def test_the_rules_name_collections_that_exist() -> None:
     rules = (ROOT / "infra" / "firestore.rules").read_text()
     named = set(re.findall(r"match /(?:\{\w+=\*\*\}/)?(\w+)/", rules)) - {"databases"}
-    assert named == {"outbox", "messages", "accounts", "live", "account_secrets", "pairing"}
+    assert named == {"outbox", "messages", "accounts", "live", "account_secrets", "pairing", "monitoring", "alerts"}
     # Whatever else is in there, a browser never writes, and secrets are not its to read.
     assert set(re.findall(r"allow ([\w, ]*write[\w, ]*): if (.*);", rules)) == {
         ("write", "false"),
