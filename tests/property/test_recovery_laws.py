@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import event, given
@@ -44,7 +45,7 @@ def test_attempts_within_any_window_are_limited_and_pauses_are_kept(bounds: Limi
         if state is None or state.recovery.phase.is_end:
             recoveries += 1
             state = recovery.opened(
-                f"r{recoveries}", "t", "connector", reason, now,
+                f"r{recoveries}", "t", "T", "connector", reason, now,
                 history=history, stand_in=stand_in, now=now, limits=bounds,
             )  # fmt: skip
         else:
@@ -63,8 +64,10 @@ def test_attempts_within_any_window_are_limited_and_pauses_are_kept(bounds: Limi
         if state.recovery.reason is Reason.DEGRADING:
             assert all(step.way is not Way.REDEPLOY for step in state.recovery.steps)
     for index, first in enumerate(begun):
-        assert sum(first <= at < first + timedelta(seconds=bounds.window_s) for at in begun[index:]) <= bounds.attempts_max
-    for earlier, later in zip(begun, begun[1:], strict=False):
+        assert (
+            sum(first <= at < first + timedelta(seconds=bounds.window_s) for at in begun[index:]) <= bounds.attempts_max
+        )
+    for earlier, later in itertools.pairwise(begun):
         assert later - earlier >= timedelta(seconds=bounds.pause_first_s)
     event(f"attempts: {min(len(begun), 6)}")
 
@@ -75,7 +78,7 @@ def test_every_recovery_ends(schedule: list) -> None:  # type: ignore[type-arg]
     bounds = Limits()
     for _, healthy, left, _, reason, stand_in in schedule:
         state = recovery.opened(
-            "r", "t", "connector", reason, T0, history=History(), stand_in=stand_in, now=T0, limits=bounds
+            "r", "t", "T", "connector", reason, T0, history=History(), stand_in=stand_in, now=T0, limits=bounds
         )
         for second in range(0, 3600, 15):
             if state.recovery.phase.is_end:

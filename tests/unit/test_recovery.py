@@ -22,6 +22,7 @@ from keepline.domain.recovery import (
 
 T0 = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 LIMITS = Limits()
+NO_HISTORY = History()
 DOWN, HEALTHY = Seen(healthy=False), Seen(healthy=True)
 
 
@@ -32,12 +33,12 @@ def at(seconds: float) -> datetime:
 def opened(
     reason: Reason = Reason.DOWN,
     *,
-    history: History = History(),
+    history: History = NO_HISTORY,
     stand_in: StandIn = StandIn.NONE,
     now: datetime = T0,
 ) -> Decision:
     return recovery.opened(
-        "r1", "t", "connector", reason, now, history=history, stand_in=stand_in, now=now, limits=LIMITS
+        "r1", "t", "T", "connector", reason, now, history=history, stand_in=stand_in, now=now, limits=LIMITS
     )
 
 
@@ -139,9 +140,7 @@ def test_a_target_that_falls_again_at_once_waits_for_the_pause() -> None:
 
 
 def test_nothing_that_can_restart_it_ends_the_recovery() -> None:
-    none = ended(
-        ended(trying(), Way.RESTART, StepState.NOT_OFFERED, at(1)), Way.REDEPLOY, StepState.NOT_OFFERED, at(1)
-    )
+    none = ended(ended(trying(), Way.RESTART, StepState.NOT_OFFERED, at(1)), Way.REDEPLOY, StepState.NOT_OFFERED, at(1))
     assert decide(none, DOWN, at(1)).recovery.code == "nothing_offered"
 
 
@@ -195,5 +194,3 @@ def test_an_end_stays_an_end() -> None:
     over = decide(trying(), HEALTHY, at(1))
     for seen in (DOWN, HEALTHY):
         assert decide(Decision(over.recovery, over.history), seen, at(1e6)).recovery == over.recovery
-
-

@@ -120,6 +120,7 @@ class Recovery:
 
     id: str
     target: str
+    name: str
     kind: str
     reason: Reason
     began_at: datetime
@@ -188,6 +189,7 @@ def earliest_attempt(history: History, now: datetime, limits: Limits) -> datetim
 def opened(
     recovery_id: str,
     target: str,
+    name: str,
     kind: str,
     reason: Reason,
     began_at: datetime,
@@ -198,17 +200,18 @@ def opened(
     limits: Limits,
 ) -> Decision:
     """The beginning of a recovery, or its end at once where nothing may be done."""
-    recovery = Recovery(recovery_id, target, kind, reason, began_at, now, Phase.COOLING)
+    recovery = Recovery(recovery_id, target, name, kind, reason, began_at, now, Phase.COOLING)
     may_at = earliest_attempt(history, now, limits)
     if reason is Reason.DEGRADING:
         if stand_in is StandIn.NONE:
             return Decision(
-                _ended(recovery, Phase.ADVISED, now, "no_stand_in", f"{target} is getting worse: restart it soon."), history
+                _ended(recovery, Phase.ADVISED, now, "no_stand_in", f"{name} is getting worse: restart it soon."),
+                history,
             )
         if may_at > now:
             return Decision(
                 _ended(
-                    recovery, Phase.ADVISED, now, "recovered_recently", f"{target} is getting worse again: look at it."
+                    recovery, Phase.ADVISED, now, "recovered_recently", f"{name} is getting worse again: look at it."
                 ),
                 history,
             )
@@ -264,7 +267,7 @@ def _draining(recovery: Recovery, history: History, seen: Seen, now: datetime, l
         # If it has gone down meanwhile, there is nothing left to spare.
         return _attempt(recovery, history, now, limits)
     if now >= recovery.opened_at + timedelta(seconds=limits.drain_s):
-        sentence = f"{recovery.target} still had {seen.devices_left} devices when it was to be restarted, so it was not."
+        sentence = f"{recovery.name} still had {seen.devices_left} devices when it was to be restarted, so it was not."
         return Decision(_ended(recovery, Phase.FAILED, now, "drain_timed_out", sentence), history)
     return Decision(recovery, history)
 
@@ -274,18 +277,14 @@ def _attempt(recovery: Recovery, history: History, now: datetime, limits: Limits
     # A redeployment is for what a restart may not mend. What still works is not to be changed on a guess.
     ways: Sequence[Way] = (Way.RESTART, Way.REDEPLOY) if recovery.reason is Reason.DOWN else (Way.RESTART,)
     steps = [Step(way, attempt, StepState.UNDER_WAY, now) for way in ways]
-    trying = replace(
-        recovery, phase=Phase.TRYING, next_at=None, attempts=attempt, steps=(*recovery.steps, *steps)
-    )
+    trying = replace(recovery, phase=Phase.TRYING, next_at=None, attempts=attempt, steps=(*recovery.steps, *steps))
     kept = (*attempts_within(history, now, limits), now)
     return Decision(trying, History(kept, history.ended_at), [Act(step) for step in steps])
 
 
 def _trying(recovery: Recovery, history: History, seen: Seen, now: datetime, limits: Limits) -> Decision:
     steps = [
-        step
-        for step in recovery.steps
-        if step.attempt == recovery.attempts and step.way in (Way.RESTART, Way.REDEPLOY)
+        step for step in recovery.steps if step.attempt == recovery.attempts and step.way in (Way.RESTART, Way.REDEPLOY)
     ]
     # What was restarted while it worked looks healthy all the time: only what is seen after the restart counts.
     restarted = any(step.state is StepState.DONE for step in steps)
@@ -297,10 +296,10 @@ def _trying(recovery: Recovery, history: History, seen: Seen, now: datetime, lim
     acts, called_off = _call_off(recovery, now, "the attempt is over")
     rested = History(history.attempts, now)
     if all(step.state is StepState.NOT_OFFERED for step in steps):
-        sentence = f"Nothing that is configured for {recovery.target} can restart it."
+        sentence = f"Nothing that is configured for {recovery.name} can restart it."
         return Decision(_ended(called_off, Phase.FAILED, now, "nothing_offered", sentence), rested, acts)
     if recovery.reason is Reason.DEGRADING:
-        sentence = f"{recovery.target} could not be restarted before it fails."
+        sentence = f"{recovery.name} could not be restarted before it fails."
         return Decision(_ended(called_off, Phase.FAILED, now, "not_restarted", sentence), rested, acts)
     if len(attempts_within(rested, now, limits)) >= limits.attempts_max:
         return Decision(_used_up(called_off, now, limits), rested, acts)
@@ -316,7 +315,7 @@ def _recovered(recovery: Recovery, history: History, now: datetime) -> Decision:
         code, how = "came_back", "by itself"
     else:
         code, how = "recovered", f"after a {winner}"
-    ended = _ended(called_off, Phase.RECOVERED, now, code, f"{recovery.target} is healthy again {how}.")
+    ended = _ended(called_off, Phase.RECOVERED, now, code, f"{recovery.name} is healthy again {how}.")
     rested = History(history.attempts, now) if recovery.attempts else history
     return Decision(replace(ended, winner=winner), rested, acts)
 
@@ -330,7 +329,7 @@ def _call_off(recovery: Recovery, now: datetime, why: str) -> tuple[list[Act], R
 
 
 def _used_up(recovery: Recovery, now: datetime, limits: Limits) -> Recovery:
-    sentence = f"{recovery.target} was restarted {limits.attempts_max} times within an hour and is not healthy."
+    sentence = f"{recovery.name} was restarted {limits.attempts_max} times within an hour and is not healthy."
     return _ended(recovery, Phase.FAILED, now, "attempts_used_up", sentence)
 
 
