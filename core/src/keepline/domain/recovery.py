@@ -24,8 +24,8 @@ class Limits:
     """Of one target. Seconds; `attempts_max` counts those begun within `window_s`.
 
     `attempt_s` is the goal for a recovery by a restart; what a platform has not managed in that time is tried anew.
-    The pauses are 15 s, 60 s, 240 s, at most a quarter of an hour: a start that fails on something that passes (a quota, a registry)
-    needs minutes, and one that fails on itself must not go on for ever. `drain_s`: a connector gives away 200 devices in less.
+    The pauses are 15 s, 60 s, 240 s, at most a quarter of an hour: a start that fails on something that passes (a quota, a
+    registry) needs minutes, and one that fails on itself must not go on for ever. `drain_s`: 200 devices are given away in less.
     """
 
     attempts_max: int = ATTEMPTS_MAX

@@ -1,13 +1,13 @@
-"""`recovering/{target}`: who recovers a target just now, and its newest attempts; `uptime/{target}/recoveries/{id}`: each recovery.
+"""`recovering/{target}`: who recovers a target just now. `uptime/{target}/recoveries/{id}`: each of its recoveries.
 
-Both are written in one commit with the condition that the first is as it was read: so a target has one recovery at a time, a
-limit on its attempts, and one driver, however many processes look after it. What happened goes into `monitoring/` in the same commit.
+Both are written in one commit, on the condition that the first is as it was read: so a target has one recovery at a time, a
+limit on its attempts and one driver, however many processes look after it. The events in `monitoring/` go into the same commit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,7 +44,7 @@ class Gate:
     current: str | None = None
     holder: str | None = None
     lease_until: datetime | None = None
-    history: History = History()
+    history: History = field(default_factory=History)
     version: Version | None = None
 
     def is_held(self, now: datetime) -> bool:
