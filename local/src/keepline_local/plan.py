@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from keepline.adapters.key_file import create_key_file
+from keepline.domain import webhook_signing
+from keepline.domain.webhook_signing import SECRET_BYTES
 from keepline_local import loopback_http
 from keepline_local.emulators import FIRESTORE, PUBSUB
 from keepline_local.emulators.commands import command, serves
@@ -18,6 +21,7 @@ from keepline_local.emulators.data import latest
 from keepline_local.errors import LocalError
 from keepline_local.paths import State, repository
 from keepline_local.ports import LOOPBACK, free_port, require_free
+from keepline_local.recovery_control import PATH as RECOVERIES
 from keepline_local.supervisor import Launch, Part
 
 PROJECT = "demo-keepline"  # Firebase's tools never take a project whose name begins with `demo-` for a real one
@@ -39,6 +43,8 @@ class Plan:
     kind: str
     state: State
     ports: dict[str, int]
+    recovery_secret: str = field(repr=False)
+    """Signs what recovery asks of the run's supervisor, made anew for each run."""
 
     @property
     def demo(self) -> bool:
@@ -94,9 +100,9 @@ def make(kind: str, state: State) -> Plan:
     fixed = dict(FIXED_PORTS) | ({"simulator": SIMULATOR_PORT} if kind == "demo" else {})
     for name, (variable, usual) in fixed.items():
         ports[name] = _chosen(variable, usual)
-    for name in ("firestore", "pubsub", "eventarc", "functions", *CONNECTORS):
+    for name in ("firestore", "pubsub", "eventarc", "functions", "recovery", *CONNECTORS):
         ports[name] = free_port()
-    return Plan(kind, state, ports)
+    return Plan(kind, state, ports, webhook_signing.new_secret(secrets.token_bytes(SECRET_BYTES)).text)
 
 
 def parts(plan: Plan, firestore_jar: Path, pubsub_jar: Path) -> list[Part]:
@@ -163,7 +169,7 @@ def _functions(plan: Plan) -> Part:
     # It starts without waiting for an emulator, so that its imports overlap with their start.
     return Part(
         "functions",
-        lambda: Launch(line, plan.environment() | _sealing(plan)),
+        lambda: Launch(line, plan.environment() | _sealing(plan) | _recovery(plan)),
         ready,
         plan.state.log("functions"),
         restarts=True,
@@ -206,6 +212,14 @@ def _sealing(plan: Plan) -> dict[str, str]:
         "KEEPLINE_KEY_FILE": str(plan.session_keys),
         "KEEPLINE_PRIVATE_ADDRESSES": "allow",
         "KEEPLINE_MEDIA_DIR": str(plan.folder / "media"),
+    }
+
+
+def _recovery(plan: Plan) -> dict[str, str]:
+    """Who restarts what hangs here: the runner itself."""
+    return {
+        "KEEPLINE_RECOVERY": plan.url("recovery") + RECOVERIES,
+        "KEEPLINE_RECOVERY_SECRET": plan.recovery_secret,
     }
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from keepline.domain.webhook_signing import Secret
 from keepline_local import api_key, auto_scan, demo_limits, functions_table, logs, plan, run_file, scheduler
 from keepline_local.emulators import FIRESTORE, PUBSUB, obtain
 from keepline_local.emulators.data import export
@@ -19,6 +20,7 @@ from keepline_local.eventarc.service import Eventarc
 from keepline_local.lock import only_run
 from keepline_local.paths import State
 from keepline_local.plan import CONNECTORS, PROJECT, Plan
+from keepline_local.recovery_control import RecoveryControl
 from keepline_local.screen import Screen
 from keepline_local.supervisor import Change, Report, Supervisor
 from keepline_local.tasks import Task
@@ -117,6 +119,8 @@ class Runner:
         )
         for part in plan.parts(p, firestore_jar, pubsub_jar):
             self._supervisors[part.name] = Supervisor(part, self._supervisors, self._reports)
+        restarts = {name: one.restart for name, one in self._supervisors.items() if one.part.restarts}
+        RecoveryControl(Secret(p.recovery_secret), restarts).serve(p.ports["recovery"])
         for supervisor in self._supervisors.values():
             supervisor.start()
 
