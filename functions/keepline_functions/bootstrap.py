@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from flask import Flask
 
@@ -16,13 +18,16 @@ from keepline.adapters.key_file import LocalKeyFile
 from keepline.adapters.media_folder import MediaFolder
 from keepline.adapters.media_settings import open_media_store
 from keepline.adapters.pubsub_waker import PubSubWaker
+from keepline.adapters.recovery_webhook import WebhookRestarter
 from keepline.adapters.system_clock import SystemClock
 from keepline.adapters.url_fetching import HttpFetcher
 from keepline.adapters.webhook_http import HttpWebhookCaller
 from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
+from keepline.domain.recovery_settings import CLOUD_RUN, NOBODY_RESTARTS, OFF, WEBHOOK, InstallationRecovery
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
+from keepline.ports.recovery import Restarter
 from keepline.ports.webhook_calls import DeliveryWaker, WebhookCaller
 from keepline.usecases.access import Access, VerifyApp, VerifyToken
 from keepline.usecases.api_keys import ApiKeys
@@ -42,6 +47,7 @@ from keepline.usecases.messages import Messages
 from keepline.usecases.monitoring import MinuteRound
 from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.proxy_sealing import ProxySealer
+from keepline.usecases.recovering import Recoverer
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Entropy, Sessions
 from keepline.usecases.webhook_delivering import Calling, WebhookDeliverer
@@ -72,6 +78,7 @@ class Process:
     feeder: WebhookFeeder
     deliverer: WebhookDeliverer
     media_round: MediaRound | None
+    recoverer: Recoverer
 
 
 _lock = threading.Lock()
@@ -103,6 +110,8 @@ def assemble(
     metrics_token: str | None = None,
     verify_app: VerifyApp | None = None,
     shelf: Shelf | None = None,
+    restarters: Mapping[str, Restarter] = MappingProxyType({}),
+    recovery: InstallationRecovery = NOBODY_RESTARTS,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
     limiter = Limiter(store, clock)
@@ -151,7 +160,8 @@ def assemble(
     )
     feeder = WebhookFeeder(store, clock, waker, rendering)
     media_round = MediaRound(store, clock, shelf.store) if shelf is not None else None
-    return Process(create_app(services), services, MinuteRound(store, clock), feeder, deliverer, media_round)
+    recoverer = Recoverer(store, clock, entropy, restarters, recovery.of)
+    return Process(create_app(services), services, MinuteRound(store, clock), feeder, deliverer, media_round, recoverer)
 
 
 def _start() -> Process:
@@ -165,22 +175,40 @@ def _start() -> Process:
         loop.stop()
         raise
     tokens = FirebaseTokens(settings.project)
+    clock = SystemClock()
+    caller = HttpWebhookCaller(private_allowed=settings.private_addresses)
     return assemble(
         loop,
         store,
-        SystemClock(),
+        clock,
         tokens,
         secrets.token_bytes,
         _wrapping_keys(settings.kms_key, settings.key_file),
         _wrapping_keys(settings.webhook_kms_key, settings.key_file),
-        HttpWebhookCaller(private_allowed=settings.private_addresses),
+        caller,
         PubSubWaker(settings.project),
         private_addresses=settings.private_addresses,
         limits=settings.limits,
         metrics_token=settings.metrics_token,
         verify_app=tokens.check_app if settings.app_check else None,
         shelf=_shelf(settings),
+        restarters=_restarters(settings, caller, clock),
+        recovery=InstallationRecovery(settings.recovery, settings.project),
     )
+
+
+def _restarters(settings: Settings, caller: WebhookCaller, clock: Clock) -> dict[str, Restarter]:
+    """None where `off` says that this process restarts nothing."""
+    found: dict[str, Restarter] = {}
+    if settings.recovery == OFF:
+        return found
+    if settings.recovery_secret is not None:
+        found[WEBHOOK] = WebhookRestarter(caller, settings.recovery_secret, clock)
+    if settings.in_cloud:
+        from keepline.adapters.cloud_run import CloudRunRestarter  # Its clients take a while to load.
+
+        found[CLOUD_RUN] = CloudRunRestarter()
+    return found
 
 
 def _wrapping_keys(kms_key: str | None, key_file: Path | None) -> KeyWrapper | None:
