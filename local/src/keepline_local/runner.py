@@ -31,7 +31,7 @@ REGISTERED_WAIT_S = 90.0
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Stopped in this order, each group at once: who sends first, what it sends to last.
-_STOP_ORDER = (tuple(CONNECTORS), ("functions",), ("simulator", "pubsub"), ("firestore",))
+_STOP_ORDER = (tuple(CONNECTORS), ("functions", plan.WATCH), ("simulator", "pubsub"), ("firestore",))
 
 
 class Stopped(Report):
@@ -114,9 +114,9 @@ class Runner:
 
     def _start(self, firestore_jar: Path, pubsub_jar: Path) -> None:
         p = self._plan
-        self._eventarc = Eventarc(
-            PROJECT, functions_table.load(), p.folder / "events.sqlite", p.ports["eventarc"], p.url("functions")
-        )
+        functions = functions_table.load()
+        urls = {function.name: plan.takes_events_at(p, function) for function in functions}
+        self._eventarc = Eventarc(PROJECT, functions, p.folder / "events.sqlite", p.ports["eventarc"], urls.__getitem__)
         for part in plan.parts(p, firestore_jar, pubsub_jar):
             self._supervisors[part.name] = Supervisor(part, self._supervisors, self._reports)
         restarts = {name: one.restart for name, one in self._supervisors.items() if one.part.restarts}
