@@ -52,3 +52,9 @@ def on_webhook_due(event: CloudEvent) -> None:
 def on_minute(event: CloudEvent) -> None:
     """Pub/Sub, every minute: silent connectors are noticed, leftovers cleared, webhooks tried again."""
     entry.minute(event)
+
+
+@functions_framework.cloud_event
+def on_uptime_minute(event: CloudEvent) -> None:
+    """Pub/Sub, every minute: all that is watched is looked after until the next minute's run."""
+    entry.uptime_minute(event)

@@ -26,6 +26,7 @@ from keepline_functions import (
     pairing_code_api,
     qr_api,
     sessions_api,
+    uptime_api,
     webhooks_api,
 )
 from keepline_functions.logs import FIELDS
@@ -62,6 +63,7 @@ def create_app(parts: Services) -> Flask:
         live_events_api.routes,
         keys_api.routes,
         diagnostics_api.routes,
+        uptime_api.routes,
         metrics_api.routes,
         openapi_api.routes,
     ):

@@ -20,6 +20,7 @@ from keepline.adapters.media_settings import open_media_store
 from keepline.adapters.pubsub_waker import PubSubWaker
 from keepline.adapters.recovery_webhook import WebhookRestarter
 from keepline.adapters.system_clock import SystemClock
+from keepline.adapters.uptime_http import HttpProbe
 from keepline.adapters.url_fetching import HttpFetcher
 from keepline.adapters.webhook_http import HttpWebhookCaller
 from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
@@ -28,6 +29,7 @@ from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
 from keepline.ports.recovery import Restarter
+from keepline.ports.uptime_probes import Probe
 from keepline.ports.webhook_calls import DeliveryWaker, WebhookCaller
 from keepline.usecases.access import Access, VerifyApp, VerifyToken
 from keepline.usecases.api_keys import ApiKeys
@@ -50,6 +52,9 @@ from keepline.usecases.proxy_sealing import ProxySealer
 from keepline.usecases.recovering import Recoverer
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Entropy, Sessions
+from keepline.usecases.uptime import UptimeMonitor
+from keepline.usecases.uptime_headers import HeaderSealer
+from keepline.usecases.uptime_targets import UptimeTargets
 from keepline.usecases.webhook_delivering import Calling, WebhookDeliverer
 from keepline.usecases.webhook_events import Rendering
 from keepline.usecases.webhook_feeding import WebhookFeeder
@@ -78,6 +83,7 @@ class Process:
     feeder: WebhookFeeder
     deliverer: WebhookDeliverer
     media_round: MediaRound | None
+    uptime_monitor: UptimeMonitor
     recoverer: Recoverer
 
 
@@ -104,8 +110,11 @@ def assemble(
     webhook_keys: KeyWrapper | None,
     caller: WebhookCaller,
     waker: DeliveryWaker,
+    our_probe: Probe,
+    probe: Probe,
     *,
     private_addresses: bool,
+    api_url: str | None = None,
     limits: PoolLimits = DEFAULT_LIMITS,
     metrics_token: str | None = None,
     verify_app: VerifyApp | None = None,
@@ -119,6 +128,7 @@ def assemble(
     commands = Commands(store, clock, entropy, limiter)
     sealer = ProxySealer(keys, entropy, private_allowed=private_addresses)
     webhook_sealer = WebhookSealer(webhook_keys, entropy)
+    target_headers = HeaderSealer(webhook_sealer)
     calling = Calling(caller, webhook_sealer, clock)
     deliverer = WebhookDeliverer(store, clock, entropy, calling, waker)
     rendering = Rendering(message_json, rfc3339)
@@ -154,6 +164,7 @@ def assemble(
         diagnosing=Diagnosing(store, clock, sessions, limiter, limits),
         reconnect_requests=ReconnectRequests(store, limiter),
         fleet=Fleet(store, clock),
+        uptime=UptimeTargets(store, clock, entropy, target_headers, private_allowed=private_addresses),
         store_health=StoreHealth(loop, store, clock),
         metrics=Metrics(),
         metrics_token=metrics_token,
@@ -161,7 +172,10 @@ def assemble(
     feeder = WebhookFeeder(store, clock, waker, rendering)
     media_round = MediaRound(store, clock, shelf.store) if shelf is not None else None
     recoverer = Recoverer(store, clock, entropy, restarters, recovery.of)
-    return Process(create_app(services), services, MinuteRound(store, clock), feeder, deliverer, media_round, recoverer)
+    monitor = UptimeMonitor(store, clock, entropy, our_probe, probe, target_headers, api_url, recoverer.react)
+    return Process(
+        *(create_app(services), services, MinuteRound(store, clock), feeder, deliverer, media_round, monitor, recoverer)
+    )
 
 
 def _start() -> Process:
@@ -187,7 +201,10 @@ def _start() -> Process:
         _wrapping_keys(settings.webhook_kms_key, settings.key_file),
         caller,
         PubSubWaker(settings.project),
+        HttpProbe(private_allowed=True),  # Where our own API is, its operator has said.
+        HttpProbe(private_allowed=settings.private_addresses),
         private_addresses=settings.private_addresses,
+        api_url=settings.api_url,
         limits=settings.limits,
         metrics_token=settings.metrics_token,
         verify_app=tokens.check_app if settings.app_check else None,

@@ -32,6 +32,7 @@ class Tag(StrEnum):
     EVENTS = "Live events"
     KEYS = "API keys"
     OPERATING = "Operating"
+    UPTIME = "Uptime"
     DESCRIPTION = "Description"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,7 +12,7 @@ from flask import Request, Response
 from werkzeug.test import run_wsgi_app
 
 from keepline.usecases.monitoring import record_state_change
-from keepline_functions.bootstrap import bootstrap
+from keepline_functions.bootstrap import Process, bootstrap
 from keepline_functions.errors import not_started
 from keepline_functions.events import MalformedEvent, due_lane, state_change, written_document
 
@@ -23,6 +24,8 @@ FEEDING_TIMEOUT_S = 50.0
 DELIVERING_TIMEOUT_S = 58.0
 # A round of removals that is given up goes on where it was.
 MEDIA_ROUND_TIMEOUT_S = 50.0
+# A run's minute, its turn's wait before it, and what reacts to a verdict after it (keepline.usecases.uptime).
+UPTIME_RUN_TIMEOUT_S = 178.0
 _DRAIN_CHUNK_BYTES = 64 * 1024
 
 T = TypeVar("T")
@@ -92,6 +95,17 @@ def minute(event: CloudEvent) -> None:
         process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
     if process.media_round is not None:
         process.services.run(process.media_round.make(), MEDIA_ROUND_TIMEOUT_S)
+
+
+def uptime_minute(event: CloudEvent) -> None:
+    """Look after what is watched for a minute. Which minute's event this is makes no difference: one run is enough."""
+    process = bootstrap()
+    process.services.run(_watch(process), UPTIME_RUN_TIMEOUT_S)
+
+
+async def _watch(process: Process) -> None:
+    # Beside each other: a recovery that was left takes as long as it takes, and the checks tell when it is over.
+    await asyncio.gather(process.uptime_monitor.watch(), process.recoverer.take_up())
 
 
 def _readable(read: Callable[[CloudEvent], T | None], event: CloudEvent) -> T | None:

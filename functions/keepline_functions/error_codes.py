@@ -111,6 +111,7 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "Write it like socks5://name:password@host:port or http://host:port, in ASCII; what is special in a"
             " name or a password is percent-encoded.",
         ),
+        ErrorCode("bad_pace", "interval_s is not 3, 5 or 10.", "Choose one of the three."),
         ErrorCode(
             "bad_reaction", "reaction.emoji is not one emoji.", "Give one emoji, or an empty text to take it back."
         ),
@@ -124,6 +125,17 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "bad_subject",
             "A group's subject has 1 to 100 characters on one line.",
             "Write a short name that can be seen.",
+        ),
+        ErrorCode("bad_target", "An answer to HEAD has no body to look for a text in.", "Use GET."),
+        ErrorCode(
+            "bad_target_url",
+            "The target's address cannot be used.",
+            "Write it like https://host/path, in ASCII, without a name, a password or a fragment.",
+        ),
+        ErrorCode(
+            "target_url_not_allowed",
+            "The target's address is a private one, and this installation asks nothing there.",
+            "Use a public address; or allow private ones with KEEPLINE_PRIVATE_ADDRESSES.",
         ),
         ErrorCode("bad_text", "text has a character that cannot be sent.", "Leave out NUL and unpaired surrogates."),
         ErrorCode("bad_user_id", "That is not a user id.", "Use the user id of the signed-in user."),
@@ -226,9 +238,15 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ErrorCode("message_not_found", "There is no such message.", "Use the message_id that an answer named."),
         ErrorCode("session_not_found", "There is no such session.", "Create it, or list the sessions that exist."),
         ErrorCode("standby_not_found", "The session has no standby device.", "Ask for one, then scan its code."),
+        ErrorCode("target_not_found", "There is no such target.", "GET /api/uptime lists what is watched."),
         ErrorCode("webhook_not_found", "There is no such webhook.", "GET /api/webhooks lists yours."),
     ),
     StateConflict: (
+        ErrorCode(
+            "target_is_ours",
+            "This is a part of Keepline, which is watched by itself.",
+            "Switch its watching off with PATCH and enabled false.",
+        ),
         ErrorCode(
             "url_not_fetched", "The file could not be fetched: it is not there.", "Look at its URL; then send again."
         ),
@@ -387,6 +405,9 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "session_limit_reached",
             "You have 5 sessions, and 5 is the limit for a user.",
             "Delete one that is not needed (its place is free when it is cleared), or ask the operator for more.",
+        ),
+        ErrorCode(
+            "target_limit_reached", "100 targets are watched, and 100 is the limit.", "Delete one that is not needed."
         ),
         ErrorCode(
             "webhook_limit",

@@ -49,6 +49,7 @@ TAGS: dict[Tag, str] = {
     Tag.EVENTS: "What webhooks are told, as it happens, on a connection that your program keeps open.",
     Tag.KEYS: "Keys for programs, with scopes, for all sessions or some.",
     Tag.OPERATING: "How the API, a session, or the installation is. All of this reads the database and asks WhatsApp nothing.",
+    Tag.UPTIME: "What is watched, for operators: Keepline's own parts and what they add, with what is on record of each.",
     Tag.DESCRIPTION: "This description.",
 }
 
@@ -77,6 +78,7 @@ PATH_PARAMETERS: dict[str, PathParameter] = {
     "media_id": PathParameter("The file's id.", "f_6temzapiw5q236squ7ntrghjom"),
     "webhook_id": PathParameter("The webhook's id.", "wk4q2m3zt6b7r5xoe"),
     "key_id": PathParameter("The key's id.", "3f1c0a9be27d4c55"),
+    "target_id": PathParameter("The target's id.", "connector_connector-1"),
 }
 
 # What any request can be answered with, and what those can that need a credential, name a session, or have a body or a query.

@@ -26,6 +26,7 @@ from keepline.usecases.messages import Messages
 from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Sessions
+from keepline.usecases.uptime_targets import UptimeTargets
 from keepline.usecases.webhooks import Webhooks
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.metrics import Metrics
@@ -62,6 +63,7 @@ class Services:
     diagnosing: Diagnosing
     reconnect_requests: ReconnectRequests
     fleet: Fleet
+    uptime: UptimeTargets
     store_health: StoreHealth
     metrics: Metrics
     metrics_token: str | None = field(repr=False)

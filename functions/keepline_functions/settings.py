@@ -22,6 +22,7 @@ _PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 # 128 bits, written in hex.
 _METRICS_TOKEN_CHARACTERS_MIN = 32
 _RECOVERY_SECRET = re.compile(r"whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_API_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[!-~]*)?")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 
 
@@ -40,6 +41,7 @@ class Settings:
     `app_check`: people sign in from the installation's own app only.
     `metrics_token`: who knows it may read `/metrics`; None: nobody may.
     `media`: where files are kept.
+    `api_url`: where this installation's API answers, so that it is watched; None: it is not.
     `recovery`: who restarts what is down (`off`, `cloud_run` or a URL); `recovery_secret` signs what is asked of a webhook.
     """
 
@@ -53,6 +55,7 @@ class Settings:
     metrics_token: str | None = field(default=None, repr=False)
     app_check: bool = False
     media: MediaSettings = DEFAULT_MEDIA
+    api_url: str | None = None
     recovery: str = OFF
     recovery_secret: Secret | None = field(default=None, repr=False)
 
@@ -95,7 +98,6 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         media = read_media_settings(environment)
     except BadMediaSetting as error:
         raise SettingsError(str(error)) from None
-    recovery, recovery_secret = _recovery(environment)
     return Settings(
         project,
         in_cloud,
@@ -107,9 +109,16 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         metrics_token,
         app_check == "require",
         media,
-        recovery,
-        recovery_secret,
+        _api_url(environment),
+        *_recovery(environment),
     )
+
+
+def _api_url(environment: Mapping[str, str]) -> str | None:
+    url = environment.get("KEEPLINE_API_URL", "").strip()
+    if url and not _API_URL.fullmatch(url):
+        raise SettingsError("KEEPLINE_API_URL must look like https://host, where the API's /health is.")
+    return url or None
 
 
 def _recovery(environment: Mapping[str, str]) -> tuple[str, Secret | None]:

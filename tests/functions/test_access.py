@@ -57,6 +57,11 @@ PRIVATE = [
     ("POST", "/api/keys"),
     ("GET", "/api/keys"),
     ("DELETE", "/api/keys/0123456789abcdef"),
+    ("GET", "/api/uptime"),
+    ("GET", "/api/uptime/api"),
+    ("POST", "/api/uptime/targets"),
+    ("PATCH", "/api/uptime/targets/u_x"),
+    ("DELETE", "/api/uptime/targets/u_x"),
     ("GET", "/health/shop"),
     ("GET", "/diagnostics/shop"),
     ("POST", "/reconnect/shop"),
@@ -164,6 +169,7 @@ OF_SCOPE = {
         ("DELETE", "/api/keys/0123456789abcdef"),
         ("POST", "/reconnect/shop"),
     },
+    "operator": {(method, path) for method, path in PRIVATE if path.startswith("/api/uptime")},
 }
 
 
@@ -171,7 +177,7 @@ def test_every_private_route_has_its_scope_in_the_table_above() -> None:
     assert sum(map(len, OF_SCOPE.values())) == len(PRIVATE)
 
 
-@pytest.mark.parametrize("scopes", [("read",), ("send",), ("admin",), ()])
+@pytest.mark.parametrize("scopes", [("read",), ("send",), ("admin",), ("operator",), ()])
 def test_a_key_does_what_its_scopes_say(world: World, scopes: tuple[str, ...]) -> None:
     world.add_session()
     headers = world.add_key("anna", scopes)

@@ -14,10 +14,10 @@ from typing import Any
 from keepline.domain.recovery import History, Phase, Reason, Recovery, Step, StepState, Way
 from keepline.ports.documents import SERVER_TIME, Create, Document, Put, Query, Update, Version, Where, Write
 from keepline.records.monitoring import event_path
+from keepline.records.uptime import target_path
 
 GATES = "recovering"
 RECOVERIES = "recoveries"
-UPTIME = "uptime"
 OPEN_MAX = 200
 LISTED_MAX = 100
 # As long as the monitor keeps a target's outages and the console shows them.
@@ -30,7 +30,7 @@ def gate_path(target: str) -> str:
 
 
 def recovery_path(target: str, recovery: str) -> str:
-    return f"{UPTIME}/{target}/{RECOVERIES}/{recovery}"
+    return f"{target_path(target)}/{RECOVERIES}/{recovery}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def open_gates() -> Query:
 
 def newest_recoveries(target: str, limit: int = LISTED_MAX) -> Query:
     """A target's recoveries, newest first."""
-    return Query(f"{UPTIME}/{target}/{RECOVERIES}", (), "opened_at", descending=True, limit=limit)
+    return Query(f"{target_path(target)}/{RECOVERIES}", (), "opened_at", descending=True, limit=limit)
 
 
 def write_recovery(recovery: Recovery) -> Put:

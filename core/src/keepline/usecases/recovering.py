@@ -16,12 +16,14 @@ from typing import Any
 
 from keepline.domain import recovery as policy
 from keepline.domain.recovery import Limits, Phase, Reason, Recovery, Seen, StandIn, Step, StepState, Way
+from keepline.domain.uptime_checks import Verdict
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable, Write
 from keepline.ports.recovery import Order, Outcome, Restarter
 from keepline.records import connectors, recoveries
 from keepline.records.connectors import ConnectorBeat
 from keepline.records.recoveries import Gate
+from keepline.records.uptime import target_path
 
 # A driver writes three times in this time; when it has died, another one goes on after it.
 LEASE_S = 15.0
@@ -63,6 +65,13 @@ class Recoverer:
         self._restarters = restarters
         self._settings_of = settings_of
 
+    async def react(self, target: str, verdict: Verdict, _since: datetime) -> None:
+        """As the monitor tells its verdicts (`uptime_watching.React`). Raises as `recover` does."""
+        if verdict is Verdict.DOWN:
+            await self.recover(target, Reason.DOWN)
+        elif verdict is Verdict.DEGRADING:
+            await self.recover(target, Reason.DEGRADING)
+
     async def recover(self, target: str, reason: Reason) -> None:
         """Open a target's recovery, or go on with the one that is open, until it is over or pauses for long.
 
@@ -100,7 +109,7 @@ class Recoverer:
             await self._drive(held)
 
     async def _ward(self, target: str) -> _Ward:
-        document = await self._store.get(f"{recoveries.UPTIME}/{target}")
+        document = await self._store.get(target_path(target))
         if document is None:
             # Removed while it was recovered; then there is nothing left to wait for.
             return _Ward(target, target, "", None, self._clock.now(), healthy=True, settings={})
@@ -218,7 +227,7 @@ class Recoverer:
             log.warning("%s", after.sentence)
 
     async def _seen(self, held: _Held) -> Seen:
-        document = await self._store.get(f"{recoveries.UPTIME}/{held.recovery.target}")
+        document = await self._store.get(target_path(held.recovery.target))
         # A target that was removed needs no recovery.
         healthy = document is None or _is_healthy(document.fields)
         if held.recovery.phase is not Phase.DRAINING or held.ward.connector is None:
