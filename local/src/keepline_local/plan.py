@@ -92,6 +92,7 @@ class Plan:
             "GOOGLE_CLOUD_PROJECT": PROJECT,
             "FIRESTORE_EMULATOR_HOST": self.host("firestore"),
             "PUBSUB_EMULATOR_HOST": self.host("pubsub"),
+            "KEEPLINE_API_URL": self.url("api"),
             # The emulators are reached directly, whatever proxy the machine has for the world outside.
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,

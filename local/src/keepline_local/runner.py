@@ -239,6 +239,7 @@ class Runner:
             "pubsub": p.host("pubsub"),
             "simulator": f"{p.url('simulator')} (control)" if p.demo else "",
             "functions": f"{p.url('api')} (API), {p.url('console')} (console)",
+            plan.WATCH: "",
             **{name: f"{plan.health_url(p, name)} ({region})" for name, region in CONNECTORS.items()},
         }
         rows = [
