@@ -67,7 +67,7 @@ class AddTarget(Body):
     """It must stand in the first 64 KiB of the body."""
     headers: dict[str, str] = Field(default_factory=dict, repr=False)
     """Up to 10 that it is asked with. Their values are sealed, and shown nowhere."""
-    settings: UptimeSettings = Field(default_factory=lambda: UptimeSettings())
+    settings: UptimeSettings | None = None
     """How it is judged."""
 
     def wanted(self) -> Wanted:
@@ -78,7 +78,7 @@ class AddTarget(Body):
             tuple(self.expected_status),
             self.text,
             self.headers,
-            settings_of(self.settings.named()),
+            settings_of(self.settings.named() if self.settings else {}),
         )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import count, groupby
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from keepline.domain.uptime_checks import State, Verdict
-from keepline.ports.documents import Delete, Document, Query, StoreUnavailable, Update
+from keepline.ports.documents import Delete, Document, Query, StoreUnavailable, Update, Version, Write
 from keepline.ports.uptime_probes import Found
 from keepline.records import connectors, uptime, uptime_runs
 from keepline.records.connectors import Beater
@@ -40,6 +41,14 @@ class Watch:
         self.clock = LoopClock()
         self.store = MemoryDocuments(self.clock)
         self.ours, self.others = MemoryProbe(), MemoryProbe()
+        self.writes: Counter[str] = Counter()
+        commit = self.store.commit
+
+        async def counting(writes: Sequence[Write]) -> list[Version]:
+            self.writes.update(write.path for write in writes)
+            return await commit(writes)
+
+        self.store.commit = counting  # type: ignore[method-assign]
         self.told: list[tuple[str, str]] = []
         self.api_url = api_url
         self.beating: dict[str, asyncio.Task[None]] = {}
@@ -170,8 +179,9 @@ def test_checks_come_at_their_interval_and_a_target_costs_few_writes() -> None:
         assert asked >= 10 * 60 / 3 - 10
         assert watch.target("api").today.checks == asked
         assert watch.target("api").today.watched_s == pytest.approx(600, abs=5)
-        # One for each run, and its first state; a run's own document is written twice.
-        assert watch.store.commits <= 10 * 3 + 5
+        # One for each run, and its first state. That the run goes on is said nine times a minute, for all targets together.
+        assert watch.writes["uptime/api"] <= 10 + 3
+        assert watch.writes["uptime_runs/current"] <= 10 * 9
 
     story(tell)
 
@@ -261,12 +271,39 @@ def test_a_run_that_crashes_frees_its_turn_and_the_time_is_a_gap() -> None:
         crashing.cancel()
         await asyncio.wait([crashing])
         killed = False
-        await asyncio.sleep(58)
+        # The platform tells its message again at once.
+        again = watch.start_run()
+        await until(lambda: len(watch.ours.asked) > 22, 25)
+        assert watch.gaps("api") == []  # Less than half a minute.
+        await again
+
+        crashing = watch.start_run()
+        await asyncio.sleep(30)
+        killed = True
+        crashing.cancel()
+        await asyncio.wait([crashing])
+        killed = False
+        await asyncio.sleep(30)
         assert await watch.start_run() is True
         [(gap_s, reason)] = watch.gaps("api")
-        assert 58 <= gap_s <= 70
+        assert 30 <= gap_s <= 62
         assert reason == "no_run"
         assert "run_missed" in watch.events()
+
+    story(tell)
+
+
+def test_a_run_that_was_held_up_stops_when_another_one_watches() -> None:
+    async def tell(watch: Watch) -> None:
+        first = watch.start_run()
+        await asyncio.sleep(10)
+        await watch.store.commit([Update(uptime_runs.PATH, {"until_at": watch.clock.now()})])
+        second = watch.start_run()
+        assert await first is False
+        asked = len(watch.ours.asked)
+        assert await second is True
+        assert len(watch.ours.asked) - asked >= 15
+        assert watch.target("api").today.watched_s == pytest.approx(watch.now_s(), abs=25)
 
     story(tell)
 

@@ -319,6 +319,11 @@ def outages_ended_since(since: datetime) -> Query:
     return Query(OUTAGES, ended, "ended_at", descending=True, limit=OUTAGES_READ_MAX, group=True)
 
 
+def newest_outages_of(target: str) -> Query:
+    """Those of one target, the newest first."""
+    return Query(f"{target_path(target)}/{OUTAGES}", (), "began_at", descending=True, limit=OUTAGES_OF_TARGET_MAX)
+
+
 # Gaps
 
 
@@ -345,6 +350,11 @@ def gaps_ended_since(since: datetime) -> Query:
     """Of all targets, the newest first."""
     ended = (Where("until_at", ">=", since),)
     return Query(GAPS, ended, "until_at", descending=True, limit=OUTAGES_READ_MAX, group=True)
+
+
+def newest_gaps_of(target: str) -> Query:
+    """Those of one target, the newest first."""
+    return Query(f"{target_path(target)}/{GAPS}", (), "until_at", descending=True, limit=OUTAGES_OF_TARGET_MAX)
 
 
 def read_gap(document: Document) -> tuple[str, Span]:

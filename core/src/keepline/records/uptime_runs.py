@@ -34,6 +34,11 @@ def begin(before: Run | None, run: str, now: datetime, until_at: datetime) -> Cr
     return Create(PATH, fields) if before is None else Update(PATH, fields, before.version)
 
 
+def go_on(now: datetime, until_at: datetime, version: Version) -> Update:
+    """The run still watches."""
+    return Update(PATH, {"until_at": until_at, "watched_until": now}, version)
+
+
 def end(now: datetime, version: Version) -> Update:
     """The run has ended, and the next may begin."""
     return Update(PATH, {"until_at": now, "watched_until": now}, version)

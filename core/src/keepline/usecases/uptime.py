@@ -12,29 +12,23 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from keepline.domain.errors import Unavailable
 from keepline.domain.uptime_checks import ANSWERS, CONFIRM_S, DISABLED, STOPPED, Check
-from keepline.domain.uptime_ledger import Span
 from keepline.ports.clock import Clock
-from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable, Version
+from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.uptime_probes import Probe, Question
-from keepline.records import connectors, uptime, uptime_events, uptime_runs
+from keepline.records import connectors, uptime
 from keepline.records.connectors import ConnectorBeat
 from keepline.records.uptime import HttpCheck, Outage, Settings, Target
-from keepline.records.uptime_runs import Run
 from keepline.usecases.session_chain import Entropy
 from keepline.usecases.uptime_headers import HeaderSealer
-from keepline.usecases.uptime_watching import GAP_MIN, React, Watched, nobody_reacts
+from keepline.usecases.uptime_turns import take_turn
+from keepline.usecases.uptime_watching import React, Watched, nobody_reacts
 from keepline.usecases.webhook_sealing import SecretsUnreadable
 
 RUN_S = 60.0
-# A run that has not ended by then has crashed, and the next may begin.
-OVERDUE = timedelta(seconds=RUN_S + 5)
-# The run before may still be at its last writes; one that is refused longer is not needed.
-TURN_WAIT_S = 12.0
-_TURN_LOOK_S = 0.25
 # What reacts to a verdict may go on for so long after the run's minute.
 REACTION_LIMIT_S = 100.0
 # A heartbeat that is later than the lease allows by this much is not on its way any more.
@@ -51,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 class UptimeMonitor:
-    """`ours` asks our own API, wherever it is, `others` what operators have added. `api_url`: where the API is, if it is known."""
+    """`ours` asks our own API, wherever it is, `others` what operators have added. `api_url`: where the API is, if known."""
 
     def __init__(
         self,
@@ -76,54 +70,33 @@ class UptimeMonitor:
     async def watch(self) -> bool:
         """One run. False: another one is watching. Raises StoreUnavailable when it cannot begin."""
         ends_s = self._clock.monotonic_s() + RUN_S
-        version = await self._take_turn()
-        if version is None:
+        turn = await take_turn(self._store, self._clock, self._entropy(8).hex())
+        if turn is None:
             log.info("a run is not needed: another one is watching")
             return False
         watched: list[Watched] = []
+        keeping = asyncio.create_task(turn.keep())
         try:
             watched = await self._open()
             for one in watched:
                 one.tell(again=True)
-            await self._watch_all(watched, ends_s)
+            watching = asyncio.create_task(self._watch_all(watched, ends_s))
+            try:
+                done, _ = await asyncio.wait([watching, keeping], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _cancelled(watching)
+            if watching not in done:
+                log.warning("a run ends early: it was held up, and another one may watch")
+                return False
+            await watching
             await asyncio.gather(*(one.save() for one in watched if one.target.enabled))
         finally:
-            await self._end_turn(version)
+            await _cancelled(keeping)
+            await turn.end()
         with suppress(TimeoutError):
             async with asyncio.timeout(REACTION_LIMIT_S):
                 await asyncio.gather(*(one.reacted() for one in watched))
         return True
-
-    # Whose turn it is
-
-    async def _take_turn(self) -> Version | None:
-        token = self._entropy(8).hex()
-        waits_until_s = self._clock.monotonic_s() + TURN_WAIT_S
-        while True:
-            now = self._clock.now()
-            document = await self._store.get(uptime_runs.PATH)
-            before = Run.read(document) if document is not None else None
-            if before is None or before.until_at <= now:
-                with suppress(StoreConflict):
-                    [version] = await self._store.commit([uptime_runs.begin(before, token, now, now + OVERDUE)])
-                    await self._note_missed(before, now)
-                    return version
-            if self._clock.monotonic_s() >= waits_until_s:
-                return None
-            await asyncio.sleep(_TURN_LOOK_S)
-
-    async def _end_turn(self, version: Version) -> None:
-        try:
-            await self._store.commit([uptime_runs.end(self._clock.now(), version)])
-        except (StoreConflict, StoreUnavailable) as error:
-            log.warning("the end of a run could not be written; the next begins when this one is overdue: %s", error)
-
-    async def _note_missed(self, before: Run | None, now: datetime) -> None:
-        if before is None or now - before.watched_until <= GAP_MIN:
-            return
-        gap = Span(before.watched_until, now)
-        log.warning("nobody watched for %.0f s", gap.seconds)
-        await self._store.commit([uptime_events.run_missed(gap)])
 
     # What is watched
 
@@ -251,6 +224,11 @@ class UptimeMonitor:
         outages = _by_target(map(Outage.read, await self._store.query(uptime.open_outages())))
         for name in news & watched.keys():
             watched[name].found_open(outages[watched[name].target.id])
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _judge(watched: Watched, beat: ConnectorBeat | None, now: datetime) -> None:

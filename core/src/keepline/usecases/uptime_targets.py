@@ -167,15 +167,22 @@ class UptimeTargets:
     async def story(self, target_id: str) -> TargetStory:
         """Raises NotFound (`target_not_found`)."""
         target = await self._target(target_id)
-        record, documents = await asyncio.gather(self._record(), self._store.query(uptime.days_of(target.id)))
+        documents, found, gaps = await asyncio.gather(
+            self._store.query(uptime.days_of(target.id)),
+            self._store.query(uptime.newest_outages_of(target.id)),
+            self._store.query(uptime.newest_gaps_of(target.id)),
+        )
         now = self._clock.now()
+        record = _Record(
+            {target.id: [Outage.read(document) for document in found]},
+            {target.id: [uptime.read_gap(document)[1] for document in gaps]},
+        )
         ledger = _ledger(target, record, now)
         counts = {found.day: found for found in (uptime.read_counts(one.fields) for one in documents)}
         counts[target.today.day] = target.today
         today = now.astimezone(UTC).date()
         days = [today - timedelta(days=ago) for ago in range(DAYS_SHOWN - 1, -1, -1)]
         months = sorted({day.replace(day=1) for day in days})
-        outages = sorted(record.outages.get(target.id, []), key=lambda one: one.began_at, reverse=True)
         return TargetStory(
             now,
             _view(target, record, now),
@@ -183,7 +190,7 @@ class UptimeTargets:
             mean_repair_s(ledger),
             [DayView(day, figures(ledger, day_span(day)), counts.get(day, DayCounts(day))) for day in days],
             [(month, figures(ledger, month_span(month))) for month in months],
-            outages[:INCIDENTS_SHOWN],
+            record.outages[target.id][:INCIDENTS_SHOWN],
         )
 
     async def add(self, wanted: Wanted) -> TargetView:
