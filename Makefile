@@ -56,6 +56,11 @@ chaos-webhooks: .venv/.synced  ## Kill a webhook's receiver, its deliverers and 
 chaos: .venv/.synced  ## Break everything that can break, again and again, under load; print the gaps (about 20 minutes)
 	@$(BIN)/python -m tests.chaos.faults $(CHAOS)
 
+# With other figures: make recovery-test RECOVERY="--runs 6 --seed 7"
+.PHONY: recovery-test
+recovery-test: .venv/.synced  ## Stop a service 20 times: how long until it is noticed, and until it works again (about 5 minutes)
+	@$(BIN)/python -m tests.chaos.recovery $(RECOVERY)
+
 .PHONY: check
 check: .venv/.synced  ## Check format, lint, types, import rules and dead code
 	$(BIN)/ruff format --check .

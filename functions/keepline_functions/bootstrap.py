@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from flask import Flask
 
@@ -17,15 +19,18 @@ from keepline.adapters.key_file import LocalKeyFile
 from keepline.adapters.media_folder import MediaFolder
 from keepline.adapters.media_settings import open_media_store
 from keepline.adapters.pubsub_waker import PubSubWaker
+from keepline.adapters.recovery_webhook import WebhookRestarter
 from keepline.adapters.system_clock import SystemClock
 from keepline.adapters.uptime_http import HttpProbe
 from keepline.adapters.url_fetching import HttpFetcher
 from keepline.adapters.webhook_http import HttpWebhookCaller
 from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
+from keepline.domain.recovery_settings import CLOUD_RUN, NOBODY_RESTARTS, OFF, WEBHOOK, InstallationRecovery
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
 from keepline.ports.notifying import Notifier
+from keepline.ports.recovery import Restarter
 from keepline.ports.uptime_probes import Probe
 from keepline.ports.webhook_calls import DeliveryWaker, WebhookCaller
 from keepline.usecases.access import Access, VerifyApp, VerifyToken
@@ -50,6 +55,7 @@ from keepline.usecases.messages import Messages
 from keepline.usecases.monitoring import MinuteRound
 from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.proxy_sealing import ProxySealer
+from keepline.usecases.recovering import Recoverer
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Entropy, Sessions
 from keepline.usecases.uptime import UptimeMonitor
@@ -86,6 +92,7 @@ class Process:
     deliverer: WebhookDeliverer
     media_round: MediaRound | None
     uptime_monitor: UptimeMonitor
+    recoverer: Recoverer
 
 
 _lock = threading.Lock()
@@ -121,6 +128,8 @@ def assemble(
     metrics_token: str | None = None,
     verify_app: VerifyApp | None = None,
     shelf: Shelf | None = None,
+    restarters: Mapping[str, Restarter] = MappingProxyType({}),
+    recovery: InstallationRecovery = NOBODY_RESTARTS,
 ) -> Process:
     """Put the parts together, whatever keeps the ports."""
     limiter = Limiter(store, clock)
@@ -175,7 +184,8 @@ def assemble(
         metrics_token=metrics_token,
     )
     media_round = MediaRound(store, clock, shelf.store) if shelf is not None else None
-    monitor = UptimeMonitor(store, clock, entropy, our_probe, probe, target_headers, api_url)
+    recoverer = Recoverer(store, clock, entropy, restarters, recovery.of)
+    monitor = UptimeMonitor(store, clock, entropy, our_probe, probe, target_headers, api_url, recoverer.react)
     return Process(
         app=create_app(services),
         services=services,
@@ -185,6 +195,7 @@ def assemble(
         deliverer=deliverer,
         media_round=media_round,
         uptime_monitor=monitor,
+        recoverer=recoverer,
     )
 
 
@@ -199,15 +210,17 @@ def _start() -> Process:
         loop.stop()
         raise
     tokens = FirebaseTokens(settings.project)
+    clock = SystemClock()
+    caller = HttpWebhookCaller(private_allowed=settings.private_addresses)
     return assemble(
         loop,
         store,
-        SystemClock(),
+        clock,
         tokens,
         secrets.token_bytes,
         _wrapping_keys(settings.kms_key, settings.key_file),
         _wrapping_keys(settings.webhook_kms_key, settings.key_file),
-        HttpWebhookCaller(private_allowed=settings.private_addresses),
+        caller,
         PubSubWaker(settings.project),
         HttpProbe(private_allowed=True),  # Where our own API is, its operator has said.
         HttpProbe(private_allowed=settings.private_addresses),
@@ -218,7 +231,23 @@ def _start() -> Process:
         metrics_token=settings.metrics_token,
         verify_app=tokens.check_app if settings.app_check else None,
         shelf=_shelf(settings),
+        restarters=_restarters(settings, caller, clock),
+        recovery=InstallationRecovery(settings.recovery, settings.project),
     )
+
+
+def _restarters(settings: Settings, caller: WebhookCaller, clock: Clock) -> dict[str, Restarter]:
+    """None where `off` says that this process restarts nothing."""
+    found: dict[str, Restarter] = {}
+    if settings.recovery == OFF:
+        return found
+    if settings.recovery_secret is not None:
+        found[WEBHOOK] = WebhookRestarter(caller, settings.recovery_secret, clock)
+    if settings.in_cloud:
+        from keepline.adapters.cloud_run import CloudRunRestarter  # Its clients take a while to load.
+
+        found[CLOUD_RUN] = CloudRunRestarter()
+    return found
 
 
 def _wrapping_keys(kms_key: str | None, key_file: Path | None) -> KeyWrapper | None:

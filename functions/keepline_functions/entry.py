@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,7 +13,7 @@ from werkzeug.test import run_wsgi_app
 
 from keepline.domain.events import Severity, state_severity
 from keepline.usecases.monitoring import record_message_turn, record_state_change
-from keepline_functions.bootstrap import bootstrap
+from keepline_functions.bootstrap import Process, bootstrap
 from keepline_functions.errors import not_started
 from keepline_functions.events import MalformedEvent, due_lane, message_turn, state_change, written_document
 
@@ -115,7 +116,12 @@ def minute(event: CloudEvent) -> None:
 def uptime_minute(event: CloudEvent) -> None:
     """Look after what is watched for a minute. Which minute's event this is makes no difference: one run is enough."""
     process = bootstrap()
-    process.services.run(process.uptime_monitor.watch(), UPTIME_RUN_TIMEOUT_S)
+    process.services.run(_watch(process), UPTIME_RUN_TIMEOUT_S)
+
+
+async def _watch(process: Process) -> None:
+    # Beside each other: a recovery that was left takes as long as it takes, and the checks tell when it is over.
+    await asyncio.gather(process.uptime_monitor.watch(), process.recoverer.take_up())
 
 
 def _readable(read: Callable[[CloudEvent], T | None], event: CloudEvent) -> T | None:

@@ -1,4 +1,4 @@
-"""`python -m keepline_local.functions_host`: serve every function of the table, and the console."""
+"""`python -m keepline_local.functions_host`: serve the functions of the table, and the console."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    functions = load(options.table)
+    functions = [f for f in load(options.table) if options.account in (None, f.account)]
     built = {function.name: apps.build(options.source, function.entry_point) for function in functions}
     http = {f.name: built[f.name] for f in functions if isinstance(f.trigger, HttpTrigger)}
     if "api" in http:
@@ -84,9 +84,10 @@ def _listen(app: WSGIApplication, port: int, threads: int) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m keepline_local.functions_host", description=__doc__)
-    parser.add_argument("--api-port", type=int, required=True, help="the function `api` at /")
+    parser.add_argument("--api-port", type=int, default=0, help="the function `api` at /")
     parser.add_argument("--events-port", type=int, required=True, help="the other functions, each at /NAME")
     parser.add_argument("--console-port", type=int, default=0, help="0 for no console")
+    parser.add_argument("--account", help="only the functions that run as this service account; default: all")
     parser.add_argument("--table", type=Path, default=None, help="default: infra/functions.json")
     parser.add_argument("--source", type=Path, default=repository() / "functions" / "main.py")
     return parser.parse_args()
