@@ -58,7 +58,7 @@ module "access" {
   media_bucket   = module.data.media_bucket
   secrets        = module.data.secrets
   secret_readers = local.secret_readers
-  repository     = module.releases.repository
+  repositories   = module.releases.repositories
   source_bucket  = module.releases.source_bucket
 }
 
@@ -106,6 +106,7 @@ module "functions" {
   functions         = local.functions
   source_bucket     = module.releases.source_bucket
   source_object     = var.functions_source
+  repository        = module.releases.repositories["functions"]
   accounts          = module.access.accounts
   secrets           = module.data.secrets
   environment = {

@@ -33,9 +33,9 @@ variable "secret_readers" {
   type        = list(object({ secret = string, account = string }))
 }
 
-variable "repository" {
-  description = "The repository of images."
-  type        = object({ location = string, name = string })
+variable "repositories" {
+  description = "The ids of the repositories of images: projects/…/locations/…/repositories/…."
+  type        = map(string)
 }
 
 variable "source_bucket" {
@@ -164,9 +164,9 @@ resource "google_project_iam_member" "release" {
 }
 
 resource "google_artifact_registry_repository_iam_member" "release" {
-  project    = var.project
-  location   = var.repository.location
-  repository = var.repository.name
+  for_each = var.repositories
+
+  repository = each.value
   role       = "roles/artifactregistry.writer"
   member     = local.members["release"]
 }
@@ -177,6 +177,19 @@ resource "google_storage_bucket_iam_member" "release" {
   member = local.members["release"]
 }
 
+# Cloud Functions builds from source as this account as well, instead of one with many rights. It puts the source into a bucket of
+# its own, which it makes and names; no other bucket can be read with this.
+resource "google_project_iam_member" "release_source" {
+  project = var.project
+  role    = "roles/storage.objectViewer"
+  member  = local.members["release"]
+
+  condition {
+    title      = "sources of functions"
+    expression = "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-\")"
+  }
+}
+
 # What it deploys runs as these.
 resource "google_service_account_iam_member" "release" {
   for_each = toset(["functions", "watch", "connector", "events"])
@@ -184,13 +197,6 @@ resource "google_service_account_iam_member" "release" {
   service_account_id = google_service_account.account[each.value].name
   role               = "roles/iam.serviceAccountUser"
   member             = local.members["release"]
-}
-
-# The building of functions (by Cloud Functions, from their source) runs as this one too, instead of an account with many rights.
-resource "google_project_iam_member" "release_builds" {
-  project = var.project
-  role    = "roles/cloudbuild.builds.builder"
-  member  = local.members["release"]
 }
 
 output "accounts" {

@@ -36,9 +36,10 @@ resource "google_cloudfunctions2_function" "function" {
   location = var.region
 
   build_config {
-    runtime         = "python312"
-    entry_point     = each.value.entry_point
-    service_account = "projects/${var.project}/serviceAccounts/${var.accounts["release"]}"
+    runtime           = "python312"
+    entry_point       = each.value.entry_point
+    docker_repository = var.repository
+    service_account   = "projects/${var.project}/serviceAccounts/${var.accounts["release"]}"
     source {
       storage_source {
         bucket = var.source_bucket
@@ -96,7 +97,7 @@ resource "google_cloudfunctions2_function" "function" {
 
   lifecycle {
     # The source is the releases'.
-    ignore_changes = [build_config[0].source, build_config[0].docker_repository, labels]
+    ignore_changes = [build_config[0].source, labels]
   }
 }
 

@@ -29,6 +29,11 @@ variable "source_object" {
   type        = string
 }
 
+variable "repository" {
+  description = "The repository that their images are built into."
+  type        = string
+}
+
 variable "accounts" {
   description = "The service accounts, by what they are for."
   type        = map(string)

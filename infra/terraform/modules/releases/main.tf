@@ -40,6 +40,31 @@ resource "google_artifact_registry_repository" "keepline" {
   }
 }
 
+# What Cloud Functions builds from source. It moves its tags, so they are free here.
+resource "google_artifact_registry_repository" "functions" {
+  #checkov:skip=CKV_GCP_84:As above
+  repository_id = "keepline-functions"
+  location      = var.region
+  format        = "DOCKER"
+  description   = "Keepline's functions, as Cloud Functions builds them"
+
+  cleanup_policies {
+    id     = "keep-the-last"
+    action = "KEEP"
+    most_recent_versions {
+      keep_count = 3
+    }
+  }
+
+  cleanup_policies {
+    id     = "forget-the-old"
+    action = "DELETE"
+    condition {
+      older_than = "604800s" # 7 days
+    }
+  }
+}
+
 resource "google_storage_bucket" "source" {
   #checkov:skip=CKV_GCP_62:Build artefacts only; Cloud Audit Logs say who changed what
   #checkov:skip=CKV_GCP_78:Each object's name is that of its build, so none is written twice
@@ -59,11 +84,11 @@ resource "google_storage_bucket" "source" {
   }
 }
 
-output "repository" {
-  description = "The repository of images, by project, location and name."
+output "repositories" {
+  description = "The ids of both repositories, by what is in them."
   value = {
-    location = google_artifact_registry_repository.keepline.location
-    name     = google_artifact_registry_repository.keepline.repository_id
+    connectors = google_artifact_registry_repository.keepline.id
+    functions  = google_artifact_registry_repository.functions.id
   }
 }
 
