@@ -1,5 +1,5 @@
-"""Each permission that the code uses has its role, and nobody has a role that nothing needs: infra/permissions.toml held to the code
-(calls of Google's clients, by their syntax) and to infra/terraform (every `…_iam_member`)."""
+"""Each permission that the code uses has its role, and nobody has a role that nothing needs: infra/permissions.toml held to the
+code (calls of Google's clients, by their syntax) and to infra/terraform (every `…_iam_member`)."""
 
 from __future__ import annotations
 
@@ -62,15 +62,23 @@ def _code(table: dict[str, Any]) -> Iterator[str]:
     """Every file with a client is in the table, and its calls are those of the table."""
     listed = {one["path"]: one for one in table.get("file", [])}
     found = {str(file.relative_to(ROOT)): file for file in _files()}
-    yield from (f"permissions.toml does not have {path}, which uses a Google client" for path in sorted(found.keys() - listed.keys()))
-    yield from (f"permissions.toml has {path}, which uses no Google client" for path in sorted(listed.keys() - found.keys()))
+    yield from (
+        f"permissions.toml does not have {path}, which uses a Google client"
+        for path in sorted(found.keys() - listed.keys())
+    )
+    yield from (
+        f"permissions.toml has {path}, which uses no Google client" for path in sorted(listed.keys() - found.keys())
+    )
     called: dict[str, set[str]] = {}
     for path in sorted(found.keys() & listed.keys()):
         library = listed[path]["library"]
         known = table["library"][library]
         calls = _calls(found[path]) & _methods(library, known["clients"])
         called.setdefault(library, set()).update(calls)
-        yield from (f"permissions.toml: {library} does not have {call}, which {path} calls" for call in sorted(calls - known["calls"].keys()))
+        yield from (
+            f"permissions.toml: {library} does not have {call}, which {path} calls"
+            for call in sorted(calls - known["calls"].keys())
+        )
     for library, known in table["library"].items():
         for call in sorted(known["calls"].keys() - called.get(library, set())):
             yield f"permissions.toml: {library} has {call}, which nobody calls"
@@ -252,4 +260,7 @@ def _roles(table: dict[str, Any], granted: set[Grant]) -> Iterator[str]:
     for one in sorted(platform - granted):
         yield f"permissions.toml says that {one.account} has {one.role} on {one.on}; infra/terraform does not give it"
     given = {one.role for one in granted - platform}
-    yield from (f"permissions.toml describes {role}, which no code needs" for role in sorted(roles.keys() - given - {one.role for one in platform}))
+    yield from (
+        f"permissions.toml describes {role}, which no code needs"
+        for role in sorted(roles.keys() - given - {one.role for one in platform})
+    )

@@ -7,8 +7,8 @@ schemas (`@cdktf/provider-google` and `@cdktf/provider-google-beta` 16.12.1 are 
     (unpack each into a folder)
     python -m infra.checks.provider_schema FOLDER_OF_GOOGLE/package FOLDER_OF_BETA/package
 
-Each entry: `arguments`, by name `{"block": true, "required": true, "arguments": {…}}` (the first two where they hold, the last of a block
-or an object); and `gives`, the names of all that others may refer to.
+Each entry: `arguments`, by name `{"block": true, "required": true, "arguments": {…}}` (the first two where they hold, the last of a
+block or an object); and `gives`, the names of all that others may refer to.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GIVEN = re.compile(r"(?:get\w+Attribute\(|(?:List|Map|OutputReference)\(this, )
 
 
 def _folder(package: Path, kind: str) -> Path:
-    """`google_kms_key_ring` is lib/kms-key-ring in the one package, lib/google-firebase-project in the other; data-google-… in both."""
+    """`google_kms_key_ring` is lib/kms-key-ring in the one package and lib/google-kms-key-ring in the other."""
     name = kind.replace("_", "-")
     for folder in (name, name.removeprefix("google-")):
         if (package / "lib" / folder / "index.js").is_file():

@@ -1,7 +1,7 @@
 """Reads infra/terraform as Terraform would, as far as that goes without Terraform.
 
-python-hcl2 gives blocks as dictionaries, where a string is either `"in quotes"` or an expression `${…}`. Here they become modules with
-typed blocks, and the references that an expression makes.
+python-hcl2 gives blocks as dictionaries, where a string is either `"in quotes"` or an expression `${…}`. Here they become modules
+with typed blocks, and the references that an expression makes.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _pairs(block: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def members(body: dict[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    """What stands in a block: name, value, and whether it is written as a block. A dynamic block counts as those that it makes."""
+    """What stands in a block: name, value, and whether it is written as a block. A dynamic block is those that it makes."""
     for name, value in _pairs(body):
         blocks = isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "__is_block__" in value[0]
         if name == "dynamic":

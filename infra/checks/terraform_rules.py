@@ -1,4 +1,4 @@
-"""What `terraform validate` would find, and what it would not: whatever is declared is used, and the providers take what is given.
+"""What `terraform validate` would find, and what it would not: all that is declared is used, and the providers take what is given.
 
 Each function returns sentences about what is wrong; none is good.
 """
@@ -28,7 +28,9 @@ def problems() -> list[str]:
     schema = json.loads(SCHEMA.read_text())
     found: list[str] = []
     for module in modules.values():
-        found += [f"{_where(module)}: {text}" for text in (*_declarations(module), *_references(module, modules, schema))]
+        found += [
+            f"{_where(module)}: {text}" for text in (*_declarations(module), *_references(module, modules, schema))
+        ]
         found += [f"{_where(module)}: {text}" for text in _resources(module, schema)]
     return found + list(_calls(modules)) + list(_settings(modules[TERRAFORM])) + list(_protection(modules))
 
