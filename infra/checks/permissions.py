@@ -9,6 +9,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,9 +112,15 @@ def _methods(library: str, clients: list[str]) -> set[str]:
     return {name for client in clients for name in dir(getattr(module, client)) if not name.startswith("_")}
 
 
+@cache
+def _imported() -> grimp.ImportGraph:
+    """Who imports whom, in all that is deployed."""
+    return grimp.build_graph("keepline", *_RUNS_AS)
+
+
 def _accounts(table: dict[str, Any]) -> Iterator[str]:
     """Who imports a file's module runs it: its accounts are named, and no other."""
-    graph = grimp.build_graph("keepline", *_RUNS_AS)
+    graph = _imported()
     for one in table.get("file", []):
         if not one["path"].startswith("core/src/"):
             continue
@@ -238,7 +245,7 @@ def _needs(table: dict[str, Any]) -> Iterator[Need]:
         own = _calls(ROOT / one["path"]) if (ROOT / one["path"]).is_file() else set()
         for use in one["use"]:
             for call in use.get("calls", sorted(own & calls.keys())):
-                yield from (Need(use["account"], use["on"], permission) for permission in calls[call])
+                yield from (Need(use["account"], use["on"], permission) for permission in calls.get(call, []))
     for one in table.get("beside", []):
         yield from (Need(one["account"], one["on"], permission) for permission in one["permissions"])
 
