@@ -60,6 +60,7 @@ module "access" {
   secret_readers = local.secret_readers
   repositories   = module.releases.repositories
   source_bucket  = module.releases.source_bucket
+  weekly_builds  = var.source_repository != ""
 }
 
 # One network; in each region a subnet that leaves through addresses which stay.
@@ -122,6 +123,18 @@ module "functions" {
 
   # Eventarc looks at the rights of its account when a trigger is made.
   depends_on = [module.access]
+}
+
+module "rebuild" {
+  source = "./modules/rebuild"
+  count  = var.source_repository == "" ? 0 : 1
+
+  project    = var.project
+  region     = var.regions[0]
+  repository = var.source_repository
+  account    = module.access.accounts["release"]
+
+  depends_on = [module.services]
 }
 
 module "console" {

@@ -83,6 +83,12 @@ variable "app_check_site_key" {
   default     = ""
 }
 
+variable "source_repository" {
+  description = "The GitHub repository that Cloud Build is connected to (https://github.com/OWNER/NAME), for the weekly try of a newer neonize; empty: none."
+  type        = string
+  default     = ""
+}
+
 variable "operators" {
   description = "E-mail addresses that get Google's alerts and the budget's."
   type        = list(string)

@@ -38,6 +38,11 @@ variable "repositories" {
   type        = map(string)
 }
 
+variable "weekly_builds" {
+  description = "Whether Cloud Scheduler starts builds."
+  type        = bool
+}
+
 variable "source_bucket" {
   description = "The bucket of functions' zips."
   type        = string
@@ -147,7 +152,8 @@ resource "google_project_iam_member" "events" {
   member  = local.members["events"]
 }
 
-# A release writes its log, deploys functions, pools and the console, and reads heartbeats to see whether the canary lives.
+# A release writes its log, has its image scanned, deploys functions, pools and the console, and reads heartbeats to see whether the
+# canary lives.
 # It cannot read keys, secrets, files of messages, or give roles.
 resource "google_project_iam_member" "release" {
   for_each = toset([
@@ -156,6 +162,7 @@ resource "google_project_iam_member" "release" {
     "roles/run.developer",
     "roles/datastore.viewer",
     "roles/firebasehosting.admin",
+    "roles/ondemandscanning.admin",
   ])
 
   project = var.project
@@ -195,6 +202,24 @@ resource "google_service_account_iam_member" "release" {
   for_each = toset(["functions", "watch", "connector", "events"])
 
   service_account_id = google_service_account.account[each.value].name
+  role               = "roles/iam.serviceAccountUser"
+  member             = local.members["release"]
+}
+
+# Cloud Scheduler starts the weekly build as the account that the build runs as.
+resource "google_project_iam_member" "release_weekly" {
+  #checkov:skip=CKV_GCP_49:A build runs only as an account that its starter may hand out: this one itself, and those that it deploys anyway
+  count = var.weekly_builds ? 1 : 0
+
+  project = var.project
+  role    = "roles/cloudbuild.builds.editor"
+  member  = local.members["release"]
+}
+
+resource "google_service_account_iam_member" "release_weekly" {
+  count = var.weekly_builds ? 1 : 0
+
+  service_account_id = google_service_account.account["release"].name
   role               = "roles/iam.serviceAccountUser"
   member             = local.members["release"]
 }

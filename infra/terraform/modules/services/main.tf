@@ -22,6 +22,7 @@ locals {
     "identitytoolkit.googleapis.com",      # people who sign in
     "logging.googleapis.com",              # logs, and alerts on them
     "monitoring.googleapis.com",           # dashboards and alerts
+    "ondemandscanning.googleapis.com",     # weaknesses in a new image
     "pubsub.googleapis.com",               # waking webhooks, schedules
     "run.googleapis.com",                  # worker pools, and what functions run on
     "secretmanager.googleapis.com",        # the metrics token

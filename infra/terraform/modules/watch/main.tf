@@ -210,6 +210,31 @@ resource "google_monitoring_alert_policy" "quota" {
   }
 }
 
+# Releases and the weekly try of a newer neonize.
+resource "google_monitoring_alert_policy" "build_failed" {
+  display_name          = "Keepline: a build failed"
+  combiner              = "OR"
+  notification_channels = local.channels
+
+  conditions {
+    display_name = "A step of Cloud Build ended with an error"
+    condition_matched_log {
+      filter = "resource.type=\"build\" AND textPayload:\"ERROR: build step\""
+    }
+  }
+
+  alert_strategy {
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "A release that failed has taken itself back. The weekly one says in report.json why the newest neonize cannot be used yet."
+  }
+}
+
 # New connections fail when the NAT has no port left.
 resource "google_monitoring_alert_policy" "egress" {
   display_name          = "Keepline: a region has no way out"
