@@ -5,7 +5,7 @@
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 BIN := .venv/bin
-PACKAGES := core/src/keepline functions connector/src/keepline_connector local/src/keepline_local simulator/src/simulator
+PACKAGES := core/src/keepline functions connector/src/keepline_connector local/src/keepline_local simulator/src/simulator infra
 CLIENT := clients/python/src/keepline_client
 # Quick ones first: a mistake shows within seconds.
 RINGS := unit property functions contract simulation simulator local integration e2e
@@ -70,6 +70,22 @@ check: .venv/.synced  ## Check format, lint, types, import rules and dead code
 	$(BIN)/mypy --python-version 3.10 $(CLIENT)
 	$(BIN)/lint-imports
 	$(BIN)/vulture
+	$(BIN)/python -m infra.checks
+
+.PHONY: check-infra
+check-infra: .venv/.synced .venv-infra/.synced  ## Check what would be deployed: Terraform, permissions, indexes, images, commands (no cloud needed)
+	$(BIN)/python -m infra.checks
+	$(PYTEST) -q tests/unit/test_deploy_files.py
+	.venv-infra/bin/checkov --directory infra/terraform --framework terraform --skip-download --compact --quiet
+	.venv-infra/bin/checkov --file connector/Dockerfile --framework dockerfile --skip-download --compact --quiet
+	.venv-infra/bin/hadolint connector/Dockerfile
+
+# checkov holds many packages at versions of its own, so its tools have an environment for themselves.
+.venv-infra/.synced: infra/checks/requirements.txt | .venv/.synced
+	@echo "Making .venv-infra, with checkov and hadolint…"
+	@$(BIN)/python -m venv --clear .venv-infra
+	@.venv-infra/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement infra/checks/requirements.txt
+	@touch $@
 
 .PHONY: format
 format: .venv/.synced  ## Format the code and mend what the linter can mend
@@ -79,6 +95,15 @@ format: .venv/.synced  ## Format the code and mend what the linter can mend
 .PHONY: client
 client: .venv/.synced  ## Make the client without await anew from the one with it
 	@$(BIN)/python clients/python/make_sync.py
+
+##@ Deploy
+.PHONY: deploy
+deploy: .venv/.synced  ## Set up or update Keepline in a Google Cloud project: make deploy PROJECT=my-project [REGIONS="europe-west1 europe-west4"]
+	@scripts/deploy "$(PROJECT)" "$(REGIONS)"
+
+.PHONY: destroy
+destroy: .venv/.synced  ## Take down what costs and keep the data: make destroy PROJECT=my-project (DATA=delete: all of it)
+	@scripts/destroy "$(PROJECT)" "$(DATA)"
 
 ##@ Measure
 .PHONY: bench
@@ -117,7 +142,7 @@ lock:  ## Write uv.lock anew after a change of dependencies
 
 .PHONY: clean
 clean:  ## Remove what was built and what local runs stored, all but the API key
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist
+	rm -rf .venv .venv-infra .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist
 	rm -rf .keepline/demo .keepline/up .keepline/logs .keepline/run.json
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
