@@ -65,6 +65,11 @@ check: .venv/.synced  ## Check format, lint, types, import rules and dead code
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
+.PHONY: dry-build
+dry-build: .venv/.synced  ## Build the connector's image without Docker in dist/image, start it from its files alone, stop it
+	@$(BIN)/python -m infra.checks.dry_build dist/image
+	@$(BIN)/python -m infra.checks.run_image dist/image
+
 .PHONY: format
 format: .venv/.synced  ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .
