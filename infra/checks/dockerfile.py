@@ -1,7 +1,7 @@
-"""A Dockerfile as data: its stages and their instructions, with what ARG and ENV say put in. Only the words that ours uses.
+"""A Dockerfile as data: its stages and their instructions. Only the words that ours uses.
 
-The syntax is that of the Dockerfile reference (docs.docker.com/reference/dockerfile): comments, lines that go on after a backslash,
-flags, the JSON form of commands, `$NAME` and `${NAME}`.
+The syntax is that of the Dockerfile reference (docs.docker.com/reference/dockerfile): comments, lines that go on after a
+backslash, flags, the JSON form of commands, `$NAME` and `${NAME}`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Instruction:
     text: str
 
     def command(self) -> list[str]:
-        """The words of a CMD, or of HEALTHCHECK's, in the JSON form. The other one starts a shell, which would take the signals."""
+        """The words of a CMD, or of HEALTHCHECK's, in the JSON form. The other form starts a shell, which takes the signals."""
         words = json.loads(self.text.removeprefix("CMD "))
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise BadDockerfile(self.text)

@@ -2,10 +2,10 @@
 
     python -m infra.checks.dry_build dist/image
 
-It leaves in that folder `root/` with the files of the image, `files.txt` with their list (SHA-256, bytes, path) and `image.json` with
-how it is started. Every RUN is run by `sh` as it stands there, but for two things. Paths that the image makes (`/opt/keepline`,
-`/source`, `/data`) lie in `root/`, because this machine's own are not ours to write. And what takes root (`apt-get`, `useradd`)
-is not done: its packages are what this machine must have, and those that it lacks are named.
+It leaves in that folder `root/` with the files of the image, `files.txt` with their list (SHA-256, bytes, path) and
+`image.json` with how it is started. Every RUN is run by `sh` as it stands there, but for two things. Paths that the image makes
+(`/opt/keepline`, `/source`, `/data`) lie in `root/`, because this machine's own are not ours to write. And what takes root
+(`apt-get`, `useradd`) is not done: its packages are what this machine must have, and those that it lacks are named.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def list_files(root: Path, places: list[Path]) -> list[str]:
 
 def _own_paths(stages: list[Stage]) -> list[str]:
     """The absolute paths that the Dockerfile makes: work directories, volumes, and what later stages copy."""
-    found = set()
+    found: set[str] = set()
     for stage in stages:
         found.update(one.text for one in (*stage.all("WORKDIR"), *stage.all("VOLUME")))
         found.update(one.text.split()[-1] for one in stage.all("COPY") if "from" in one.flags)

@@ -2,11 +2,11 @@
 
     python -m infra.checks.run_image dist/image
 
-Where the kernel lets us (namespaces of util-linux' `unshare`), the connector runs in a root of its own: the system's libraries, Python,
-the image's files, everything read-only but the data folder, no other network than its own loopback with a Firestore emulator on it, and
-as the user of the image where we are root. Where it does not, the connector runs as it is: then what it has written is
-looked for afterwards, and its connections while it runs. The line of JSON at the end says which of the two it was: `isolation` is
-`namespaces` or `watched`.
+Where the kernel lets us (namespaces of util-linux' `unshare`), the connector runs in a root of its own: the system's libraries,
+Python and the image's files, everything read-only but the data folder; no other network than its own loopback, with a Firestore
+emulator on it; as the image's user where we are root. Where it does not, the connector runs as it is: then what it has
+written is looked for afterwards, and its connections while it runs. The line of JSON at the end says which of the two it was:
+`isolation` is `namespaces` or `watched`.
 """
 
 from __future__ import annotations

@@ -56,8 +56,7 @@ def test_the_image_starts_from_its_files_alone_with_no_network_and_stops_within_
         cwd=ROOT,
         # The checkout is ours, not the connector's: it gets nothing of this environment.
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=RUN_LIMIT_S,
         check=False,
