@@ -11,6 +11,7 @@ import inspect
 import json
 import pkgutil
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
+import yaml
 
 import keepline.records
 from infra.checks.dockerfile import Stage, read_dockerfile
@@ -374,10 +376,47 @@ def test_the_paths_in_firebase_json_exist() -> None:
 # The build
 
 
+def build_steps() -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = yaml.safe_load((ROOT / "cloudbuild.yaml").read_text())["steps"]
+    return steps
+
+
 def test_the_build_deploys_every_function_of_the_table() -> None:
-    build = (ROOT / "cloudbuild.yaml").read_text()
-    for one in json.loads((ROOT / "infra" / "functions.json").read_text())["functions"]:
-        assert f"deploy {one['name']} --entry-point {one['entry_point']} " in build, one["name"]
+    """It reads the table itself: what is run here is that part of the step."""
+    (step,) = [one for one in build_steps() if one["id"] == "release-functions"]
+    script = step["args"][-1].replace("$$", "$").replace("${_REGION}", "europe-west1")
+    gcloud = 'gcloud() { echo "$3 $8 $7"; }\n'
+    done = subprocess.run(["bash", "-euc", gcloud + script], cwd=ROOT, capture_output=True, text=True, check=True)
+    table = json.loads((ROOT / "infra" / "functions.json").read_text())["functions"]
+    assert done.stdout.splitlines() == [
+        f"{one['name']} --source=dist/functions --entry-point={one['entry_point']}" for one in table
+    ]
+    assert f"python{step_python()}" in script
+
+
+def step_python() -> str:
+    """The version that the image of connectors has, so that both run what was tested together."""
+    found = re.search(r"python:(\d+)\.(\d+)", dockerfile()[0].base)
+    assert found is not None
+    return found[1] + found[2]
+
+
+def test_nothing_is_released_before_everything_was_tested_and_scanned() -> None:
+    waits = {one["id"]: set(one.get("waitFor", ())) for one in build_steps()}
+
+    def before(step: str) -> set[str]:
+        return waits[step] | {earlier for one in waits[step] - {"-"} for earlier in before(one)}
+
+    assert {"check-and-test", "scan", "build-functions", "push-connector"} <= before("release-connectors")
+    assert "release-connectors" in before("release-functions")
+
+
+def test_the_scripts_of_the_builds_are_ones_that_bash_can_read() -> None:
+    for file in ("cloudbuild.yaml", "cloudbuild.rebuild.yaml"):
+        for step in yaml.safe_load((ROOT / file).read_text())["steps"]:
+            script = step["args"][-1].replace("$$", "$")
+            done = subprocess.run(["bash", "-n", "-c", script], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{step['id']}: {done.stderr}"
 
 
 def dockerfile() -> list[Stage]:
