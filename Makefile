@@ -97,6 +97,11 @@ bench-restore: .venv/.synced  ## Kill a connector and delete its disk, 50 times:
 bench-sessions: .venv/.synced  ## Memory per session at 10, 100 and 200 devices, time to connect all, threads, idle CPU
 	@$(BIN)/python bench/sessions.py
 
+# With other figures: make bench-assignment ASSIGNMENT="--accounts 50000 --seed 7"; one shard alone, growing: ASSIGNMENT=--single
+.PHONY: bench-assignment
+bench-assignment: .venv/.synced  ## Place the devices of a million accounts; lose a connector and a region (about 2 minutes)
+	@$(BIN)/python -m bench.assignment $(ASSIGNMENT)
+
 # With other figures: make uptime UPTIME="--rounds 30 --seed 7 --profile normal"
 .PHONY: uptime
 uptime: .venv/.synced  ## A month of faults in virtual time: how long an accepted message cannot leave (about 2 minutes)
