@@ -3,9 +3,8 @@
     python -m bench.assignment --accounts 1000000
 
 Accounts are spread over shards by their tenants, as docs/scale.md has it; in each shard the policy places all devices, then
-loses a connector, and a region; the fullest one gets the lost connector back. The last line is JSON: times of a plan, balance, and
-moves beyond those that the loss forces. `--single` plans growing numbers of accounts in one shard, which shows where one alone
-ends.
+loses a connector, and a region; the fullest one gets the lost connector back. The last line is JSON: times of a plan, balance,
+and moves beyond those that the loss forces. `--single` plans growing numbers of accounts in one shard: where one alone ends.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 
 from keepline.domain.placement import Move, Place, Placed, plan_moves
 
@@ -145,7 +145,7 @@ def many_shards(accounts: int, seed: int) -> dict[str, object]:
     placing_s = time.perf_counter() - began
     # Shards of one size are alike, because the policy knows no chance: each size is worked out once.
     shards = Counter(size for size in sizes if size)
-    with ProcessPoolExecutor() as workers:
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as workers:
         found = dict(zip(shards, workers.map(one_shard, shards), strict=True))
 
     def total(field: str) -> int:
