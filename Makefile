@@ -87,6 +87,11 @@ check-infra: .venv/.synced .venv-infra/.synced  ## Check what would be deployed:
 	@.venv-infra/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement infra/checks/requirements.txt
 	@touch $@
 
+.PHONY: dry-build
+dry-build: .venv/.synced  ## Build the connector's image without Docker in dist/image, start it from its files alone, stop it
+	@$(BIN)/python -m infra.checks.dry_build dist/image
+	@$(BIN)/python -m infra.checks.run_image dist/image
+
 .PHONY: format
 format: .venv/.synced  ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .
@@ -122,6 +127,11 @@ bench-restore: .venv/.synced  ## Kill a connector and delete its disk, 50 times:
 .PHONY: bench-sessions
 bench-sessions: .venv/.synced  ## Memory per session at 10, 100 and 200 devices, time to connect all, threads, idle CPU
 	@$(BIN)/python bench/sessions.py
+
+# With other figures: make bench-assignment ASSIGNMENT="--accounts 50000 --seed 7"; one shard alone, growing: ASSIGNMENT=--single
+.PHONY: bench-assignment
+bench-assignment: .venv/.synced  ## Place the devices of a million accounts; lose a connector and a region (about 2 minutes)
+	@$(BIN)/python -m bench.assignment $(ASSIGNMENT)
 
 # With other figures: make uptime UPTIME="--rounds 30 --seed 7 --profile normal"
 .PHONY: uptime
