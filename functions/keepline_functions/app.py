@@ -13,6 +13,7 @@ from flask import Flask, Response, g, request
 from keepline.domain.trace_context import child_of, traceparent
 from keepline.log_lines import about
 from keepline_functions import (
+    alerts_api,
     auth,
     chats_api,
     contacts_api,
@@ -25,11 +26,13 @@ from keepline_functions import (
     media_api,
     messages_api,
     metrics_api,
+    monitoring_api,
     openapi_api,
     pairing_code_api,
     qr_api,
     reports_api,
     sessions_api,
+    uptime_api,
     webhooks_api,
 )
 from keepline_functions.schemas import BODY_BYTES_MAX
@@ -63,9 +66,12 @@ def create_app(parts: Services) -> Flask:
         contacts_api.routes,
         webhooks_api.routes,
         live_events_api.routes,
+        monitoring_api.routes,
+        alerts_api.routes,
         keys_api.routes,
         reports_api.routes,
         diagnostics_api.routes,
+        uptime_api.routes,
         metrics_api.routes,
         openapi_api.routes,
     ):

@@ -30,9 +30,11 @@ class Tag(StrEnum):
     CONTACTS = "Contacts"
     WEBHOOKS = "Webhooks"
     EVENTS = "Live events"
+    ALERTS = "Events and alerts"
     KEYS = "API keys"
     REPORTS = "Daily reports"
     OPERATING = "Operating"
+    UPTIME = "Uptime"
     DESCRIPTION = "Description"
 
 

@@ -73,7 +73,7 @@ class _FleetCollector(Collector):
             "keepline_events_last_hour", "What happened in the last hour, by kind.", labels=["kind"]
         )
         for kind, count in self.view.events.items():
-            events.add_metric([kind], count)
+            events.add_metric([kind.value], count)
         yield events
         gauges = {
             name: GaugeMetricFamily(f"keepline_connector_{name}", words, labels=["connector", "region"])

@@ -27,7 +27,7 @@ _DAY = Annotated[str, Field(json_schema_extra={"format": "date"}, examples=["202
         reconnects=4,
     )
 )
-class UptimeJson(TypedDict):
+class ReportUptimeJson(TypedDict):
     """How long sessions were connected, of the time in which they were linked."""
 
     share: float | None
@@ -137,7 +137,7 @@ class SessionDayJson(TypedDict):
 
     session_id: Annotated[str, Field(examples=["support"])]
     user_id: Annotated[str, Field(examples=["anna"])]
-    uptime: UptimeJson
+    uptime: ReportUptimeJson
     messages: MessageCountsJson
     delays: DelaysJson | None
     doubts: int
@@ -171,7 +171,7 @@ class ReportJson(_Bounds):
     """Whose day it is."""
     made_at: At
     sessions_total: int
-    uptime: UptimeJson
+    uptime: ReportUptimeJson
     messages: MessageCountsJson
     delays: DelaysJson | None
     """Null when nothing was sent."""

@@ -13,7 +13,9 @@ from flask.testing import FlaskClient
 from keepline.ports.documents import Create, Put, Update
 from keepline.records import monitoring, outbox
 from keepline.records.monitoring import StateChange
+from keepline.testing.teller import MemoryTeller
 from keepline.usecases import day_counting, reporting
+from keepline.usecases.letter_telling import ChannelLetters
 from keepline_functions.report_mail import write_letter
 
 from .framework import PUBSUB_TYPE, deliver, serve
@@ -26,6 +28,20 @@ MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 @pytest.fixture
 def function(world: World, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     return serve("on_report_hour", world, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def teller(world: World) -> MemoryTeller:
+    """In the place of the channels, which have tests of their own."""
+    teller = MemoryTeller()
+    world.process.reporting._teller = teller
+    return teller
+
+
+def teller_of(world: World) -> MemoryTeller:
+    teller = world.process.reporting._teller
+    assert isinstance(teller, MemoryTeller)
+    return teller
 
 
 def hour(function: FlaskClient, event_id: str = "h1") -> int:
@@ -134,11 +150,11 @@ def test_a_report_is_made_once_however_often_the_hour_comes(world: World, functi
     for number in range(3):
         assert hour(function, f"h{number}") == 200
     first = report_of(world)
-    assert [tenant for tenant, _ in world.teller.told] == ["anna", None]
+    assert [tenant for tenant, _ in teller_of(world).told] == ["anna", None]
     at(world, 30)
     hour(function)
     assert report_of(world) == first
-    assert len(world.teller.told) == 2
+    assert len(teller_of(world).told) == 2
 
 
 def test_of_two_rounds_at_once_one_makes_the_report_and_one_tells_it(world: World, function: FlaskClient) -> None:
@@ -147,7 +163,7 @@ def test_of_two_rounds_at_once_one_makes_the_report_and_one_tells_it(world: Worl
     other = world.process.reporting
     world.store.meanwhile = [other.make]
     assert hour(function) == 200
-    assert [tenant for tenant, _ in world.teller.told] == ["anna", None]
+    assert [tenant for tenant, _ in teller_of(world).told] == ["anna", None]
 
 
 def test_a_day_ends_when_it_ends_for_its_people(world: World, function: FlaskClient) -> None:
@@ -181,14 +197,14 @@ def test_a_letter_that_could_not_be_sent_is_tried_again_and_given_up_in_the_end(
 ) -> None:
     linked(world)
     at(world, 24.2)
-    world.teller.broken = 1  # Anna's, who comes first
+    teller_of(world).broken = 1  # Anna's, who comes first
     hour(function)
     assert report_of(world)["told"] == {"state": "pending", "at": world.clock.now(), "attempts": 1}
-    assert [tenant for tenant, _ in world.teller.told] == [None]
+    assert [tenant for tenant, _ in teller_of(world).told] == [None]
     at(world, 25.2)
     hour(function)
     assert report_of(world)["told"] == {"state": "told", "at": world.clock.now(), "attempts": 2}
-    world.teller.broken = 1_000
+    teller_of(world).broken = 1_000
     for number in range(9):
         at(world, 48.2 + number)
         hour(function)
@@ -199,16 +215,16 @@ def test_a_letter_that_could_not_be_sent_is_tried_again_and_given_up_in_the_end(
 def test_a_teller_that_died_is_followed_by_another(world: World, function: FlaskClient) -> None:
     linked(world)
     at(world, 24.2)
-    world.teller.deaf = True
+    teller_of(world).deaf = True
     hour(function)
     path = f"reports/anna_{DAY}"
-    world.teller.deaf = False
+    teller_of(world).deaf = False
     world.commit(Update(path, {"told": {"state": "telling", "at": world.clock.now(), "attempts": 1}}))
     hour(function)
-    assert world.teller.told == []
+    assert teller_of(world).told == []
     world.clock.advance(reporting.TELLING_TIME.total_seconds() + 1)
     hour(function)
-    assert [tenant for tenant, _ in world.teller.told] == ["anna"]
+    assert [tenant for tenant, _ in teller_of(world).told] == ["anna"]
 
 
 def test_who_has_switched_it_off_or_has_no_channel_is_told_nothing_and_can_read_it(
@@ -216,11 +232,11 @@ def test_who_has_switched_it_off_or_has_no_channel_is_told_nothing_and_can_read_
 ) -> None:
     linked(world)
     world.client.patch("/api/reports/settings", json={"enabled": False}, headers=world.anna)
-    world.teller.deaf = True
+    teller_of(world).deaf = True
     at(world, 24.2)
     hour(function)
     assert report_of(world)["told"]["state"] == report_of(world, None)["told"]["state"] == "off"
-    assert world.teller.told == []
+    assert teller_of(world).told == []
     assert world.get(f"/api/reports/{DAY}").status_code == 200
 
 
@@ -351,7 +367,7 @@ def letter_of(world: World, function: FlaskClient, name: str = "shop") -> tuple[
     change(world, shop, "connected", "reconnecting")
     at(world, 24.2)
     hour(function)
-    _, letter = world.teller.told[0]
+    _, letter = teller_of(world).told[0]
     return letter.subject, letter.html, letter.text
 
 
@@ -398,3 +414,17 @@ def test_nothing_in_a_letter_can_become_html(world: World) -> None:
     assert "<script>" not in letter.html and "<i>" not in letter.html and "<b>" not in letter.html
     assert "&lt;script&gt;" in letter.html
     assert not re.search(r"[{}]{2}", letter.html)
+
+
+def test_a_letter_goes_to_the_addresses_that_are_told_of_alerts(world: World, function: FlaskClient) -> None:
+    world.process.reporting._teller = ChannelLetters(world.store, world.process.alert_round._teller)
+    channel = {"name": "On call", "url": "mailtos://anna:word@mail.example?to=anna@example.com"}
+    made = world.client.post("/api/alerts/channels", json=channel, headers=world.anna)
+    assert made.status_code == 201
+    linked(world)
+    at(world, 24.2)
+    hour(function)
+    [(_, title, _)] = world.notifier.told
+    assert title.startswith("Keepline, 2026-03-02: 100 % up")
+    assert report_of(world)["told"]["state"] == "told"
+    assert report_of(world, None)["told"]["state"] == "off"

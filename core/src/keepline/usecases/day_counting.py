@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from keepline.domain.connection_ledger import Change, Ledger, ledger
+from keepline.domain.events import EventKind
 from keepline.domain.message import FACTS, MessageState
 from keepline.domain.reports import Day, Delays, MessageCounts, delays_of
 from keepline.domain.session import SessionState
@@ -85,8 +86,8 @@ async def count_day(store: DocumentStore, account: Account, day: Day, now: datet
         messages=messages,
         delays_s=tuple(_delays(rows)),
         hours=await _hours(store, account.id, day, messages, rows, time),
-        doubts=of_kind["doubt"],
-        rate_signals=of_kind["rate_signal"],
+        doubts=of_kind[EventKind.DOUBT.value],
+        rate_signals=of_kind[EventKind.RATE_SIGNAL.value],
         dead_letters=dead_letters,
     )
 
@@ -161,7 +162,7 @@ def _changes(earlier: Sequence[Document], events: Sequence[Document]) -> tuple[l
         [
             Change(event.fields["at"], SessionState(event.fields["to"]))
             for event in told
-            if event.fields["kind"] == "session_state"
+            if event.fields["kind"] == EventKind.SESSION_STATE.value
         ]
         for told in (earlier, events)
     )
@@ -183,7 +184,11 @@ async def _known_before(
         if account.changed_at < day.begin:
             return [Change(account.changed_at, account.status.state)]
         events = await store.query(monitoring.events_between(account.id, day.end, now, EVENTS_READ_MAX))
-    left = [event for event in events if event.fields["kind"] == "session_state" and event.fields["from"] is not None]
+    left = [
+        event
+        for event in events
+        if event.fields["kind"] == EventKind.SESSION_STATE.value and event.fields["from"] is not None
+    ]
     if not left:
         return []
     first = min(left, key=lambda event: event.fields["at"])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from keepline.domain.events import EventKind
 from keepline.domain.link_quality import POOR_BELOW
 from keepline.domain.session import SessionState
 from keepline.domain.views import outlook
@@ -19,16 +20,9 @@ from keepline.records.connectors import ConnectorBeat
 LOOK_EVERY_S = 15.0
 # Events that are worth a curve: how many of them there were in the last hour. A read for each kind.
 KINDS_COUNTED = (
-    *(
-        "session_disconnected",
-        "send_right_moved",
-        "device_moved",
-        "restore_failed",
-        "rate_signal",
-        "doubt",
-        "dead_letter",
-    ),
-    *("limit_reached", "connector_silent"),
+    *(EventKind.SESSION_DISCONNECTED, EventKind.SEND_RIGHT_MOVED, EventKind.DEVICE_MOVED, EventKind.RESTORE_FAILED),
+    *(EventKind.RATE_SIGNAL, EventKind.DOUBT, EventKind.DEAD_LETTER, EventKind.LIMIT_REACHED),
+    *(EventKind.CONNECTOR_SILENT, EventKind.OUTAGE_BEGAN, EventKind.RECOVERED),
 )
 EVENTS_OF = timedelta(hours=1)
 EVENTS_COUNTED_MAX = 10_000
@@ -61,7 +55,7 @@ class FleetView:
 
     connectors: tuple[ConnectorView, ...]
     sessions: Mapping[SessionState, int]
-    events: Mapping[str, int]  # of the last hour, by kind
+    events: Mapping[EventKind, int]  # of the last hour, by kind
 
 
 class Fleet:
@@ -85,7 +79,7 @@ class Fleet:
         now = self._clock.now()
         counting = (self._store.count(accounts.accounts_in_state(state.value)) for state in SessionState)
         happening = (
-            self._store.count(monitoring.events_of_kind(kind, now - EVENTS_OF, EVENTS_COUNTED_MAX))
+            self._store.count(monitoring.events_of_kind(kind.value, now - EVENTS_OF, EVENTS_COUNTED_MAX))
             for kind in KINDS_COUNTED
         )
         documents, counts, events = await asyncio.gather(
