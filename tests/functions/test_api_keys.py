@@ -194,6 +194,11 @@ OF_ALL = {
     ("POST", "/api/keys"),
     ("GET", "/api/keys"),
     ("DELETE", "/api/keys/<key_id>"),
+    ("GET", "/api/uptime"),
+    ("GET", "/api/uptime/<target_id>"),
+    ("POST", "/api/uptime/targets"),
+    ("PATCH", "/api/uptime/targets/<target_id>"),
+    ("DELETE", "/api/uptime/targets/<target_id>"),
 }
 
 

@@ -42,6 +42,7 @@ class EventKind(StrEnum):
     CONNECTOR_BACK = "connector_back"
     OUTAGE_BEGAN = "outage_began"  # What is watched does not answer as it should.
     OUTAGE_ENDED = "outage_ended"
+    TARGET_DEGRADING = "target_degrading"  # What is watched answers more and more slowly: a prediction.
     RUN_MISSED = "run_missed"  # The uptime checks did not run for a while.
     RECOVERY_STARTED = "recovery_started"
     RECOVERY_STEP = "recovery_step"
@@ -142,6 +143,12 @@ EVENTS: Mapping[EventKind, EventWords] = {
         False,
     ),
     EventKind.OUTAGE_ENDED: EventWords(_INFO, "{subject} answers again, after {seconds} s.", _NOTHING, False),
+    EventKind.TARGET_DEGRADING: EventWords(
+        _WARNING,
+        "{subject} answers more and more slowly.",
+        "Look at what it is busy with; recovery restarts it where somebody can take over.",
+        False,
+    ),
     EventKind.RUN_MISSED: EventWords(
         _WARNING,
         "The uptime checks did not run ({missed}).",
