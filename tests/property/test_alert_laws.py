@@ -1,4 +1,4 @@
-"""Alerts over any course of conditions, rounds and failures: one open alert of a condition, one end of each, nothing told twice."""
+"""Alerts over any course of conditions, rounds and failures: one of a condition at a time, closed once, nothing told twice."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ class MemoryNotifier:
         self.refusing: dict[str, str] = {}
         self.unknown: set[str] = set()
 
-    def knows(self, url: str) -> bool:
+    async def knows(self, url: str) -> bool:
         return url not in self.unknown
 
     async def tell(self, url: str, title: str, text: str) -> Telling:
