@@ -14,10 +14,12 @@ from .keepline import Api, Http, Phones, Session, eventually
 
 OK, DENIED = 200, 403
 # What a user's browser may read: only what carries the user's own id.
-OWN = {"outbox", "messages", "accounts", "events"}
+OWN = {"outbox", "messages", "accounts", "events", "monitoring", "alerts"}
 # Everything else that Keepline writes, by collection. Whoever may not read these is told so whether they are there or not.
 CLOSED = {
     "account_secrets": "account_secrets/demo_x",
+    "alert_channels": "alert_channels/ch_x",
+    "alert_settings": "alert_settings/demo",
     "api_keys": "api_keys/0123456789abcdef",
     "commands": "commands/c_x",
     "connectors": "connectors/connector-1",
@@ -26,7 +28,6 @@ CLOSED = {
     "deliveries": "webhooks/w_x/deliveries/evt_x",
     "lanes": "live/demo/lanes/l_x",
     "media": "media/f_x",
-    "monitoring": "monitoring/demo_x_y",
     "notices": "accounts/demo_x/notices/n_x",
     "pairing": "pairing/demo_x_a",
     "pool": "pool/sessions",
@@ -42,11 +43,12 @@ CLOSED = {
 }
 
 
-def signed_in(user: str | None) -> dict[str, str]:
+def signed_in(user: str | None, *, operator: bool = False) -> dict[str, str]:
     """The header of a signed-in user. The emulator takes unsigned tokens, and only the emulator does."""
     if user is None:
         return {}
     parts = ({"alg": "none", "type": "JWT"}, {"sub": user, "user_id": user, "iat": 0, "aud": "demo-keepline"})
+    parts[1].update({"operator": True} if operator else {})
     token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
     return {"Authorization": f"Bearer {token}."}
 
@@ -54,8 +56,8 @@ def signed_in(user: str | None) -> dict[str, str]:
 class Browser:
     """Firestore as one user's browser reaches it."""
 
-    def __init__(self, stack: Stack, user: str | None) -> None:
-        self._http = Http(f"http://{stack.run.firestore}", signed_in(user))
+    def __init__(self, stack: Stack, user: str | None, *, operator: bool = False) -> None:
+        self._http = Http(f"http://{stack.run.firestore}", signed_in(user, operator=operator))
         self._documents = f"/v1/projects/{stack.run.project}/databases/(default)/documents"
 
     def get(self, path: str) -> int:
@@ -166,6 +168,40 @@ def test_a_query_gives_a_user_own_messages_and_refuses_to_look_further(stack: St
     for collection in CLOSED:
         for group in (False, True):
             assert owner.query(collection, "demo", group=group) == (DENIED, 0), collection
+
+
+@pytest.fixture
+def watched(stack: Stack) -> dict[str, str]:
+    """An event and an alert of the user `demo`, and of the installation, as the back end would write them."""
+    http = Http(f"http://{stack.run.firestore}", {"Authorization": "Bearer owner"})
+    documents = f"/v1/projects/{stack.run.project}/databases/(default)/documents"
+    found = {}
+    for collection in ("monitoring", "alerts"):
+        for whose, tenant in (("demo", {"stringValue": "demo"}), ("installation", {"nullValue": None})):
+            path = f"{collection}/of_{whose}"
+            assert http.call("PATCH", f"{documents}/{path}", json={"fields": {"tenant": tenant}}).status_code == OK
+            found[f"{collection} of {whose}"] = path
+    return found
+
+
+def test_events_and_alerts_are_read_by_their_owner_and_the_installations_by_operators(
+    stack: Stack, watched: dict[str, str]
+) -> None:
+    def readable(browser: Browser) -> set[str]:
+        return {name for name, path in watched.items() if browser.get(path) == OK}
+
+    own = {"monitoring of demo", "alerts of demo"}
+    assert readable(Browser(stack, "demo")) == own
+    assert readable(Browser(stack, "olga", operator=True)) == set(watched) - own
+    assert readable(Browser(stack, "demo", operator=True)) == set(watched)
+    for stranger in (Browser(stack, "somebody-else"), Browser(stack, None)):
+        assert readable(stranger) == set()
+    for browser in (Browser(stack, "demo"), Browser(stack, "olga", operator=True)):
+        assert {browser.set(path) for path in watched.values()} == {DENIED}
+        assert {browser.delete(path) for path in watched.values()} == {DENIED}
+    for collection in ("monitoring", "alerts"):
+        assert Browser(stack, "demo").query(collection, "demo")[0] == OK
+        assert Browser(stack, "demo").query(collection, None) == (DENIED, 0)
 
 
 def test_nobody_writes_from_a_browser(stack: Stack, paths: dict[str, str]) -> None:
