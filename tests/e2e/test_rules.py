@@ -231,6 +231,7 @@ def test_what_a_browser_may_read_of_a_session_has_no_secret(stack: Stack, paths:
         "standby",
         "standby_offered_at",
         "standby_refused_at",
+        "phone_seen_at",
         "wanted",
         "created_at",
         "changed_at",
