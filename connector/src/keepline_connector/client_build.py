@@ -1,7 +1,7 @@
 """Of when the WhatsApp client is: WhatsApp refuses old ones some day, and somebody should know before that.
 
 neonize has whatsmeow in its shared library, and Go writes the versions of a program's modules into it. whatsmeow's is a
-pseudo-version (go.dev/ref/mod): it begins with the time of the commit that it was built from. The file is read and never loaded here.
+pseudo-version (go.dev/ref/mod): it begins with the time of the commit that it was built from. The file is read, never loaded.
 """
 
 from __future__ import annotations
