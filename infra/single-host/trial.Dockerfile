@@ -1,5 +1,6 @@
 # A whole local run in one container, for trials: emulators in Firestore's place, functions, connectors (docs/single-host.md).
 FROM python:3.12-slim-trixie
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ffmpeg libmagic1t64 make \
     && rm -rf /var/lib/apt/lists/*
