@@ -48,7 +48,9 @@ def test_modules_import_only_what_lies_beside_them() -> None:
     for module in sorted(WEB.rglob("*.js")):
         # In other people's files strings may look like imports; only what begins a statement of theirs is one.
         text = module.read_text()
-        imports = re.findall(r'^import[^;]*?from ?"([^"]+)"', text, re.M) if module.parent == VENDOR else IMPORT.findall(text)
+        imports = (
+            re.findall(r'^import[^;]*?from ?"([^"]+)"', text, re.M) if module.parent == VENDOR else IMPORT.findall(text)
+        )
         for name in imports:
             assert name.startswith("."), f"{module.relative_to(WEB)} imports {name}"
             assert (module.parent / name).is_file(), f"{module.relative_to(WEB)} imports {name}, which is not there"
@@ -56,5 +58,7 @@ def test_modules_import_only_what_lies_beside_them() -> None:
 
 def test_pages_and_styles_load_nothing_from_elsewhere() -> None:
     for file in sorted([*WEB.rglob("*.html"), *WEB.rglob("*.css"), *WEB.glob("app/*.js"), *WEB.glob("pages/*.js")]):
-        found = re.findall(r"""(?:src|href|url\(|fetch\(|@import)\s*=?\s*["'(]?(?:https?:)?//[^\s"')]+""", file.read_text())
+        found = re.findall(
+            r"""(?:src|href|url\(|fetch\(|@import)\s*=?\s*["'(]?(?:https?:)?//[^\s"')]+""", file.read_text()
+        )
         assert not found, f"{file.relative_to(WEB)}: {found}"

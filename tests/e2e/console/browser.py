@@ -15,7 +15,13 @@ ROOT = Path(__file__).parents[3]
 WAIT_MS = 30_000
 # Chromium asks its makers for updates and the like by itself; none of that is the console's.
 ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *(
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ),
     "--no-first-run",
 ]
 WIDE = {"width": 1280, "height": 800}
@@ -37,7 +43,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watched:
-    """A page and all that it asks for: nothing beyond the console's own address gets through, and whatever tries is written down."""
+    """A page and all that it asks for: nothing but the console's own address gets through, and what tries is written down."""
 
     def __init__(self, context: BrowserContext, origin: str) -> None:
         self.origin = origin

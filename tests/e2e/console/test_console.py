@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from keepline_local.stack import Stack
 
@@ -17,9 +19,8 @@ TOLD_WITHIN_S = 5.0
 SHARED = "console"
 
 
-def refused_by_whatsapp(phones: Phones, friend: str) -> dict[str, object]:
-    """The next message to this number is refused for good."""
-    return {"kind": "ack_error", "code": 479, "when": {"count": 1}}
+# The next message is refused for good.
+REFUSED = {"kind": "ack_error", "code": 479, "when": {"count": 1}}
 
 
 def bubble(page: Page, text: str) -> Locator:
@@ -52,10 +53,11 @@ def test_link_a_number_and_its_standby_in_one_flow(console: Watched, page: Page)
     expect(card).to_have_count(0)
 
 
-def test_a_code_is_shown_while_nobody_scans(console: Watched, page: Page, stack: Stack, api: Api) -> None:
+def test_a_code_is_shown_while_nobody_scans(console: Watched, page: Page, api: Api, number: Callable[[], str]) -> None:
+    number()
     page.route("**/api/qr/me/waits*format=json", lambda route: route.fulfill(json={"qr": "x", "expires_in_s": 19.0}))
     page.route("**/api/qr/me/waits*format=png", lambda route: route.fulfill(body=b"", content_type="image/png"))
-    waiting = api.json("GET", "/api/sessions")["sessions"][0] | {"session_id": "waits", "phone": None, "state": "pairing"}
+    waiting = api.status(SHARED) | {"session_id": "waits", "phone": None, "state": "pairing"}
     waiting["devices"] = [waiting["devices"][0] | {"slot": "a", "state": "pairing"}]
     page.route("**/api/sessions/waits/status", lambda route: route.fulfill(json=waiting))
     console.open("link/waits")
@@ -85,14 +87,20 @@ def test_a_message_is_sent_and_seen_delivered_and_read(
     expect(bubble(page, "It is. At seven?")).to_be_visible()
     expect(page.locator(".chat-list").get_by_text("It is. At seven?")).to_be_visible()
     page.get_by_role("button", name="Mark as read").click()
-    eventually(lambda: phones.json("GET", f"/phones/{friend}/receipts")["receipts"], "the friend is told that it was read")
+    eventually(
+        lambda: phones.json("GET", f"/phones/{friend}/receipts")["receipts"], "the friend is told that it was read"
+    )
 
 
 def test_a_file_is_sent(console: Watched, page: Page, phones: Phones, number: Callable[[], str]) -> None:
     number()
     friend = phones.new_number()
     open_chat(console, friend)
-    bill = {"name": "bill.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n"}
+    bill = {
+        "name": "bill.pdf",
+        "mimeType": "application/pdf",
+        "buffer": b"%PDF-1.4\n1 0 obj\n<<>>\nendobj\ntrailer\n<<>>\n%%EOF\n",
+    }
     page.locator("input[type=file]").set_input_files([bill])  # type: ignore[list-item]
     sent = send(page, "Your bill")
     expect(sent).to_have_attribute("data-state", "delivered")
@@ -108,7 +116,7 @@ def test_a_broken_connection_shows_within_5_seconds_and_heals(
     console.open("overview")
     card = page.locator(f"[data-session={SHARED}]")
     expect(card).to_have_attribute("data-state", "connected")
-    phones.json("POST", "/faults", 201, json={"kind": "refuse", "target": {"number": phone}})
+    phones.json("POST", "/faults", 201, json={"kind": "login_failure", "code": 503, "target": {"number": phone}})
     phones.json("POST", "/connections/drop", json={"number": phone})
     broken_at = time.monotonic()
     expect(card).not_to_have_attribute("data-state", "connected", timeout=TOLD_WITHIN_S * 1000)
@@ -136,10 +144,10 @@ def test_a_dead_letter_is_replayed(console: Watched, page: Page, phones: Phones,
     number()
     friend = phones.new_number()
     open_chat(console, friend)
-    phones.json("POST", "/faults", 201, json=refused_by_whatsapp(phones, friend))
+    phones.json("POST", "/faults", 201, json=REFUSED)
     sent = send(page, "Refused at first")
     expect(sent).to_have_attribute("data-state", "failed")
-    expect(sent).to_contain_text("wa_479") if sent.get_by_text("wa_479").count() else None
+    expect(sent.get_by_role("button", name="Replay")).to_be_visible()  # beside what went wrong and what to do
     console.open(f"queue/{SHARED}?view=dead")
     row = page.get_by_role("row", name="Refused at first")
     expect(row).to_contain_text("wa_479")
@@ -150,7 +158,9 @@ def test_a_dead_letter_is_replayed(console: Watched, page: Page, phones: Phones,
     assert phones.texts(friend) == ["Refused at first"]
 
 
-def test_a_message_that_waits_is_cancelled(console: Watched, page: Page, api: Api, phones: Phones, number: Callable[[], str]) -> None:
+def test_a_message_that_waits_is_cancelled(
+    console: Watched, page: Page, api: Api, phones: Phones, number: Callable[[], str]
+) -> None:
     number()
     later = {"session_id": SHARED, "to": phones.new_number(), "text": "Not before next year", "send_at": _in_a_week()}
     api.json("POST", "/api/messages/send", 202, json=later)
@@ -172,9 +182,9 @@ def _in_a_week() -> str:
 
 def test_the_key_is_taken_out_of_the_address(console: Watched, page: Page, stack: Stack) -> None:
     assert stack.run.api_key not in page.url
+    assert stack.run.api_key not in page.evaluate("Object.values(localStorage).join()")
     page.go_back()
     assert stack.run.api_key not in page.url
-    assert page.evaluate("Object.values(localStorage).join()").find(stack.run.api_key) == -1
 
 
 def test_a_key_that_is_not_good_is_told_in_the_apis_words(visitor: Watched) -> None:
@@ -192,7 +202,9 @@ def test_signing_out_leaves_nothing_behind(console: Watched, page: Page, number:
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("API key")).to_be_visible()
     assert page.evaluate("sessionStorage.length") == 0
-    assert page.evaluate("indexedDB.databases().then((all) => all.length)") == 0
+    # Firebase's library notes there on which days it was used, and nothing of anybody.
+    stored = page.evaluate("indexedDB.databases().then((all) => all.map((one) => one.name))")
+    assert set(stored) <= {"firebase-heartbeat-database"}
     page.go_back()
     expect(page.get_by_label("API key")).to_be_visible()
     expect(page.get_by_role("navigation", name="Pages")).to_have_count(0)
@@ -201,34 +213,46 @@ def test_signing_out_leaves_nothing_behind(console: Watched, page: Page, number:
 def test_in_the_cloud_people_sign_in_through_firebase_and_nothing_else_is_asked(visitor: Watched, api: Api) -> None:
     """Against stand-ins for Firebase's sign-in; the policy of firebase.json is in force, and the page asks nobody else."""
     page, asked = visitor.page, []
-    token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1MSIsImV4cCI6NDEwMjQ0NDgwMCwiaWF0IjoxNzAwMDAwMDAwfQ."
+    token = _unsigned({"sub": "u1", "iat": 1_700_000_000, "auth_time": 1_700_000_000, "exp": 4_102_444_800})
     answers = {
         "accounts:signInWithPassword": {"localId": "u1", "idToken": token, "refreshToken": "r", "expiresIn": "3600"},
         "accounts:lookup": {"users": [{"localId": "u1", "email": "ada@example.com"}]},
     }
 
-    def firebase(route: object) -> None:
-        call = route.request.url.rpartition("/v1/")[2].partition("?")[0]  # type: ignore[attr-defined]
-        asked.append(call)
-        route.fulfill(json=answers[call], headers={"Access-Control-Allow-Origin": "*"})  # type: ignore[attr-defined]
+    def firebase(route: Route) -> None:
+        call = route.request.url.rpartition("/v1/")[2].partition("?")[0]
+        allowed = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
+        if route.request.method != "OPTIONS":
+            asked.append(call)
+        route.fulfill(json=answers.get(call, {}), headers=allowed)
 
     page.route("https://identitytoolkit.googleapis.com/**", firebase)
     page.route("**/console.json", lambda route: route.fulfill(json={"sign_in": "firebase"}))
-    page.route("**/__/firebase/init.json", lambda route: route.fulfill(json={"apiKey": "k", "projectId": "p", "appId": "a"}))
-    page.route("**/api/sessions", lambda route: route.fulfill(json={"sessions": []}) if _bearer(route, token) else route.abort())
+    page.route(
+        "**/__/firebase/init.json", lambda route: route.fulfill(json={"apiKey": "k", "projectId": "p", "appId": "a"})
+    )
+    page.route(
+        "**/api/sessions",
+        lambda route: route.fulfill(json={"sessions": []}) if _bearer(route, token) else route.abort(),
+    )
     visitor.open("")
     page.get_by_label("E-mail").fill("ada@example.com")
     page.get_by_label("Password", exact=True).fill("correct horse")
     page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_text("No number yet")).to_be_visible()
     expect(page.get_by_text("ada@example.com").first).to_be_visible()
-    assert set(asked) == set(answers)
+    assert set(asked) == set(answers), asked
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("E-mail")).to_be_visible()
 
 
-def _bearer(route: object, token: str) -> bool:
-    return bool(route.request.headers.get("authorization") == f"Bearer {token}")  # type: ignore[attr-defined]
+def _unsigned(claims: dict[str, object]) -> str:
+    parts = ({"alg": "none"}, claims)
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
+
+
+def _bearer(route: Route, token: str) -> bool:
+    return route.request.headers.get("authorization") == f"Bearer {token}"
 
 
 # For everybody, everywhere
@@ -292,7 +316,9 @@ def test_the_keyboard_is_enough(console: Watched, page: Page, number: Callable[[
     expect(page.get_by_label("To whom")).to_be_focused()
     for _ in range(8):  # more than the dialog has to stop at; the focus never reaches the page behind
         page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement === document.body || Boolean(document.activeElement.closest('dialog'))")
+        assert page.evaluate(
+            "document.activeElement === document.body || Boolean(document.activeElement.closest('dialog'))"
+        )
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(opener).to_be_focused()
