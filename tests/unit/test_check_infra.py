@@ -57,11 +57,16 @@ TF = "infra/terraform"
         ("main.tf", "local.connectors", "local.connector", "local.connector is used and not declared"),
         ("main.tf", "module.data.webhook_key", "module.data.webhooks_key", "module.data has no output webhooks_key"),
         ("main.tf", "  session_key    = module.data.session_key\n", "", "module access: session_key is missing"),
-        ("main.tf", "  regions = var.regions\n", "  regions = var.regions\n  size = 1\n", "size is not a variable of it"),
+        (
+            "main.tf",
+            "  regions = var.regions\n",
+            "  regions = var.regions\n  size = 1\n",
+            "size is not a variable of it",
+        ),
         ("modules/connector/main.tf", "service_account = var", "account = var", "there is no argument account"),
         ("modules/connector/main.tf", "egress = ", "egres = ", "there is no argument egres"),
         ("modules/connector/main.tf", "template[0].revision", "template[0].revison", "template[0].revison"),
-        ("modules/network/main.tf", "name   = \"keepline-egress-${each.value}\"\n", "", "name is missing"),
+        ("modules/network/main.tf", 'name   = "keepline-egress-${each.value}"\n', "", "name is missing"),
         ("modules/network/main.tf", "google_compute_router.egress[", "google_compute_router.exit[", "is not declared"),
         ("modules/functions/topics.tf", "topic[each.key].id\n", "topic[each.key].link\n", "has no link"),
         ("modules/functions/topics.tf", "retry_policy {", "retry_policy = {", "retry_policy is a block"),
@@ -87,7 +92,12 @@ def test_a_mistake_in_terraform_is_named(
             "does not have decrypt, which",
         ),
         ("infra/permissions.toml", "topic_path = []", "topic_path = []\npull = []", "has pull, which nobody calls"),
-        ("infra/permissions.toml", '"core/src/keepline/adapters/kms_keys.py"', '"core/x.py"', "which uses a Google client"),
+        (
+            "infra/permissions.toml",
+            '"core/src/keepline/adapters/kms_keys.py"',
+            '"core/x.py"',
+            "which uses a Google client",
+        ),
         # What the code needs is not given.
         (
             f"{TF}/modules/access/main.tf",
