@@ -26,6 +26,7 @@ up: .venv/.synced  ## Run it all against the real WhatsApp; what it stores survi
 test: .venv/.synced  ## Run all tests, quick ones first, with a coverage figure
 	@# Before pytest, whose guard lets nothing beyond loopback: where Google's emulators are not installed they are fetched.
 	@$(BIN)/python -c "from keepline_local.emulators import FIRESTORE, PUBSUB, obtain; obtain(FIRESTORE); obtain(PUBSUB)"
+	@scripts/browser >/dev/null
 	$(PYTEST) $(RING_FOLDERS) --cov --cov-report=term:skip-covered
 
 .PHONY: $(RINGS:%=test-%)
@@ -56,6 +57,11 @@ chaos-webhooks: .venv/.synced  ## Kill a webhook's receiver, its deliverers and 
 chaos: .venv/.synced  ## Break everything that can break, again and again, under load; print the gaps (about 20 minutes)
 	@$(BIN)/python -m tests.chaos.faults $(CHAOS)
 
+# With other figures: make recovery-test RECOVERY="--runs 6 --seed 7"
+.PHONY: recovery-test
+recovery-test: .venv/.synced  ## Stop a service 20 times: how long until it is noticed, and until it works again (about 5 minutes)
+	@$(BIN)/python -m tests.chaos.recovery $(RECOVERY)
+
 .PHONY: check
 check: .venv/.synced  ## Check format, lint, types, import rules and dead code
 	$(BIN)/ruff format --check .
@@ -80,6 +86,11 @@ check-infra: .venv/.synced .venv-infra/.synced  ## Check what would be deployed:
 	@$(BIN)/python -m venv --clear .venv-infra
 	@.venv-infra/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement infra/checks/requirements.txt
 	@touch $@
+
+.PHONY: dry-build
+dry-build: .venv/.synced  ## Build the connector's image without Docker in dist/image, start it from its files alone, stop it
+	@$(BIN)/python -m infra.checks.dry_build dist/image
+	@$(BIN)/python -m infra.checks.run_image dist/image
 
 .PHONY: format
 format: .venv/.synced  ## Format the code and mend what the linter can mend
@@ -116,6 +127,11 @@ bench-restore: .venv/.synced  ## Kill a connector and delete its disk, 50 times:
 .PHONY: bench-sessions
 bench-sessions: .venv/.synced  ## Memory per session at 10, 100 and 200 devices, time to connect all, threads, idle CPU
 	@$(BIN)/python bench/sessions.py
+
+# With other figures: make bench-assignment ASSIGNMENT="--accounts 50000 --seed 7"; one shard alone, growing: ASSIGNMENT=--single
+.PHONY: bench-assignment
+bench-assignment: .venv/.synced  ## Place the devices of a million accounts; lose a connector and a region (about 2 minutes)
+	@$(BIN)/python -m bench.assignment $(ASSIGNMENT)
 
 # With other figures: make uptime UPTIME="--rounds 30 --seed 7 --profile normal"
 .PHONY: uptime

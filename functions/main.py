@@ -26,8 +26,8 @@ def on_account_written(event: CloudEvent) -> None:
 
 @functions_framework.cloud_event
 def on_outbox_written(event: CloudEvent) -> None:
-    """Firestore, `outbox/{message}` written: what became of a message of the API is told to webhooks."""
-    entry.message_written(event)
+    """Firestore, `outbox/{message}` written: what became of a message of the API goes on record, and to webhooks."""
+    entry.outbox_written(event)
 
 
 @functions_framework.cloud_event
@@ -52,3 +52,9 @@ def on_webhook_due(event: CloudEvent) -> None:
 def on_minute(event: CloudEvent) -> None:
     """Pub/Sub, every minute: silent connectors are noticed, leftovers cleared, webhooks tried again."""
     entry.minute(event)
+
+
+@functions_framework.cloud_event
+def on_uptime_minute(event: CloudEvent) -> None:
+    """Pub/Sub, every minute: all that is watched is looked after until the next minute's run."""
+    entry.uptime_minute(event)

@@ -10,6 +10,7 @@ import uuid
 from flask import Flask, Response, g, request
 
 from keepline_functions import (
+    alerts_api,
     auth,
     chats_api,
     contacts_api,
@@ -22,10 +23,12 @@ from keepline_functions import (
     media_api,
     messages_api,
     metrics_api,
+    monitoring_api,
     openapi_api,
     pairing_code_api,
     qr_api,
     sessions_api,
+    uptime_api,
     webhooks_api,
 )
 from keepline_functions.logs import FIELDS
@@ -60,8 +63,11 @@ def create_app(parts: Services) -> Flask:
         contacts_api.routes,
         webhooks_api.routes,
         live_events_api.routes,
+        monitoring_api.routes,
+        alerts_api.routes,
         keys_api.routes,
         diagnostics_api.routes,
+        uptime_api.routes,
         metrics_api.routes,
         openapi_api.routes,
     ):

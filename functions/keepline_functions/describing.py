@@ -30,8 +30,10 @@ class Tag(StrEnum):
     CONTACTS = "Contacts"
     WEBHOOKS = "Webhooks"
     EVENTS = "Live events"
+    ALERTS = "Events and alerts"
     KEYS = "API keys"
     OPERATING = "Operating"
+    UPTIME = "Uptime"
     DESCRIPTION = "Description"
 
 

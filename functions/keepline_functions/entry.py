@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,19 +11,24 @@ from cloudevents.http import CloudEvent
 from flask import Request, Response
 from werkzeug.test import run_wsgi_app
 
-from keepline.usecases.monitoring import record_state_change
-from keepline_functions.bootstrap import bootstrap
+from keepline.domain.events import Severity, state_severity
+from keepline.usecases.monitoring import record_message_turn, record_state_change
+from keepline_functions.bootstrap import Process, bootstrap
 from keepline_functions.errors import not_started
-from keepline_functions.events import MalformedEvent, due_lane, state_change, written_document
+from keepline_functions.events import MalformedEvent, due_lane, message_turn, state_change, written_document
 
 # A round that takes longer than this is left to the next one.
 MINUTE_ROUND_TIMEOUT_S = 50.0
 WAKING_TIMEOUT_S = 8.0
 FEEDING_TIMEOUT_S = 50.0
+# Channels have 20 s each and are told a few at a time; what is left is told a minute later.
+ALERT_ROUND_TIMEOUT_S = 50.0
 # Shorter than what Cloud Run functions grant by themselves (60 s); a lane that is left is taken up again.
 DELIVERING_TIMEOUT_S = 58.0
 # A round of removals that is given up goes on where it was.
 MEDIA_ROUND_TIMEOUT_S = 50.0
+# A run's minute, its turn's wait before it, and what reacts to a verdict after it (keepline.usecases.uptime).
+UPTIME_RUN_TIMEOUT_S = 178.0
 _DRAIN_CHUNK_BYTES = 64 * 1024
 
 T = TypeVar("T")
@@ -57,6 +63,17 @@ def account_written(event: CloudEvent) -> None:
     if change is not None:
         process.services.run(record_state_change(process.services.store, change))
         process.services.run(process.feeder.session_changed(change), FEEDING_TIMEOUT_S)
+        if state_severity(change.state) is Severity.CRITICAL:
+            process.services.run(process.alert_round.hurry(), ALERT_ROUND_TIMEOUT_S)
+
+
+def outbox_written(event: CloudEvent) -> None:
+    """Put on record what a message of the API has come to, and tell webhooks. Fails as `account_written` does."""
+    process = bootstrap()
+    turn = _readable(message_turn, event)
+    if turn is not None:
+        process.services.run(record_message_turn(process.services.store, turn))
+    message_written(event)
 
 
 def message_written(event: CloudEvent) -> None:
@@ -90,8 +107,21 @@ def minute(event: CloudEvent) -> None:
         process.services.run(process.deliverer.wake_due(), WAKING_TIMEOUT_S)
     finally:
         process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
+    # After the round, which notices silent connectors.
+    process.services.run(process.alert_round.make(), ALERT_ROUND_TIMEOUT_S)
     if process.media_round is not None:
         process.services.run(process.media_round.make(), MEDIA_ROUND_TIMEOUT_S)
+
+
+def uptime_minute(event: CloudEvent) -> None:
+    """Look after what is watched for a minute. Which minute's event this is makes no difference: one run is enough."""
+    process = bootstrap()
+    process.services.run(_watch(process), UPTIME_RUN_TIMEOUT_S)
+
+
+async def _watch(process: Process) -> None:
+    # Beside each other: a recovery that was left takes as long as it takes, and the checks tell when it is over.
+    await asyncio.gather(process.uptime_monitor.watch(), process.recoverer.take_up())
 
 
 def _readable(read: Callable[[CloudEvent], T | None], event: CloudEvent) -> T | None:

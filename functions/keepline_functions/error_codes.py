@@ -36,6 +36,26 @@ class ErrorCode(NamedTuple):
 _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
     InvalidInput: (
         ErrorCode(
+            "bad_channel_url",
+            "The channel's address cannot be used.",
+            "Write it as Apprise does, like mailtos://name:password@example.com?to=me@example.com or slack://…",
+        ),
+        ErrorCode(
+            "channel_url_not_allowed",
+            "The channel's address is a private one, and this installation sends nothing there.",
+            "Use a public address; or its operator allows private ones with KEEPLINE_PRIVATE_ADDRESSES.",
+        ),
+        ErrorCode(
+            "bad_quiet_hours",
+            "These are no quiet hours.",
+            "Give begins and ends like 22:00, two different times, and a time_zone like Europe/Bucharest.",
+        ),
+        ErrorCode(
+            "bad_threshold",
+            "'queue_age_s' cannot be set so.",
+            "The thresholds are: disconnects_per_hour from 1 to 1000; queue_age_s from 30 to 86400.",
+        ),
+        ErrorCode(
             "bad_media", "media has neither `url` nor `media_id`, or both.", "Name the file in one of the two ways."
         ),
         ErrorCode("empty_media", "The file is empty.", "Send one that has something in it."),
@@ -111,6 +131,7 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "Write it like socks5://name:password@host:port or http://host:port, in ASCII; what is special in a"
             " name or a password is percent-encoded.",
         ),
+        ErrorCode("bad_pace", "interval_s is not 3, 5 or 10.", "Choose one of the three."),
         ErrorCode(
             "bad_reaction", "reaction.emoji is not one emoji.", "Give one emoji, or an empty text to take it back."
         ),
@@ -124,6 +145,17 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "bad_subject",
             "A group's subject has 1 to 100 characters on one line.",
             "Write a short name that can be seen.",
+        ),
+        ErrorCode("bad_target", "An answer to HEAD has no body to look for a text in.", "Use GET."),
+        ErrorCode(
+            "bad_target_url",
+            "The target's address cannot be used.",
+            "Write it like https://host/path, in ASCII, without a name, a password or a fragment.",
+        ),
+        ErrorCode(
+            "target_url_not_allowed",
+            "The target's address is a private one, and this installation asks nothing there.",
+            "Use a public address; or allow private ones with KEEPLINE_PRIVATE_ADDRESSES.",
         ),
         ErrorCode("bad_text", "text has a character that cannot be sent.", "Leave out NUL and unpaired surrogates."),
         ErrorCode("bad_user_id", "That is not a user id.", "Use the user id of the signed-in user."),
@@ -209,6 +241,10 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
     ),
     NotFound: (
         ErrorCode(
+            "alert_not_found", "There is no such alert.", "GET /api/alerts lists them; closed ones stay 90 days."
+        ),
+        ErrorCode("channel_not_found", "There is no such channel of alerts.", "GET /api/alerts/channels lists them."),
+        ErrorCode(
             "media_not_found",
             "There is no such file (any more).",
             "Use the media_id that an answer named; files are kept for a limited time.",
@@ -226,9 +262,15 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ErrorCode("message_not_found", "There is no such message.", "Use the message_id that an answer named."),
         ErrorCode("session_not_found", "There is no such session.", "Create it, or list the sessions that exist."),
         ErrorCode("standby_not_found", "The session has no standby device.", "Ask for one, then scan its code."),
+        ErrorCode("target_not_found", "There is no such target.", "GET /api/uptime lists what is watched."),
         ErrorCode("webhook_not_found", "There is no such webhook.", "GET /api/webhooks lists yours."),
     ),
     StateConflict: (
+        ErrorCode(
+            "target_is_ours",
+            "This is a part of Keepline, which is watched by itself.",
+            "Switch its watching off with PATCH and enabled false.",
+        ),
         ErrorCode(
             "url_not_fetched", "The file could not be fetched: it is not there.", "Look at its URL; then send again."
         ),
@@ -378,6 +420,11 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
     ),
     LimitReached: (
         ErrorCode(
+            "channel_limit",
+            "There is room for 10 channels of alerts, and all of it is taken.",
+            "Delete one that is not needed any more.",
+        ),
+        ErrorCode(
             "installation_full",
             "This installation has 100 sessions, and 100 is its limit.",
             "Ask the operator for more room, or try again when sessions have been deleted.",
@@ -387,6 +434,9 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "session_limit_reached",
             "You have 5 sessions, and 5 is the limit for a user.",
             "Delete one that is not needed (its place is free when it is cleared), or ask the operator for more.",
+        ),
+        ErrorCode(
+            "target_limit_reached", "100 targets are watched, and 100 is the limit.", "Delete one that is not needed."
         ),
         ErrorCode(
             "webhook_limit",

@@ -11,6 +11,7 @@ from flask import current_app
 from keepline.adapters.media_folder import MediaFolder
 from keepline.ports.documents import DocumentStore
 from keepline.usecases.access import Access
+from keepline.usecases.alerts import Alerts, EventLog
 from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
@@ -26,6 +27,7 @@ from keepline.usecases.messages import Messages
 from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Sessions
+from keepline.usecases.uptime_targets import UptimeTargets
 from keepline.usecases.webhooks import Webhooks
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.metrics import Metrics
@@ -59,9 +61,12 @@ class Services:
     contacts: Contacts
     webhooks: Webhooks
     live_events: LiveEvents
+    event_log: EventLog
+    alerts: Alerts
     diagnosing: Diagnosing
     reconnect_requests: ReconnectRequests
     fleet: Fleet
+    uptime: UptimeTargets
     store_health: StoreHealth
     metrics: Metrics
     metrics_token: str | None = field(repr=False)

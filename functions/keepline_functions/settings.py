@@ -9,6 +9,8 @@ from pathlib import Path
 
 from keepline.adapters.media_settings import DEFAULT_MEDIA, BadMediaSetting, MediaSettings, read_media_settings
 from keepline.domain.pool_limits import DEFAULT_LIMITS, SESSIONS_MAX, SESSIONS_OF_USER_MAX, PoolLimits
+from keepline.domain.recovery_settings import CLOUD_RUN, OFF
+from keepline.domain.webhook_signing import Secret
 from keepline.records.accounts import ACCOUNTS_LISTED_MAX, ACCOUNTS_MAX
 
 # Above these the lists of sessions and of devices would be cut short.
@@ -19,6 +21,8 @@ _PROJECT = re.compile(r"(?:[a-z0-9.-]+:)?[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 
 # 128 bits, written in hex.
 _METRICS_TOKEN_CHARACTERS_MIN = 32
+_RECOVERY_SECRET = re.compile(r"whsec_(?:[A-Za-z0-9+/]{4}){8,21}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_API_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[!-~]*)?")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 
 
@@ -37,6 +41,8 @@ class Settings:
     `app_check`: people sign in from the installation's own app only.
     `metrics_token`: who knows it may read `/metrics`; None: nobody may.
     `media`: where files are kept.
+    `api_url`: where this installation's API answers, so that it is watched; None: it is not.
+    `recovery`: who restarts what is down (`off`, `cloud_run` or a URL); `recovery_secret` signs what is asked of a webhook.
     """
 
     project: str
@@ -49,6 +55,9 @@ class Settings:
     metrics_token: str | None = field(default=None, repr=False)
     app_check: bool = False
     media: MediaSettings = DEFAULT_MEDIA
+    api_url: str | None = None
+    recovery: str = OFF
+    recovery_secret: Secret | None = field(default=None, repr=False)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -100,7 +109,31 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         metrics_token,
         app_check == "require",
         media,
+        _api_url(environment),
+        *_recovery(environment),
     )
+
+
+def _api_url(environment: Mapping[str, str]) -> str | None:
+    url = environment.get("KEEPLINE_API_URL", "").strip()
+    if url and not _API_URL.fullmatch(url):
+        raise SettingsError("KEEPLINE_API_URL must look like https://host, where the API's /health is.")
+    return url or None
+
+
+def _recovery(environment: Mapping[str, str]) -> tuple[str, Secret | None]:
+    who = environment.get("KEEPLINE_RECOVERY", "").strip() or OFF
+    webhook = who.startswith(("https://", "http://"))
+    if who not in (OFF, CLOUD_RUN) and not webhook:
+        raise SettingsError("KEEPLINE_RECOVERY must be off, cloud_run, or the URL of what restarts a part.")
+    text = environment.get("KEEPLINE_RECOVERY_SECRET", "").strip()
+    if text and not _RECOVERY_SECRET.fullmatch(text):
+        raise SettingsError("KEEPLINE_RECOVERY_SECRET must be whsec_ and 24 to 64 random bytes in base64.")
+    if webhook and not text:
+        raise SettingsError(
+            "KEEPLINE_RECOVERY is a URL: give KEEPLINE_RECOVERY_SECRET, which signs what is sent there."
+        )
+    return who, Secret(text) if text else None
 
 
 def _wrapping_key(environment: Mapping[str, str]) -> tuple[str | None, Path | None]:

@@ -20,6 +20,8 @@ from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
+from keepline.testing.notifying import MemoryNotifier
+from keepline.testing.uptime_probes import MemoryProbe
 from keepline.testing.webhook_calls import MemoryReceiver, MemoryWaker
 from keepline.usecases.access import SignedIn
 from keepline.usecases.limiting import OWN_LIMITS_S
@@ -119,6 +121,8 @@ class World:
         self.keys = MemoryKeys()
         self.receiver = MemoryReceiver()
         self.waker = MemoryWaker()
+        self.our_probe, self.probe = MemoryProbe(), MemoryProbe()
+        self.notifier = MemoryNotifier()
         self.process: Process = assemble(
             self.loop,
             self.store,
@@ -129,7 +133,11 @@ class World:
             self.keys,
             self.receiver,
             self.waker,
+            self.our_probe,
+            self.probe,
+            self.notifier,
             private_addresses=False,
+            api_url="https://api.example.com",
             metrics_token=METRICS_TOKEN,
             shelf=shelf(self.clock) if shelf is not None else None,
         )

@@ -54,9 +54,23 @@ PRIVATE = [
     ("POST", "/api/webhooks/w1/replay"),
     ("GET", "/api/events"),
     ("POST", "/api/events/keep"),
+    ("GET", "/api/monitoring"),
+    ("GET", "/api/alerts"),
+    ("POST", "/api/alerts/disconnects_x_1/acknowledge"),
+    ("GET", "/api/alerts/settings"),
+    ("PATCH", "/api/alerts/settings"),
+    ("POST", "/api/alerts/channels"),
+    ("GET", "/api/alerts/channels"),
+    ("DELETE", "/api/alerts/channels/ch1"),
+    ("POST", "/api/alerts/channels/ch1/test"),
     ("POST", "/api/keys"),
     ("GET", "/api/keys"),
     ("DELETE", "/api/keys/0123456789abcdef"),
+    ("GET", "/api/uptime"),
+    ("GET", "/api/uptime/api"),
+    ("POST", "/api/uptime/targets"),
+    ("PATCH", "/api/uptime/targets/u_x"),
+    ("DELETE", "/api/uptime/targets/u_x"),
     ("GET", "/health/shop"),
     ("GET", "/diagnostics/shop"),
     ("POST", "/reconnect/shop"),
@@ -128,6 +142,9 @@ OF_SCOPE = {
         ("GET", MESSAGE),
         ("GET", "/api/events"),
         ("POST", "/api/events/keep"),
+        ("GET", "/api/monitoring"),
+        ("GET", "/api/alerts"),
+        ("GET", "/api/alerts/settings"),
         ("GET", "/health/shop"),
         ("GET", "/diagnostics/shop"),
         ("GET", "/api/media/f_" + "a" * 26),
@@ -157,6 +174,12 @@ OF_SCOPE = {
         ("DELETE", "/api/sessions/shop/standby"),
         ("PATCH", "/api/sessions/shop"),
         *((method, path) for method, path in PRIVATE if path.startswith("/api/webhooks")),
+        ("POST", "/api/alerts/disconnects_x_1/acknowledge"),
+        ("PATCH", "/api/alerts/settings"),
+        ("POST", "/api/alerts/channels"),
+        ("GET", "/api/alerts/channels"),
+        ("DELETE", "/api/alerts/channels/ch1"),
+        ("POST", "/api/alerts/channels/ch1/test"),
         ("POST", "/api/sessions/shop/pairing-code"),
         ("DELETE", "/api/sessions/shop"),
         ("POST", "/api/keys"),
@@ -164,6 +187,7 @@ OF_SCOPE = {
         ("DELETE", "/api/keys/0123456789abcdef"),
         ("POST", "/reconnect/shop"),
     },
+    "operator": {(method, path) for method, path in PRIVATE if path.startswith("/api/uptime")},
 }
 
 
@@ -171,7 +195,7 @@ def test_every_private_route_has_its_scope_in_the_table_above() -> None:
     assert sum(map(len, OF_SCOPE.values())) == len(PRIVATE)
 
 
-@pytest.mark.parametrize("scopes", [("read",), ("send",), ("admin",), ()])
+@pytest.mark.parametrize("scopes", [("read",), ("send",), ("admin",), ("operator",), ()])
 def test_a_key_does_what_its_scopes_say(world: World, scopes: tuple[str, ...]) -> None:
     world.add_session()
     headers = world.add_key("anna", scopes)

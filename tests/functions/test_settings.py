@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from keepline.domain.pool_limits import PoolLimits
+from keepline.domain.webhook_signing import Secret
 from keepline_functions.settings import Settings, SettingsError, read_settings
 
+RECOVERY_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
 
 
@@ -45,6 +47,15 @@ KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
         ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_METRICS_TOKEN": " "}, Settings("p1", False)),
         ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_APP_CHECK": "require"}, Settings("p1", False, app_check=True)),
         ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_APP_CHECK": "off"}, Settings("p1", False)),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_RECOVERY": "cloud_run"}, Settings("p1", False, recovery="cloud_run")),
+        (
+            {
+                "KEEPLINE_PROJECT": "p1",
+                "KEEPLINE_RECOVERY": "https://r.example",
+                "KEEPLINE_RECOVERY_SECRET": RECOVERY_SECRET,
+            },
+            Settings("p1", False, recovery="https://r.example", recovery_secret=Secret(RECOVERY_SECRET)),
+        ),
     ],
 )
 def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
@@ -68,6 +79,9 @@ def test_good_ones(environment: dict[str, str], settings: Settings) -> None:
         ),
         ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_APP_CHECK": "on"}, "KEEPLINE_APP_CHECK"),
         ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_METRICS_TOKEN": "f" * 31}, "KEEPLINE_METRICS_TOKEN"),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_RECOVERY": "maybe"}, "KEEPLINE_RECOVERY"),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_RECOVERY": "https://r.example"}, "KEEPLINE_RECOVERY_SECRET"),
+        ({"KEEPLINE_PROJECT": "p1", "KEEPLINE_RECOVERY_SECRET": "whsec_short"}, "KEEPLINE_RECOVERY_SECRET"),
         (
             {"KEEPLINE_PROJECT": "real-project", "K_SERVICE": "api", "FIREBASE_AUTH_EMULATOR_HOST": "x:1"},
             "FIREBASE_AUTH_EMULATOR_HOST",

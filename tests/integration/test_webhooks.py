@@ -88,7 +88,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         wait_ready(host, lambda: answers(f"http://127.0.0.1:{functions}"), limit_s=60)
         url = f"http://127.0.0.1:{functions}"
         policy = RedeliveryPolicy(delay_first_s=0.1)
-        eventarc = Eventarc(PROJECT, load(), folder / "events.sqlite", events, url, policy)
+        eventarc = Eventarc(PROJECT, load(), folder / "events.sqlite", events, lambda name: f"{url}/{name}", policy)
         eventarc.register(store_host, pubsub_host)
         key = api_keys.new_key(b"\x07" * 32)
         asyncio.run(_add_user(key))

@@ -64,7 +64,7 @@ def cloud(tmp_path_factory):
         cloud.child = start_host(cloud)
         cloud.eventarc = Eventarc(
             *(PROJECT, load(SAMPLE / "functions.json"), folder / "events.sqlite", events),
-            f"http://127.0.0.1:{functions}",
+            lambda name: f"http://127.0.0.1:{functions}/{name}",
             RedeliveryPolicy(delay_first_s=0.1),
         )
         with pytest.MonkeyPatch.context() as patch:

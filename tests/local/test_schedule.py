@@ -120,6 +120,7 @@ def test_the_projects_table_is_good():
     assert [f.name for f in functions if isinstance(f.trigger, HttpTrigger)] == ["api"]
     assert functions_table.topics(functions) == {
         "every-minute": "every-minute",
+        "uptime-checks": "uptime-checks",
         "webhook-deliveries": "webhook-deliveries",
     }
 

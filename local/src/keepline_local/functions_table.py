@@ -13,6 +13,8 @@ from keepline_local.cron import Cron
 from keepline_local.errors import LocalError
 from keepline_local.paths import repository
 
+USUAL_ACCOUNT = "functions"
+
 
 @dataclass(frozen=True)
 class HttpTrigger:
@@ -47,11 +49,15 @@ Trigger = HttpTrigger | FirestoreTrigger | ScheduleTrigger | TopicTrigger
 
 @dataclass(frozen=True)
 class Function:
-    """One Cloud Function: its name in the cloud, the Python function in `functions/main.py`, and what sets it off."""
+    """One Cloud Function: its name in the cloud, the Python function in `functions/main.py`, and what sets it off.
+
+    `account`: the service account that it runs as, in a container of its own. Locally those of one account share a process.
+    """
 
     name: str
     entry_point: str
     trigger: Trigger
+    account: str = USUAL_ACCOUNT
 
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -84,11 +90,12 @@ def load(path: Path | None = None) -> list[Function]:
 
 def _function(entry: dict[str, Any]) -> Function:
     name, entry_point, trigger = entry["name"], entry["entry_point"], entry["trigger"]
+    account = entry.get("deploy", {}).get("service_account", USUAL_ACCOUNT)
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a Cloud Function")
     if not entry_point.isidentifier():
         raise ValueError(f"{entry_point!r} is no name of a Python function")
-    return Function(name, entry_point, _trigger(trigger))
+    return Function(name, entry_point, _trigger(trigger), account)
 
 
 def _trigger(trigger: dict[str, Any]) -> Trigger:

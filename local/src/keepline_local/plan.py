@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from keepline.adapters.key_file import create_key_file
-from keepline_local import loopback_http
+from keepline.domain import webhook_signing
+from keepline.domain.webhook_signing import SECRET_BYTES
+from keepline_local import functions_table, loopback_http
 from keepline_local.emulators import FIRESTORE, PUBSUB
 from keepline_local.emulators.commands import command, serves
 from keepline_local.emulators.data import latest
 from keepline_local.errors import LocalError
+from keepline_local.functions_table import USUAL_ACCOUNT, Function
 from keepline_local.paths import State, repository
 from keepline_local.ports import LOOPBACK, free_port, require_free
+from keepline_local.recovery_control import PATH as RECOVERIES
 from keepline_local.supervisor import Launch, Part
 
 PROJECT = "demo-keepline"  # Firebase's tools never take a project whose name begins with `demo-` for a real one
@@ -27,7 +32,10 @@ CONNECTORS = {"connector-1": "local-1", "connector-2": "local-2"}
 FIXED_PORTS = {"api": ("KEEPLINE_PORT", 8080), "console": ("KEEPLINE_CONSOLE_PORT", 5000)}
 SIMULATOR_PORT = ("KEEPLINE_SIMULATOR_PORT", 8090)
 
+# The service account of the functions that watch, by which infra/functions.json names them.
+WATCH = "watch"
 EMULATOR_GRACE_S = 3.0
+FUNCTIONS_GRACE_S = 5.0
 WARM_UP_TIMEOUT_S = 10.0
 PORT_MAX = 65_535
 
@@ -39,6 +47,8 @@ class Plan:
     kind: str
     state: State
     ports: dict[str, int]
+    recovery_secret: str = field(repr=False)
+    """Signs what recovery asks of the run's supervisor, made anew for each run."""
 
     @property
     def demo(self) -> bool:
@@ -82,6 +92,7 @@ class Plan:
             "GOOGLE_CLOUD_PROJECT": PROJECT,
             "FIRESTORE_EMULATOR_HOST": self.host("firestore"),
             "PUBSUB_EMULATOR_HOST": self.host("pubsub"),
+            "KEEPLINE_API_URL": self.url("api"),
             # The emulators are reached directly, whatever proxy the machine has for the world outside.
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,
@@ -94,16 +105,23 @@ def make(kind: str, state: State) -> Plan:
     fixed = dict(FIXED_PORTS) | ({"simulator": SIMULATOR_PORT} if kind == "demo" else {})
     for name, (variable, usual) in fixed.items():
         ports[name] = _chosen(variable, usual)
-    for name in ("firestore", "pubsub", "eventarc", "functions", *CONNECTORS):
+    for name in ("firestore", "pubsub", "eventarc", "functions", WATCH, "recovery", *CONNECTORS):
         ports[name] = free_port()
-    return Plan(kind, state, ports)
+    return Plan(kind, state, ports, webhook_signing.new_secret(secrets.token_bytes(SECRET_BYTES)).text)
 
 
 def parts(plan: Plan, firestore_jar: Path, pubsub_jar: Path) -> list[Part]:
     """In the order of their start; what does not wait for another starts at once."""
     emulators = [_firestore(plan, firestore_jar), _pubsub(plan, pubsub_jar)]
     simulator = [_simulator(plan)] if plan.demo else []
-    return [*emulators, *simulator, _functions(plan), *(_connector(plan, name) for name in CONNECTORS)]
+    # Whoever watches the API must not hang with it.
+    watch = [_watch(plan)] if any(f.account == WATCH for f in functions_table.load()) else []
+    return [*emulators, *simulator, _functions(plan), *watch, *(_connector(plan, name) for name in CONNECTORS)]
+
+
+def takes_events_at(plan: Plan, function: Function) -> str:
+    """The URL at which a function takes events."""
+    return f"{plan.url(WATCH if function.account == WATCH else 'functions')}/{function.name}"
 
 
 def _firestore(plan: Plan, jar: Path) -> Part:
@@ -151,7 +169,8 @@ def _functions(plan: Plan) -> Part:
     line = [
         *(sys.executable, "-m", "keepline_local.functions_host"),
         *("--api-port", str(plan.ports["api"]), "--events-port", str(plan.ports["functions"])),
-        *("--console-port", str(plan.ports["console"])),
+        *("--console-port", str(plan.ports["console"]), "--account", USUAL_ACCOUNT, "--user", plan.tenant),
+        *(("--simulator", plan.host("simulator")) if plan.demo else ()),
     ]
 
     def ready() -> bool:
@@ -167,7 +186,23 @@ def _functions(plan: Plan) -> Part:
         ready,
         plan.state.log("functions"),
         restarts=True,
-        grace_s=5.0,
+        grace_s=FUNCTIONS_GRACE_S,
+    )
+
+
+def _watch(plan: Plan) -> Part:
+    """The functions that watch the others, in a process of their own, as in the cloud each function has a container."""
+    line = [
+        *(sys.executable, "-m", "keepline_local.functions_host"),
+        *("--events-port", str(plan.ports[WATCH]), "--account", WATCH),
+    ]
+    return Part(
+        WATCH,
+        lambda: Launch(line, plan.environment() | _sealing(plan) | _recovery(plan)),
+        lambda: loopback_http.answers(plan.url(WATCH)),
+        plan.state.log(WATCH),
+        restarts=True,
+        grace_s=FUNCTIONS_GRACE_S,
     )
 
 
@@ -206,6 +241,14 @@ def _sealing(plan: Plan) -> dict[str, str]:
         "KEEPLINE_KEY_FILE": str(plan.session_keys),
         "KEEPLINE_PRIVATE_ADDRESSES": "allow",
         "KEEPLINE_MEDIA_DIR": str(plan.folder / "media"),
+    }
+
+
+def _recovery(plan: Plan) -> dict[str, str]:
+    """Who restarts what hangs here: the runner itself."""
+    return {
+        "KEEPLINE_RECOVERY": plan.url("recovery") + RECOVERIES,
+        "KEEPLINE_RECOVERY_SECRET": plan.recovery_secret,
     }
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from keepline.domain.webhook_signing import Secret
 from keepline_local import api_key, auto_scan, demo_limits, functions_table, logs, plan, run_file, scheduler
 from keepline_local.emulators import FIRESTORE, PUBSUB, obtain
 from keepline_local.emulators.data import export
@@ -19,6 +20,7 @@ from keepline_local.eventarc.service import Eventarc
 from keepline_local.lock import only_run
 from keepline_local.paths import State
 from keepline_local.plan import CONNECTORS, PROJECT, Plan
+from keepline_local.recovery_control import RecoveryControl
 from keepline_local.screen import Screen
 from keepline_local.supervisor import Change, Report, Supervisor
 from keepline_local.tasks import Task
@@ -29,7 +31,7 @@ REGISTERED_WAIT_S = 90.0
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Stopped in this order, each group at once: who sends first, what it sends to last.
-_STOP_ORDER = (tuple(CONNECTORS), ("functions",), ("simulator", "pubsub"), ("firestore",))
+_STOP_ORDER = (tuple(CONNECTORS), ("functions", plan.WATCH), ("simulator", "pubsub"), ("firestore",))
 
 
 class Stopped(Report):
@@ -112,11 +114,13 @@ class Runner:
 
     def _start(self, firestore_jar: Path, pubsub_jar: Path) -> None:
         p = self._plan
-        self._eventarc = Eventarc(
-            PROJECT, functions_table.load(), p.folder / "events.sqlite", p.ports["eventarc"], p.url("functions")
-        )
+        functions = functions_table.load()
+        urls = {function.name: plan.takes_events_at(p, function) for function in functions}
+        self._eventarc = Eventarc(PROJECT, functions, p.folder / "events.sqlite", p.ports["eventarc"], urls.__getitem__)
         for part in plan.parts(p, firestore_jar, pubsub_jar):
             self._supervisors[part.name] = Supervisor(part, self._supervisors, self._reports)
+        restarts = {name: one.restart for name, one in self._supervisors.items() if one.part.restarts}
+        RecoveryControl(Secret(p.recovery_secret), restarts).serve(p.ports["recovery"])
         for supervisor in self._supervisors.values():
             supervisor.start()
 
@@ -235,6 +239,7 @@ class Runner:
             "pubsub": p.host("pubsub"),
             "simulator": f"{p.url('simulator')} (control)" if p.demo else "",
             "functions": f"{p.url('api')} (API), {p.url('console')} (console)",
+            plan.WATCH: "",
             **{name: f"{plan.health_url(p, name)} ({region})" for name, region in CONNECTORS.items()},
         }
         rows = [
@@ -243,6 +248,7 @@ class Runner:
         ]
         self._screen.table(["part", "where", "pid", "log"], rows)
         self._screen.good(f"Keepline is ready after {time.monotonic() - self._began:.1f} s: {p.url('api')}")
+        self._screen.good(f"The console: {p.url('console')}/#key={self._key}")
         self._screen.say(
             f"The API key is in {_short(p.state.api_key)}; {_short(p.state.run_json)} tells programs where everything is. "
             "Ctrl-C stops it."

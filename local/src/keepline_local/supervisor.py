@@ -101,6 +101,18 @@ class Supervisor:
         if self.child is not None:
             self.child.clear()
 
+    def restart(self, hangs: bool) -> None:
+        """End the process, which is started again as after any other end. One that hangs hears no SIGTERM and is killed.
+
+        Returns at once; does nothing to a part that is being stopped, or that ends the run when it ends.
+        """
+        with self._spawning:
+            child = self.child
+        if child is None or self._stopping.is_set() or not self.part.restarts:
+            return
+        end = child.clear if hangs else lambda: child.stop(self.part.grace_s)
+        threading.Thread(target=end, name=f"restart {self.part.name}", daemon=True).start()
+
     def _run(self) -> None:
         try:
             if not self._dependencies_ready():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from keepline.domain.lease import LeaseWatch
 from keepline.domain.placement import Place
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
-from keepline.records import connectors
+from keepline.records import connectors, uptime
 from keepline.records.connectors import ConnectorBeat
 
 # How much later than its lease runs out a silent connector is noticed, at most.
@@ -103,6 +104,16 @@ class Neighbours:
             log.warning("that %s has fallen silent could not be written: %s", beat.connector, error)
             return
         log.warning("the connector %s has fallen silent: its lease of %.0f s ran out", beat.connector, beat.ttl_s)
+        await self._put_outage_on_record(beat)
+
+    async def _put_outage_on_record(self, beat: ConnectorBeat) -> None:
+        """That it began with the last heartbeat is known here even if the uptime monitor does not watch at the moment. Others act
+        on the lease alone, so this comes after it, and its failure harms nobody."""
+        with suppress(StoreConflict):  # The monitor was first.
+            try:
+                await self._store.commit([uptime.lease_ran_out(beat, self._connector)])
+            except StoreUnavailable as error:
+                log.warning("the outage of %s could not be put on record: %s", beat.connector, error)
 
     def _watch(self, name: str, beat: ConnectorBeat) -> LeaseWatch:
         watch = self._watches.get(name)

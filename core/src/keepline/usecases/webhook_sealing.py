@@ -8,12 +8,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from keepline.domain.errors import StateConflict, Unavailable
 from keepline.domain.sealing import KEY_BYTES, NONCE_BYTES, SealBroken, WebhookSeal, webhook_key_context
 from keepline.domain.webhook_signing import Secret
 from keepline.ports.keys import KeyRefused, KeyUnavailable, KeyWrapper
-from keepline.records.webhooks import SealedSecrets, Webhook
+from keepline.records.webhooks import SealedSecrets
 from keepline.usecases.session_chain import Entropy
 
 # Each saves a call to the keeper of the keys per delivery; they are let go with the process.
@@ -24,6 +25,19 @@ log = logging.getLogger(__name__)
 
 class SecretsUnreadable(Exception):
     """A webhook's secrets cannot be opened: they were changed, or their key is another one's. It will not pass by itself."""
+
+
+class Sealed(Protocol):
+    """Whose secrets they are: a webhook, or whatever else is called at an address with headers of its own."""
+
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def secrets(self) -> SealedSecrets: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,7 @@ class WebhookSealer:
             raise _key_unavailable() from error
         return SealedSecrets(wrapped, seal.seal(contents.to_json(), self._entropy(NONCE_BYTES)))
 
-    async def open(self, webhook: Webhook) -> Contents:
+    async def open(self, webhook: Sealed) -> Contents:
         """Raises SecretsUnreadable, and Unavailable (`key_unavailable`)."""
         name = (webhook.url, webhook.secrets.sealed)
         if (known := self._opened.get(name)) is not None:
@@ -79,7 +93,7 @@ class WebhookSealer:
             self._opened.popitem(last=False)
         return contents
 
-    async def _open(self, webhook: Webhook) -> Contents:
+    async def _open(self, webhook: Sealed) -> Contents:
         if self._keys is None:
             raise SecretsUnreadable("there is no key to open them with")
         try:

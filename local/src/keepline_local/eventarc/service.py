@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import waitress
@@ -24,8 +24,8 @@ CONNECTIONS_MAX = 1000
 class Eventarc:
     """Listens from the moment it is made; `register` tells the emulators of it.
 
-    spool: file that keeps events until they are delivered. port: where it listens. functions_url: followed by a function's name,
-    where that function takes events.
+    spool: file that keeps events until they are delivered. port: where it listens. url_of: where a function takes events, by
+    its name.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Eventarc:
         functions: Sequence[Function],
         spool: Path,
         port: int,
-        functions_url: str,
+        url_of: Callable[[str], str],
         policy: RedeliveryPolicy | None = None,
     ) -> None:
         policy = policy or RedeliveryPolicy()
@@ -42,9 +42,7 @@ class Eventarc:
         self._functions = [function for function in functions if not isinstance(function.trigger, HttpTrigger)]
         self._port = port
         self._spool = Spool(spool)
-        self._lanes = {
-            f.name: Lane(f.name, over_http(f"{functions_url}/{f.name}"), self._spool, policy) for f in self._functions
-        }
+        self._lanes = {f.name: Lane(f.name, over_http(url_of(f.name)), self._spool, policy) for f in self._functions}
         self._take_up_the_rest()
         server = waitress.create_server(
             Ingress(project, self._lanes, topics(self._functions)),
