@@ -1,4 +1,4 @@
-"""Every command in the README and the documentation can be typed: it is bash, its make targets, modules, scripts and options exist,
+"""Every command in the README and the documentation can be typed: it is bash; its make targets, modules, scripts, options exist;
 and what it asks of the API is a route of the API. Those of "A first message" are run by tests/e2e/test_front_door.py as well."""
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ _INLINE = re.compile(r"(?<!`)`((?:make|python -m|scripts/)[ \w][^`\n]*)`(?!`)")
 _SOURCES = ("core/src", "connector/src", "local/src", "simulator/src", "functions", "clients/python/src", "")
 _SEPARATORS = {"|", "||", "&&", ";", "(", ")", "{", "}", "do", "then", "else", "!"}
 # What a command may begin with beside ours. Somebody who follows the documentation has these, or is told to get them.
-_TOOLS = set(
-    "ask bash cat cd chmod cp curl cut date docker done echo export fi firebase for gcloud git grep head if install journalctl jq"
-    " ls mkdir mv npm npx openssl pip podman printf python python3 read rm sed set sha256sum sleep sort source ss ssh sudo"
-    " systemctl systemd-analyze tail tar tee terraform test tr until useradd uv while zip".split()
+_TOOLS = frozenset(
+    """
+    ask bash cat cd chmod cp curl cut date docker done echo export fi firebase for gcloud git grep head if install journalctl jq
+    ls mkdir mv npm npx openssl pip podman printf python python3 read rm sed set sha256sum sleep sort source ss ssh sudo
+    systemctl systemd-analyze tail tar tee terraform test tr until useradd uv while zip
+    """.split()  # noqa: SIM905 - a list of words reads better than a column of strings
 )
 
 
