@@ -12,7 +12,7 @@ from keepline_local.stack import Stack
 
 from .keepline import Api, Http, Phones, Session, eventually
 
-OK, DENIED = 200, 403
+OK, DENIED, MISSING = 200, 403, 404
 # What a user's browser may read: only what carries the user's own id.
 OWN = {"outbox", "messages", "accounts", "events"}
 # Everything else that Keepline writes, by collection. Whoever may not read these is told so whether they are there or not.
@@ -22,12 +22,15 @@ CLOSED = {
     "commands": "commands/c_x",
     "connectors": "connectors/connector-1",
     "contacts": "contacts/demo_x_1@s.whatsapp.net",
+    "days": "uptime/api/days/2026-01-01",
     "devices": "accounts/demo_x/devices/a",
     "deliveries": "webhooks/w_x/deliveries/evt_x",
+    "gaps": "uptime/api/gaps/1",
     "lanes": "live/demo/lanes/l_x",
     "media": "media/f_x",
     "monitoring": "monitoring/demo_x_y",
     "notices": "accounts/demo_x/notices/n_x",
+    "outages": "uptime/api/outages/o1",
     "pairing": "pairing/demo_x_a",
     "pool": "pool/sessions",
     "rate_limits": "rate_limits/demo_messages_0",
@@ -35,6 +38,8 @@ CLOSED = {
     "send_authority": "send_authority/demo_x",
     "snapshots": "whatsapp_sessions/demo_x_a/snapshots/000001-000",
     "tenants": "tenants/demo",
+    "uptime": "uptime/api",
+    "uptime_runs": "uptime_runs/current",
     "whatsapp_sessions": "whatsapp_sessions/demo_x_a",
     "webhook_owners": "webhook_owners/demo",
     "webhooks": "webhooks/w_x",
@@ -42,11 +47,12 @@ CLOSED = {
 }
 
 
-def signed_in(user: str | None) -> dict[str, str]:
+def signed_in(user: str | None, *, operator: bool = False) -> dict[str, str]:
     """The header of a signed-in user. The emulator takes unsigned tokens, and only the emulator does."""
     if user is None:
         return {}
-    parts = ({"alg": "none", "type": "JWT"}, {"sub": user, "user_id": user, "iat": 0, "aud": "demo-keepline"})
+    claims = {"operator": True} if operator else {}
+    parts = ({"alg": "none", "type": "JWT"}, {"sub": user, "user_id": user, "iat": 0, "aud": "demo-keepline", **claims})
     token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
     return {"Authorization": f"Bearer {token}."}
 
@@ -54,8 +60,8 @@ def signed_in(user: str | None) -> dict[str, str]:
 class Browser:
     """Firestore as one user's browser reaches it."""
 
-    def __init__(self, stack: Stack, user: str | None) -> None:
-        self._http = Http(f"http://{stack.run.firestore}", signed_in(user))
+    def __init__(self, stack: Stack, user: str | None, *, operator: bool = False) -> None:
+        self._http = Http(f"http://{stack.run.firestore}", signed_in(user, operator=operator))
         self._documents = f"/v1/projects/{stack.run.project}/databases/(default)/documents"
 
     def get(self, path: str) -> int:
@@ -180,6 +186,17 @@ def test_nobody_reads_what_is_the_back_ends(stack: Stack) -> None:
     for browser in (Browser(stack, "demo"), Browser(stack, None)):
         assert {browser.get(path) for path in CLOSED.values()} == {DENIED}
         assert {browser.delete(path) for path in CLOSED.values()} == {DENIED}
+
+
+def test_an_operator_reads_what_is_watched_and_nobody_else_does(stack: Stack) -> None:
+    operator = Browser(stack, "boss", operator=True)
+    for path in ("uptime/none", "uptime/none/outages/o1", "uptime/none/gaps/1", "uptime/none/days/2026-01-01"):
+        assert operator.get(path) == MISSING, path
+        assert operator.set(path) == DENIED, path
+        assert Browser(stack, "demo").get(path) == DENIED, path
+    assert operator.query("uptime", None)[0] == OK
+    assert operator.query("outages", None, below="uptime/none")[0] == OK
+    assert operator.get("uptime_runs/current") == DENIED
 
 
 def test_what_a_browser_may_read_of_a_session_has_no_secret(stack: Stack, paths: dict[str, str]) -> None:

@@ -14,9 +14,10 @@ from keepline.domain.link_events import MessageHeard
 from keepline.domain.live_events import Position
 from keepline.domain.pairing import CodeAnswer
 from keepline.ports.documents import Create, Update, Version, Write
-from keepline.records import accounts, commands, history
+from keepline.records import accounts, commands, history, uptime
 from keepline.records.accounts import AnsweredCode, Pairing
 from keepline.records.commands import Order
+from keepline.records.uptime import Settings
 from keepline.testing.groups import FakeGroups
 from keepline.usecases import commanding, live_events, pairing_codes
 from keepline.usecases.limiting import LIMITS
@@ -79,6 +80,9 @@ class Seeded:
             self._place(),
         )
         self.ids = dict(zip(EXAMPLE_IDS, here, strict=True))
+        kind = uptime.URL if operation_id == "delete_target" else uptime.CONNECTOR
+        target = uptime.target_of_connector("connector-1")
+        world.commit(uptime.new_target(target, world.clock.now(), name="one", kind=kind, settings=Settings()))
         if operation_id in _BEFORE:
             _BEFORE[operation_id](world)
 

@@ -15,6 +15,7 @@ import pytest
 from keepline.adapters.media_folder import MediaFolder
 from keepline.domain.message import MessageState
 from keepline.domain.session import SessionState
+from keepline.records.api_keys import SCOPES
 from keepline.usecases import live_events, pairing_codes
 from keepline.usecases.media import Shelf
 from keepline_client import AsyncKeepline, KeeplineError, types
@@ -179,8 +180,20 @@ CALLS: dict[str, Callable[[Any, Shop], Any]] = {
     "keys.create": lambda keepline, _: keepline.keys.create("till", ["read", "send"], sessions=["shop"]),
     "keys.list": lambda keepline, _: keepline.keys.list(),
     "keys.revoke": lambda keepline, _: keepline.keys.revoke(keepline.keys.list()[-1]["key_id"]),
+    "uptime.add": lambda keepline, _: keepline.uptime.add(
+        "Shop", "https://shop.example", expected_status=[200, 204], settings={"preset": "aggressive"}
+    ),
+    "uptime.all": lambda keepline, _: keepline.uptime.all(),
+    "uptime.get": lambda keepline, _: keepline.uptime.get(_target(keepline)),
+    "uptime.update": lambda keepline, _: keepline.uptime.update(_target(keepline), settings={"slo": 0.99}),
+    "uptime.delete": lambda keepline, _: keepline.uptime.delete(_target(keepline)),
     "sessions.delete": lambda keepline, _: keepline.sessions.delete("shop"),
 }
+
+
+def _target(keepline: Any) -> str:
+    target_id: str = keepline.uptime.all()["targets"][0]["target_id"]
+    return target_id
 
 
 @pytest.fixture(autouse=True)
@@ -243,7 +256,7 @@ def test_every_route_has_a_method_whose_type_is_what_the_api_answers(
     shop = Shop(world, monkeypatch, tmp_path)
     wire = Wire(world)
     wrong: list[str] = []
-    with Device(world), client(half, URL, world.anna["X-Api-Key"], wire) as keepline:
+    with Device(world), client(half, URL, world.add_key("anna", SCOPES)["X-Api-Key"], wire) as keepline:
         for number, (name, call) in enumerate(CALLS.items(), 3):
             world.clock.advance(1)
             world.beat("anna_shop", quality=90, n=number)

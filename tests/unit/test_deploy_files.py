@@ -294,6 +294,11 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
         ("messages", "text"),
         ("messages", "seq"),
         ("deliveries", "body"),
+        ("uptime", "recent"),
+        ("uptime", "today"),
+        ("days", "expire_at"),
+        ("gaps", "expire_at"),
+        ("outages", "expire_at"),
         ("events", "data"),
         ("notices", "said"),
         ("send_authority", "claims"),
@@ -311,17 +316,20 @@ def test_what_ages_is_removed_by_firestore() -> None:
     assert found == {
         ("rate_limits", "whole_at"),
         ("contacts", "expire_at"),
+        ("days", "expire_at"),
         ("deliveries", "expire_at"),
         ("events", "expire_at"),
+        ("gaps", "expire_at"),
         ("lanes", "expire_at"),
         ("notices", "expire_at"),
+        ("outages", "expire_at"),
     }
 
 
 def test_the_rules_name_collections_that_exist() -> None:
     rules = (ROOT / "infra" / "firestore.rules").read_text()
     named = set(re.findall(r"match /(?:\{\w+=\*\*\}/)?(\w+)/", rules)) - {"databases"}
-    assert named == {"outbox", "messages", "accounts", "live", "account_secrets", "pairing"}
+    assert named == {"outbox", "messages", "accounts", "live", "uptime", "account_secrets", "pairing"}
     # Whatever else is in there, a browser never writes, and secrets are not its to read.
     assert set(re.findall(r"allow ([\w, ]*write[\w, ]*): if (.*);", rules)) == {
         ("write", "false"),

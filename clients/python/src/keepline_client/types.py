@@ -22,6 +22,9 @@ StandbySetting = Literal["offer", "off"]
 Priority = Literal["high", "normal", "low"]
 Scope = Literal["read", "send", "admin", "operator"]
 Typing = Literal["composing", "recording", "paused"]
+TargetState = Literal["unknown", "up", "degraded", "down"]
+TargetMethod = Literal["GET", "HEAD", "POST"]
+TargetPreset = Literal["conservative", "balanced", "aggressive"]
 DeliveryState = Literal["pending", "delivered", "dead"]
 SessionState = Literal[
     "starting",
@@ -716,3 +719,166 @@ class Health(TypedDict):
     store: Literal["ok"]
     connectors: NotRequired[ConnectorCounts]
     sessions: NotRequired[dict[str, int]]
+
+
+# What is watched, for operators.
+
+
+class Figures(TypedDict):
+    """A period of a target. `uptime` is the share of the time that is known of; None when nobody watched."""
+
+    uptime: float | None
+    down_s: float
+    watched_s: float
+    not_watched_s: float
+    outages: int
+
+
+class Periods(TypedDict):
+    """The last 24 hours, 7, 30 and 90 days."""
+
+    day: Figures
+    week: Figures
+    month: Figures
+    quarter: Figures
+
+
+class Budget(TypedDict):
+    """What a target may be down and keep its objective."""
+
+    slo: float
+    days: int
+    allowed_s: float
+    used_s: float
+    left_s: float
+
+
+class TargetSettings(TypedDict):
+    """How a target is judged."""
+
+    preset: TargetPreset
+    interval_s: int
+    failures_until_down: int
+    successes_until_up: int
+    slow_ms: int
+    timeout_ms: int
+    degradation_window_s: int
+    slo: float
+
+
+class TargetSettingsChanges(TypedDict, total=False):
+    """What can be said of how a target is judged; None goes back to what it is without being said."""
+
+    preset: TargetPreset | None
+    interval_s: Literal[3, 5, 10] | None
+    failures_until_down: int | None
+    successes_until_up: int | None
+    slow_ms: int | None
+    timeout_ms: int | None
+    degradation_window_s: int | None
+    slo: float | None
+
+
+class TargetCheck(TypedDict):
+    """How a target by URL is asked; of its headers only the names are shown."""
+
+    url: str
+    method: TargetMethod
+    expected_status: list[int]
+    text: str | None
+    headers: list[str]
+
+
+class Target(TypedDict):
+    """Something that is watched."""
+
+    target_id: str
+    name: str
+    kind: Literal["connector", "api", "url"]
+    enabled: bool
+    state: TargetState
+    since: str
+    reason: Reason
+    checked_at: str | None
+    response_ms: int | None
+    degrading_since: str | None
+    outage_id: str | None
+    check: TargetCheck | None
+    settings: TargetSettings
+    uptime: Periods
+    budget: Budget
+
+
+class UptimeOverview(TypedDict):
+    """All that is watched, and until when somebody watched."""
+
+    at: str
+    watched_until: str | None
+    targets: list[Target]
+
+
+class ResponseTimes(TypedDict):
+    """How long answers took; None without any."""
+
+    average_ms: int | None
+    p95_ms: int | None
+    max_ms: int | None
+
+
+class UptimeDay(Figures):
+    """A day in UTC."""
+
+    date: str
+    checks: int
+    failures: int
+    response: ResponseTimes
+
+
+class UptimeMonth(Figures):
+    """A month in UTC, as far as the last 90 days go."""
+
+    month: str
+
+
+class Sample(TypedDict):
+    """One of the last checks."""
+
+    at: str
+    response_ms: int | None
+    ok: bool
+
+
+class Incident(TypedDict):
+    """An outage; `ended_at` is None while it lasts."""
+
+    outage_id: str
+    began_at: str
+    ended_at: str | None
+    down_s: float
+    detected_at: str
+    detected_by: str
+    reason: Reason
+
+
+class TargetStory(Target):
+    """A target with all that is on record of it."""
+
+    longest_outage_s: float | None
+    mttr_s: float | None
+    days: list[UptimeDay]
+    months: list[UptimeMonth]
+    recent: list[Sample]
+    incidents: list[Incident]
+
+
+class TargetChanges(TypedDict, total=False):
+    """What can be changed of a target; of Keepline's own parts the name, the settings and whether they are watched."""
+
+    name: str
+    url: str
+    method: TargetMethod
+    expected_status: list[int]
+    text: str | None
+    headers: Mapping[str, str]
+    settings: TargetSettingsChanges
+    enabled: bool

@@ -15,6 +15,7 @@ from keepline_client._sync.media import Media
 from keepline_client._sync.messages import Messages
 from keepline_client._sync.sessions import Sessions
 from keepline_client._sync.transport import Transport
+from keepline_client._sync.uptime import Uptime
 from keepline_client._sync.webhooks import Webhooks
 from keepline_client.types import Health
 
@@ -46,6 +47,7 @@ class Keepline:
         self.events = Events(self._transport)
         self.webhooks = Webhooks(self._transport)
         self.keys = Keys(self._transport)
+        self.uptime = Uptime(self._transport)
 
     def health(self, *, detailed: bool = False) -> Health:
         """Whether Keepline answers; `detailed` also how its connectors and your sessions are. Asked once, without tries."""
