@@ -21,6 +21,11 @@ demo: .venv/.synced  ## Run it all with the simulator in WhatsApp's place, with 
 up: .venv/.synced  ## Run it all against the real WhatsApp; what it stores survives a restart
 	@$(BIN)/python -m keepline_local up
 
+# Of another installation: KEEPLINE_URL=https://… KEEPLINE_API_KEY=… make status
+.PHONY: status
+status: .venv/.synced  ## Show the live picture: sessions, connectors, queue, uptime, alerts (STATUS="--once" or "--json")
+	@$(BIN)/python -m keepline_local.status $(STATUS)
+
 ##@ Check
 .PHONY: test
 test: .venv/.synced  ## Run all tests, quick ones first, with a coverage figure

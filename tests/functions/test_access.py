@@ -57,6 +57,7 @@ PRIVATE = [
     ("POST", "/api/keys"),
     ("GET", "/api/keys"),
     ("DELETE", "/api/keys/0123456789abcdef"),
+    ("GET", "/api/fleet"),
     ("GET", "/api/uptime"),
     ("GET", "/api/uptime/api"),
     ("POST", "/api/uptime/targets"),
@@ -169,7 +170,7 @@ OF_SCOPE = {
         ("DELETE", "/api/keys/0123456789abcdef"),
         ("POST", "/reconnect/shop"),
     },
-    "operator": {(method, path) for method, path in PRIVATE if path.startswith("/api/uptime")},
+    "operator": {(method, path) for method, path in PRIVATE if path.startswith(("/api/fleet", "/api/uptime"))},
 }
 
 

@@ -42,8 +42,9 @@ class ConnectorView:
 
 @dataclass(frozen=True)
 class FleetView:
-    """All connectors, and how many sessions are in which state."""
+    """All connectors, and how many sessions are in which state, as it was `at`."""
 
+    at: datetime
     connectors: tuple[ConnectorView, ...]
     sessions: Mapping[SessionState, int]
 
@@ -57,11 +58,11 @@ class Fleet:
         self._lock = asyncio.Lock()
         self._looked: tuple[float, FleetView] | None = None
 
-    async def look(self) -> FleetView:
-        """At most 15 s old. Raises StoreUnavailable."""
+    async def look(self, age_s_max: float = LOOK_EVERY_S) -> FleetView:
+        """At most so old. Raises StoreUnavailable."""
         async with self._lock:
             now_s = self._clock.monotonic_s()
-            if self._looked is None or now_s - self._looked[0] > LOOK_EVERY_S:
+            if self._looked is None or now_s - self._looked[0] > age_s_max:
                 self._looked = (now_s, await self._look())
             return self._looked[1]
 
@@ -72,7 +73,7 @@ class Fleet:
         )
         now = self._clock.now()
         views = [view_of(ConnectorBeat.read(document), now) for document in documents]
-        return FleetView(tuple(views), dict(zip(SessionState, counts, strict=True)))
+        return FleetView(now, tuple(views), dict(zip(SessionState, counts, strict=True)))
 
 
 def view_of(beat: ConnectorBeat, now: datetime) -> ConnectorView:
