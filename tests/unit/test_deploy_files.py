@@ -329,7 +329,7 @@ def test_what_ages_is_removed_by_firestore() -> None:
 def test_the_rules_name_collections_that_exist() -> None:
     rules = (ROOT / "infra" / "firestore.rules").read_text()
     named = set(re.findall(r"match /(?:\{\w+=\*\*\}/)?(\w+)/", rules)) - {"databases"}
-    assert named == {"outbox", "messages", "accounts", "live", "uptime", "account_secrets", "pairing"}
+    assert named == {"outbox", "messages", "accounts", "live", "uptime", "recovering", "account_secrets", "pairing"}
     # Whatever else is in there, a browser never writes, and secrets are not its to read.
     assert set(re.findall(r"allow ([\w, ]*write[\w, ]*): if (.*);", rules)) == {
         ("write", "false"),
