@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +30,26 @@ def ground() -> Iterator[Ground]:
 
 def steps(recovery: dict[str, Any]) -> dict[str, str]:
     return {step["way"]: step["state"] for step in recovery["steps"]}
+
+
+def test_make_status_shows_the_figures_of_the_api(ground: Ground) -> None:
+    until(lambda: ground.is_well(PART), f"{PART} is watched and up", FIRST_RUN_S)
+    run = ground.stack.run
+    environment = {**os.environ, "KEEPLINE_STATE_DIR": str(ground.stack.state.root)}
+    command = [sys.executable, "-m", "keepline_local.status"]
+    printed = subprocess.run([*command, "--json"], env=environment, capture_output=True, timeout=60, check=False)
+    shown = json.loads(printed.stdout)
+    assert shown["url"] == run.api
+    assert not {"fleet", "sessions", "uptime"} & set(shown["missing"])
+    told = Api(run.api, run.api_key).json("GET", "/api/fleet")
+    assert [one["id"] for one in shown["fleet"]["connectors"]] == [one["id"] for one in told["connectors"]]
+    assert {one["target_id"]: one["state"] for one in shown["uptime"]["targets"]}[f"connector_{PART}"] == "up"
+    drawn = subprocess.run(
+        [*command, "--once"], env=environment, capture_output=True, timeout=60, text=True, check=False
+    )
+    print(drawn.stdout)
+    assert PART in drawn.stdout
+    assert "alive" in drawn.stdout
 
 
 def test_a_connector_that_hangs_is_killed_and_started_again_and_the_same_with_the_api(ground: Ground) -> None:

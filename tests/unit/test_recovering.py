@@ -127,6 +127,23 @@ def test_never_two_recoveries_of_one_target_at_once() -> None:
     run_virtual(main())
 
 
+def test_a_driver_at_work_is_left_alone_when_the_monitor_tells_again() -> None:
+    async def main() -> None:
+        world = World({Way.RESTART: Behaviour(20.0)})
+        world.heals_after(Way.RESTART)
+        await world.begin()
+        driver = asyncio.create_task(world.process().recover(TARGET, Reason.DOWN))
+        await asyncio.sleep(3.0)
+        holder = world.store.peek(recoveries.gate_path(TARGET)).fields["holder"]
+        await world.process().recover(TARGET, Reason.DOWN)
+        await world.process().take_up()
+        assert world.store.peek(recoveries.gate_path(TARGET)).fields["holder"] == holder
+        await driver
+        assert (await world.only()).winner is Way.RESTART
+
+    run_virtual(main())
+
+
 def test_a_crashed_recovery_is_taken_up_and_nothing_is_ordered_twice() -> None:
     async def main() -> None:
         world = World({Way.RESTART: Behaviour(20.0), Way.REDEPLOY: Behaviour(60.0)})
@@ -221,6 +238,19 @@ def test_a_predictive_restart_waits_for_a_standby_with_room_and_is_only_advised_
         assert await world.kinds() == ["recovery_advised"]
         assert world.platform.orders == []
         assert world.store.peek("connectors/c1").fields["drain"] is False
+
+    run_virtual(main())
+
+
+def test_a_connector_that_a_person_drains_is_left_to_that_person() -> None:
+    async def main() -> None:
+        world = World()
+        await world.begin("up")
+        await world.beat("c1", devices=0, drain=True)
+        await world.beat("c2")
+        await world.process().recover(TARGET, Reason.DEGRADING)
+        assert (await world.only()).phase is Phase.ADVISED
+        assert world.store.peek("connectors/c1").fields["drain"] is True
 
     run_virtual(main())
 
