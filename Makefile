@@ -5,7 +5,7 @@
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 BIN := .venv/bin
-PACKAGES := core/src/keepline functions connector/src/keepline_connector local/src/keepline_local simulator/src/simulator
+PACKAGES := core/src/keepline functions connector/src/keepline_connector local/src/keepline_local simulator/src/simulator infra
 CLIENT := clients/python/src/keepline_client
 # Quick ones first: a mistake shows within seconds.
 RINGS := unit property functions contract simulation simulator local integration e2e
@@ -31,6 +31,7 @@ status: .venv/.synced  ## Show the live picture: sessions, connectors, queue, up
 test: .venv/.synced  ## Run all tests, quick ones first, with a coverage figure
 	@# Before pytest, whose guard lets nothing beyond loopback: where Google's emulators are not installed they are fetched.
 	@$(BIN)/python -c "from keepline_local.emulators import FIRESTORE, PUBSUB, obtain; obtain(FIRESTORE); obtain(PUBSUB)"
+	@scripts/browser >/dev/null
 	$(PYTEST) $(RING_FOLDERS) --cov --cov-report=term:skip-covered
 
 .PHONY: $(RINGS:%=test-%)
@@ -74,6 +75,27 @@ check: .venv/.synced  ## Check format, lint, types, import rules and dead code
 	$(BIN)/mypy --python-version 3.10 $(CLIENT)
 	$(BIN)/lint-imports
 	$(BIN)/vulture
+	$(BIN)/python -m infra.checks
+
+.PHONY: check-infra
+check-infra: .venv/.synced .venv-infra/.synced  ## Check what would be deployed: Terraform, permissions, indexes, images, commands (no cloud needed)
+	$(BIN)/python -m infra.checks
+	$(PYTEST) -q tests/unit/test_deploy_files.py
+	.venv-infra/bin/checkov --directory infra/terraform --framework terraform --skip-download --compact --quiet
+	.venv-infra/bin/checkov --file connector/Dockerfile --framework dockerfile --skip-download --compact --quiet
+	.venv-infra/bin/hadolint connector/Dockerfile
+
+# checkov holds many packages at versions of its own, so its tools have an environment for themselves.
+.venv-infra/.synced: infra/checks/requirements.txt | .venv/.synced
+	@echo "Making .venv-infra, with checkov and hadolint…"
+	@$(BIN)/python -m venv --clear .venv-infra
+	@.venv-infra/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement infra/checks/requirements.txt
+	@touch $@
+
+.PHONY: dry-build
+dry-build: .venv/.synced  ## Build the connector's image without Docker in dist/image, start it from its files alone, stop it
+	@$(BIN)/python -m infra.checks.dry_build dist/image
+	@$(BIN)/python -m infra.checks.run_image dist/image
 
 .PHONY: format
 format: .venv/.synced  ## Format the code and mend what the linter can mend
@@ -83,6 +105,15 @@ format: .venv/.synced  ## Format the code and mend what the linter can mend
 .PHONY: client
 client: .venv/.synced  ## Make the client without await anew from the one with it
 	@$(BIN)/python clients/python/make_sync.py
+
+##@ Deploy
+.PHONY: deploy
+deploy: .venv/.synced  ## Set up or update Keepline in a Google Cloud project: make deploy PROJECT=my-project [REGIONS="europe-west1 europe-west4"]
+	@scripts/deploy "$(PROJECT)" "$(REGIONS)"
+
+.PHONY: destroy
+destroy: .venv/.synced  ## Take down what costs and keep the data: make destroy PROJECT=my-project (DATA=delete: all of it)
+	@scripts/destroy "$(PROJECT)" "$(DATA)"
 
 ##@ Measure
 .PHONY: bench
@@ -101,6 +132,11 @@ bench-restore: .venv/.synced  ## Kill a connector and delete its disk, 50 times:
 .PHONY: bench-sessions
 bench-sessions: .venv/.synced  ## Memory per session at 10, 100 and 200 devices, time to connect all, threads, idle CPU
 	@$(BIN)/python bench/sessions.py
+
+# With other figures: make bench-assignment ASSIGNMENT="--accounts 50000 --seed 7"; one shard alone, growing: ASSIGNMENT=--single
+.PHONY: bench-assignment
+bench-assignment: .venv/.synced  ## Place the devices of a million accounts; lose a connector and a region (about 2 minutes)
+	@$(BIN)/python -m bench.assignment $(ASSIGNMENT)
 
 # With other figures: make uptime UPTIME="--rounds 30 --seed 7 --profile normal"
 .PHONY: uptime
@@ -121,7 +157,7 @@ lock:  ## Write uv.lock anew after a change of dependencies
 
 .PHONY: clean
 clean:  ## Remove what was built and what local runs stored, all but the API key
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist
+	rm -rf .venv .venv-infra .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist
 	rm -rf .keepline/demo .keepline/up .keepline/logs .keepline/run.json
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 

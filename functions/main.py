@@ -26,8 +26,8 @@ def on_account_written(event: CloudEvent) -> None:
 
 @functions_framework.cloud_event
 def on_outbox_written(event: CloudEvent) -> None:
-    """Firestore, `outbox/{message}` written: what became of a message of the API is told to webhooks."""
-    entry.message_written(event)
+    """Firestore, `outbox/{message}` written: what became of a message of the API goes on record, and to webhooks."""
+    entry.outbox_written(event)
 
 
 @functions_framework.cloud_event

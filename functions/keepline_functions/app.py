@@ -10,6 +10,7 @@ import uuid
 from flask import Flask, Response, g, request
 
 from keepline_functions import (
+    alerts_api,
     auth,
     chats_api,
     contacts_api,
@@ -23,6 +24,7 @@ from keepline_functions import (
     media_api,
     messages_api,
     metrics_api,
+    monitoring_api,
     openapi_api,
     pairing_code_api,
     qr_api,
@@ -62,6 +64,8 @@ def create_app(parts: Services) -> Flask:
         contacts_api.routes,
         webhooks_api.routes,
         live_events_api.routes,
+        monitoring_api.routes,
+        alerts_api.routes,
         keys_api.routes,
         diagnostics_api.routes,
         fleet_api.routes,

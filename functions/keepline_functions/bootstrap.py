@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from flask import Flask
 
+from keepline.adapters.apprise_notifier import AppriseNotifier
 from keepline.adapters.ffmpeg import find_ffmpeg
 from keepline.adapters.firestore import FirestoreDocuments
 from keepline.adapters.key_file import LocalKeyFile
@@ -28,12 +29,17 @@ from keepline.domain.recovery_settings import CLOUD_RUN, NOBODY_RESTARTS, OFF, W
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
+from keepline.ports.notifying import Notifier
 from keepline.ports.recovery import Restarter
 from keepline.ports.uptime_probes import Probe
 from keepline.ports.webhook_calls import DeliveryWaker, WebhookCaller
 from keepline.usecases.access import Access, VerifyApp, VerifyToken
+from keepline.usecases.alert_telling import AlertTeller
+from keepline.usecases.alerting import AlertRound
+from keepline.usecases.alerts import Alerts, EventLog
 from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
+from keepline.usecases.channel_sealing import ChannelSealer
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
 from keepline.usecases.contacts import Contacts
@@ -60,6 +66,7 @@ from keepline.usecases.webhook_events import Rendering
 from keepline.usecases.webhook_feeding import WebhookFeeder
 from keepline.usecases.webhook_sealing import WebhookSealer
 from keepline.usecases.webhooks import Webhooks
+from keepline_functions.alert_views import alert_json
 from keepline_functions.app import create_app
 from keepline_functions.firebase_tokens import FirebaseTokens
 from keepline_functions.logs import write_json_lines
@@ -80,6 +87,7 @@ class Process:
     app: Flask
     services: Services
     minute_round: MinuteRound
+    alert_round: AlertRound
     feeder: WebhookFeeder
     deliverer: WebhookDeliverer
     media_round: MediaRound | None
@@ -112,6 +120,7 @@ def assemble(
     waker: DeliveryWaker,
     our_probe: Probe,
     probe: Probe,
+    notifier: Notifier,
     *,
     private_addresses: bool,
     api_url: str | None = None,
@@ -132,6 +141,9 @@ def assemble(
     calling = Calling(caller, webhook_sealer, clock)
     deliverer = WebhookDeliverer(store, clock, entropy, calling, waker)
     rendering = Rendering(message_json, rfc3339)
+    feeder = WebhookFeeder(store, clock, waker, rendering)
+    channel_sealer = ChannelSealer(webhook_keys, entropy)
+    teller = AlertTeller(store, clock, notifier, channel_sealer, feeder, alert_json)
     sessions = Sessions(store, clock, entropy, sealer, limiter, limits)
     services = Services(
         loop=loop,
@@ -161,6 +173,8 @@ def assemble(
             private_allowed=private_addresses,
         ),
         live_events=LiveEvents(store, clock, entropy),
+        event_log=EventLog(store),
+        alerts=Alerts(store, clock, entropy, channel_sealer, notifier, teller, private_allowed=private_addresses),
         diagnosing=Diagnosing(store, clock, sessions, limiter, limits),
         reconnect_requests=ReconnectRequests(store, limiter),
         fleet=Fleet(store, clock),
@@ -169,12 +183,19 @@ def assemble(
         metrics=Metrics(),
         metrics_token=metrics_token,
     )
-    feeder = WebhookFeeder(store, clock, waker, rendering)
     media_round = MediaRound(store, clock, shelf.store) if shelf is not None else None
     recoverer = Recoverer(store, clock, entropy, restarters, recovery.of)
     monitor = UptimeMonitor(store, clock, entropy, our_probe, probe, target_headers, api_url, recoverer.react)
     return Process(
-        *(create_app(services), services, MinuteRound(store, clock), feeder, deliverer, media_round, monitor, recoverer)
+        app=create_app(services),
+        services=services,
+        minute_round=MinuteRound(store, clock),
+        alert_round=AlertRound(store, clock, teller),
+        feeder=feeder,
+        deliverer=deliverer,
+        media_round=media_round,
+        uptime_monitor=monitor,
+        recoverer=recoverer,
     )
 
 
@@ -203,6 +224,7 @@ def _start() -> Process:
         PubSubWaker(settings.project),
         HttpProbe(private_allowed=True),  # Where our own API is, its operator has said.
         HttpProbe(private_allowed=settings.private_addresses),
+        AppriseNotifier(private_allowed=settings.private_addresses),
         private_addresses=settings.private_addresses,
         api_url=settings.api_url,
         limits=settings.limits,

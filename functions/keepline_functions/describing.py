@@ -30,6 +30,7 @@ class Tag(StrEnum):
     CONTACTS = "Contacts"
     WEBHOOKS = "Webhooks"
     EVENTS = "Live events"
+    ALERTS = "Events and alerts"
     KEYS = "API keys"
     OPERATING = "Operating"
     UPTIME = "Uptime"

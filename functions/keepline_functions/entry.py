@@ -11,15 +11,18 @@ from cloudevents.http import CloudEvent
 from flask import Request, Response
 from werkzeug.test import run_wsgi_app
 
-from keepline.usecases.monitoring import record_state_change
+from keepline.domain.events import Severity, state_severity
+from keepline.usecases.monitoring import record_message_turn, record_state_change
 from keepline_functions.bootstrap import Process, bootstrap
 from keepline_functions.errors import not_started
-from keepline_functions.events import MalformedEvent, due_lane, state_change, written_document
+from keepline_functions.events import MalformedEvent, due_lane, message_turn, state_change, written_document
 
 # A round that takes longer than this is left to the next one.
 MINUTE_ROUND_TIMEOUT_S = 50.0
 WAKING_TIMEOUT_S = 8.0
 FEEDING_TIMEOUT_S = 50.0
+# Channels have 20 s each and are told a few at a time; what is left is told a minute later.
+ALERT_ROUND_TIMEOUT_S = 50.0
 # Shorter than what Cloud Run functions grant by themselves (60 s); a lane that is left is taken up again.
 DELIVERING_TIMEOUT_S = 58.0
 # A round of removals that is given up goes on where it was.
@@ -60,6 +63,17 @@ def account_written(event: CloudEvent) -> None:
     if change is not None:
         process.services.run(record_state_change(process.services.store, change))
         process.services.run(process.feeder.session_changed(change), FEEDING_TIMEOUT_S)
+        if state_severity(change.state) is Severity.CRITICAL:
+            process.services.run(process.alert_round.hurry(), ALERT_ROUND_TIMEOUT_S)
+
+
+def outbox_written(event: CloudEvent) -> None:
+    """Put on record what a message of the API has come to, and tell webhooks. Fails as `account_written` does."""
+    process = bootstrap()
+    turn = _readable(message_turn, event)
+    if turn is not None:
+        process.services.run(record_message_turn(process.services.store, turn))
+    message_written(event)
 
 
 def message_written(event: CloudEvent) -> None:
@@ -93,6 +107,8 @@ def minute(event: CloudEvent) -> None:
         process.services.run(process.deliverer.wake_due(), WAKING_TIMEOUT_S)
     finally:
         process.services.run(process.minute_round.make(), MINUTE_ROUND_TIMEOUT_S)
+    # After the round, which notices silent connectors.
+    process.services.run(process.alert_round.make(), ALERT_ROUND_TIMEOUT_S)
     if process.media_round is not None:
         process.services.run(process.media_round.make(), MEDIA_ROUND_TIMEOUT_S)
 

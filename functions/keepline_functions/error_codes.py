@@ -36,6 +36,26 @@ class ErrorCode(NamedTuple):
 _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
     InvalidInput: (
         ErrorCode(
+            "bad_channel_url",
+            "The channel's address cannot be used.",
+            "Write it as Apprise does, like mailtos://name:password@example.com?to=me@example.com or slack://…",
+        ),
+        ErrorCode(
+            "channel_url_not_allowed",
+            "The channel's address is a private one, and this installation sends nothing there.",
+            "Use a public address; or its operator allows private ones with KEEPLINE_PRIVATE_ADDRESSES.",
+        ),
+        ErrorCode(
+            "bad_quiet_hours",
+            "These are no quiet hours.",
+            "Give begins and ends like 22:00, two different times, and a time_zone like Europe/Bucharest.",
+        ),
+        ErrorCode(
+            "bad_threshold",
+            "'queue_age_s' cannot be set so.",
+            "The thresholds are: disconnects_per_hour from 1 to 1000; queue_age_s from 30 to 86400.",
+        ),
+        ErrorCode(
             "bad_media", "media has neither `url` nor `media_id`, or both.", "Name the file in one of the two ways."
         ),
         ErrorCode("empty_media", "The file is empty.", "Send one that has something in it."),
@@ -221,6 +241,10 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
     ),
     NotFound: (
         ErrorCode(
+            "alert_not_found", "There is no such alert.", "GET /api/alerts lists them; closed ones stay 90 days."
+        ),
+        ErrorCode("channel_not_found", "There is no such channel of alerts.", "GET /api/alerts/channels lists them."),
+        ErrorCode(
             "media_not_found",
             "There is no such file (any more).",
             "Use the media_id that an answer named; files are kept for a limited time.",
@@ -395,6 +419,11 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ),
     ),
     LimitReached: (
+        ErrorCode(
+            "channel_limit",
+            "There is room for 10 channels of alerts, and all of it is taken.",
+            "Delete one that is not needed any more.",
+        ),
         ErrorCode(
             "installation_full",
             "This installation has 100 sessions, and 100 is its limit.",

@@ -14,7 +14,7 @@ from google.events.cloud.firestore import Document, DocumentEventData, Value
 from google.protobuf.message import DecodeError
 
 from keepline.records.accounts import ACCOUNTS
-from keepline.records.monitoring import StateChange
+from keepline.records.monitoring import MessageTurn, StateChange
 
 _ID = re.compile(r"[a-z0-9_]{1,64}")
 
@@ -66,6 +66,27 @@ def written_document(event: CloudEvent) -> WrittenDocument | None:
     return WrittenDocument(_text(data.value, "tenant"), path)
 
 
+def message_turn(event: CloudEvent) -> MessageTurn | None:
+    """What a written message of the outbox tells of: None when its state and its error stayed, or it was deleted."""
+    data = _document_event(event)
+    if "value" not in data:
+        return None
+    document = data.value
+    before = data.old_value if "old_value" in data else None
+    state, code = _text(document, "state"), _optional(document, "error_code")
+    if before is not None and (_text(before, "state"), _optional(before, "error_code")) == (state, code):
+        return None
+    return MessageTurn(
+        message_id=document.name.rpartition("/")[2],
+        account=_text(document, "account"),
+        session_id=_text(document, "session_id"),
+        tenant=_text(document, "tenant"),
+        at=_written_at(document),
+        state=state,
+        code=code,
+    )
+
+
 @dataclass(frozen=True)
 class DueLane:
     """A lane of a webhook whose deliveries are to be looked at."""
@@ -113,6 +134,11 @@ def _written_at(document: Document) -> datetime:
 
 def _text(document: Document, name: str) -> str:
     return _string(document.fields.get(name), name)
+
+
+def _optional(document: Document, name: str) -> str | None:
+    value = document.fields.get(name)
+    return _string(value, name) if value is not None and "string_value" in value else None
 
 
 def _reason(document: Document, name: str) -> str:

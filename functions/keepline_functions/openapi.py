@@ -46,6 +46,7 @@ TAGS: dict[Tag, str] = {
     Tag.GROUPS: "What is asked and changed is asked of WhatsApp at that moment; a change is made once.",
     Tag.CONTACTS: "Who is on WhatsApp, and what they show of themselves.",
     Tag.WEBHOOKS: "Keepline calls an address of yours when something happens, signed after Standard Webhooks.",
+    Tag.ALERTS: "What happened, what needs somebody, and who is told of it.",
     Tag.EVENTS: "What webhooks are told, as it happens, on a connection that your program keeps open.",
     Tag.KEYS: "Keys for programs, with scopes, for all sessions or some.",
     Tag.OPERATING: "How the API, a session, or the installation is. All of this reads the database and asks WhatsApp nothing.",
@@ -77,6 +78,8 @@ PATH_PARAMETERS: dict[str, PathParameter] = {
     "contact": PathParameter("A phone number with its country code, or an address.", "14155550123"),
     "media_id": PathParameter("The file's id.", "f_6temzapiw5q236squ7ntrghjom"),
     "webhook_id": PathParameter("The webhook's id.", "wk4q2m3zt6b7r5xoe"),
+    "alert_id": PathParameter("The alert's id.", "session_banned_kw2qa7ivnbzyvw3bm72gyhx3lg_1"),
+    "channel_id": PathParameter("The channel's id.", "chk4q2m3zt6b7r5xoe"),
     "key_id": PathParameter("The key's id.", "3f1c0a9be27d4c55"),
     "target_id": PathParameter("The target's id.", "connector_connector-1"),
 }

@@ -11,6 +11,7 @@ from flask import current_app
 from keepline.adapters.media_folder import MediaFolder
 from keepline.ports.documents import DocumentStore
 from keepline.usecases.access import Access
+from keepline.usecases.alerts import Alerts, EventLog
 from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
@@ -60,6 +61,8 @@ class Services:
     contacts: Contacts
     webhooks: Webhooks
     live_events: LiveEvents
+    event_log: EventLog
+    alerts: Alerts
     diagnosing: Diagnosing
     reconnect_requests: ReconnectRequests
     fleet: Fleet

@@ -45,6 +45,7 @@ def requests(session: str, message_id: str) -> dict[tuple[str, str], Any]:
         ("POST", "/api/groups/<group>/leave"): (f"{GROUP}/leave", {"session_id": session}),
         ("POST", "/api/contacts/check"): ("/api/contacts/check", {"session_id": session, "numbers": ["14155550123"]}),
         ("GET", "/api/contacts/<contact>"): (f"/api/contacts/14155550123?session_id={session}", None),
+        ("GET", "/api/monitoring"): (f"/api/monitoring?session_id={session}", None),
         ("GET", "/health/<session_id>"): (f"/health/{session}", None),
         ("GET", "/diagnostics/<session_id>"): (f"/diagnostics/{session}", None),
         ("POST", "/reconnect/<session_id>"): (f"/reconnect/{session}", None),

@@ -35,6 +35,7 @@ OF_FILES = ("take_in_file", "get_file", "download_file")
 EXAMPLE_IDS = (
     *("m_6temzapiw5q236squ7ntrghjom", "i_t7um2p4ewmuwdfhmmbdsjjyevt", "i_poll2p4ewmuwdfhmmbdsjjyevt"),
     *("wk4q2m3zt6b7r5xoe", "3f1c0a9be27d4c55", "evt_kw2qa7ivnbzyvw3bm72gyhx3lg"),
+    *("session_banned_kw2qa7ivnbzyvw3bm72gyhx3lg_1", "chk4q2m3zt6b7r5xoe"),
 )
 
 
@@ -78,6 +79,8 @@ class Seeded:
             self._made("/api/webhooks", url="https://a.example/", events=["*"])["webhook_id"],
             self._made("/api/keys", name="a till", scopes=["read"])["key_id"],
             self._place(),
+            self._alert(),
+            self._made("/api/alerts/channels", name="mail", url="mailto://me@a.example")["channel_id"],
         )
         self.ids = dict(zip(EXAMPLE_IDS, here, strict=True))
         kind = uptime.URL if operation_id == "delete_target" else uptime.CONNECTOR
@@ -114,6 +117,13 @@ class Seeded:
         """Where a listener to events can come back to: the beginning of the log."""
         self._made("/api/events/keep")
         return str(Position(self.world.clock.now()).token)
+
+    def _alert(self) -> str:
+        """Another session of hers is banned."""
+        self.world.add_session("banned", state="banned", code="banned")
+        self.world.run(self.world.process.alert_round.make())
+        alert_id: str = self.world.get("/api/alerts").get_json()["alerts"][0]["alert_id"]
+        return alert_id
 
     def _made(self, path: str, **body: Any) -> dict[str, Any]:
         answer = self.world.client.post(path, json=body, headers=self.world.anna)

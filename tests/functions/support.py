@@ -20,6 +20,7 @@ from keepline.records.connectors import DeviceBeat
 from keepline.records.outbox import Authority
 from keepline.testing.documents import MemoryDocuments
 from keepline.testing.keys import MemoryKeys
+from keepline.testing.notifying import MemoryNotifier
 from keepline.testing.uptime_probes import MemoryProbe
 from keepline.testing.webhook_calls import MemoryReceiver, MemoryWaker
 from keepline.usecases.access import SignedIn
@@ -121,6 +122,7 @@ class World:
         self.receiver = MemoryReceiver()
         self.waker = MemoryWaker()
         self.our_probe, self.probe = MemoryProbe(), MemoryProbe()
+        self.notifier = MemoryNotifier()
         self.process: Process = assemble(
             self.loop,
             self.store,
@@ -133,6 +135,7 @@ class World:
             self.waker,
             self.our_probe,
             self.probe,
+            self.notifier,
             private_addresses=False,
             api_url="https://api.example.com",
             metrics_token=METRICS_TOKEN,

@@ -6,7 +6,8 @@ import pytest
 from flask.testing import FlaskClient
 from google.events.cloud.firestore import Value
 
-from keepline.records.monitoring import MONITORING
+from keepline.ports.documents import Document
+from keepline.records.monitoring import EVENTS_KEPT, MONITORING
 
 from .framework import FIRESTORE_TYPE, account_document, deliver, serve, written
 from .support import World
@@ -21,15 +22,21 @@ def function(world: World, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     return serve("on_account_written", world, monkeypatch)
 
 
+def changes(world: World) -> list[Document]:
+    """The changes of a state that are on record; what they are besides has tests in test_event_log."""
+    return [event for event in world.all_in(MONITORING) if event.fields["kind"] == "session_state"]
+
+
 def tell(function: FlaskClient, body: bytes, event_id: str = "e1", content_type: str = PROTOBUF) -> int:
     return deliver(function, FIRESTORE_TYPE, event_id, body, content_type)
 
 
 def test_a_change_of_state_is_recorded(world: World, function: FlaskClient) -> None:
     assert tell(function, written(BROKEN, CONNECTED)) == 200
-    [event] = world.all_in(MONITORING)
+    [event] = changes(world)
     fields = dict(event.fields)
     assert fields.pop("recorded_at").year == 2026
+    assert fields.pop("expire_at") - fields["at"] == EVENTS_KEPT
     assert fields.pop("at").isoformat() == "2026-03-01T12:00:00.250000+00:00"
     assert fields == {
         "kind": "session_state",
@@ -40,6 +47,10 @@ def test_a_change_of_state_is_recorded(world: World, function: FlaskClient) -> N
         "to": "reconnecting",
         "code": "socket_closed",
         "sentence": "socket_closed in words.",
+        "subject": "anna_shop",
+        "severity": "warning",
+        "next_step": "Nothing to do: it heals by itself and queued messages are kept.",
+        "details": {"from": "connected", "to": "reconnecting"},
     }
     assert event.id.startswith("anna_shop_")
 
@@ -47,9 +58,9 @@ def test_a_change_of_state_is_recorded(world: World, function: FlaskClient) -> N
 def test_a_repeated_event_is_one_document(world: World, function: FlaskClient) -> None:
     for _ in range(3):
         assert tell(function, written(BROKEN, CONNECTED), "e1") == 200
-    assert len(world.all_in(MONITORING)) == 1
+    assert len(changes(world)) == 1
     assert tell(function, written(BROKEN, CONNECTED), "e2") == 200
-    assert len(world.all_in(MONITORING)) == 2
+    assert len(changes(world)) == 2
 
 
 def test_a_new_session_is_recorded(world: World, function: FlaskClient) -> None:
@@ -122,4 +133,4 @@ def test_while_the_store_is_down_the_event_is_refused_and_comes_again(world: Wor
     assert tell(function, written(BROKEN, CONNECTED)) == 500
     world.store.down = False
     assert tell(function, written(BROKEN, CONNECTED)) == 200
-    assert len(world.all_in(MONITORING)) == 1
+    assert len(changes(world)) == 1

@@ -163,7 +163,8 @@ def test_a_key_that_makes_no_sense_is_not_made(world: World, body: dict[str, Any
 SHOP, OTHER = "shop", "other"
 
 
-# What concerns all sessions of a user, none, or one that only a document names: tested on its own above, below and in test_media.
+# What concerns all sessions of a user, none, or one that only a document names: tested on its own above, below, in test_media
+# and in test_alerts.
 OF_ALL = {
     ("GET", "/api/sessions"),
     ("POST", "/api/media"),
@@ -178,9 +179,22 @@ OF_ALL = {
     ("GET", "/api/webhooks/<webhook_id>/deliveries"),
     ("POST", "/api/webhooks/<webhook_id>/replay"),
     ("POST", "/api/events/keep"),
+    ("GET", "/api/alerts"),
+    ("POST", "/api/alerts/<alert_id>/acknowledge"),
+    ("GET", "/api/alerts/settings"),
+    ("PATCH", "/api/alerts/settings"),
+    ("POST", "/api/alerts/channels"),
+    ("GET", "/api/alerts/channels"),
+    ("DELETE", "/api/alerts/channels/<channel_id>"),
+    ("POST", "/api/alerts/channels/<channel_id>/test"),
     ("POST", "/api/keys"),
     ("GET", "/api/keys"),
     ("DELETE", "/api/keys/<key_id>"),
+    ("GET", "/api/uptime"),
+    ("GET", "/api/uptime/<target_id>"),
+    ("POST", "/api/uptime/targets"),
+    ("PATCH", "/api/uptime/targets/<target_id>"),
+    ("DELETE", "/api/uptime/targets/<target_id>"),
 }
 
 

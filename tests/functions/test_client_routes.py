@@ -77,6 +77,9 @@ class Shop:
         self.document = folder / "bill.txt"
         self.document.write_text("1.00")
         self.media = world.client.post("/api/media", data=PNG, headers=world.anna).get_json()["media_id"]
+        world.add_session("bad", state="banned", code="banned")
+        world.run(world.process.alert_round.make())
+        self.alert = world.get("/api/alerts").get_json()["alerts"][0]["alert_id"]
         for limit in ("messages", "sessions", "codes", "reconnects", "files", "groups", "questions", "lookups"):
             world.set_limit("anna", limit, count=1_000, period_s=60, burst=1_000)
 
@@ -178,6 +181,22 @@ CALLS: dict[str, Callable[[Any, Shop], Any]] = {
     "webhooks.delivery_page": lambda keepline, shop: keepline.webhooks.delivery_page(shop.webhook),
     "webhooks.replay": lambda keepline, shop: keepline.webhooks.replay(shop.webhook),
     "webhooks.delete": lambda keepline, shop: keepline.webhooks.delete(shop.other_webhook),
+    "alerts.events": lambda keepline, _: keepline.alerts.events(kind="session_banned"),
+    "alerts.page": lambda keepline, _: keepline.alerts.page(state="open", limit=5),
+    "alerts.acknowledge": lambda keepline, shop: keepline.alerts.acknowledge(shop.alert),
+    "alerts.settings": lambda keepline, _: keepline.alerts.settings(),
+    "alerts.set_thresholds": lambda keepline, _: keepline.alerts.set_thresholds({"queue_age_s": 60}),
+    "alerts.set_quiet_hours": lambda keepline, _: keepline.alerts.set_quiet_hours(
+        {"begins": "22:00", "ends": "07:00", "time_zone": "Europe/Bucharest"}
+    ),
+    "alerts.create_channel": lambda keepline, _: keepline.alerts.create_channel("mail", url="mailto://me@a.example"),
+    "alerts.channels": lambda keepline, _: keepline.alerts.channels(),
+    "alerts.test_channel": lambda keepline, _: keepline.alerts.test_channel(
+        keepline.alerts.channels()[-1]["channel_id"]
+    ),
+    "alerts.delete_channel": lambda keepline, _: keepline.alerts.delete_channel(
+        keepline.alerts.channels()[-1]["channel_id"]
+    ),
     "keys.create": lambda keepline, _: keepline.keys.create("till", ["read", "send"], sessions=["shop"]),
     "keys.list": lambda keepline, _: keepline.keys.list(),
     "keys.revoke": lambda keepline, _: keepline.keys.revoke(keepline.keys.list()[-1]["key_id"]),

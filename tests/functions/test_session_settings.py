@@ -227,7 +227,7 @@ def test_the_same_address_is_sealed_anew_each_time(world: World) -> None:
 def without_keys(world: World) -> Any:
     process = assemble(
         *(world.loop, world.store, world.clock, world._verify, lambda n: bytes(n), None, None),
-        *(world.receiver, world.waker, world.our_probe, world.probe),
+        *(world.receiver, world.waker, world.our_probe, world.probe, world.notifier),
         private_addresses=False,
     )
     return process.app.test_client()
@@ -259,7 +259,7 @@ def test_an_installation_can_allow_private_proxies(world: World) -> None:
     create(world)
     process = assemble(
         *(world.loop, world.store, world.clock, world._verify, lambda n: bytes(n), world.keys, world.keys),
-        *(world.receiver, world.waker, world.our_probe, world.probe),
+        *(world.receiver, world.waker, world.our_probe, world.probe, world.notifier),
         private_addresses=True,
     )
     answer = process.app.test_client().patch(

@@ -79,6 +79,46 @@ def test_a_device_that_stops_gives_the_right_with_its_last_settle() -> None:
     assert run_virtual(story()) == [(False, 3)]
 
 
+def test_the_socket_is_cut_first_when_something_is_in_doubt() -> None:
+    """What has no answer may stand in the library's buffers, which it empties on its next connection."""
+
+    async def story() -> list[bool]:
+        world = World(Random(3), standby=True, bare=True)
+        await world.start()
+        process = world.boot(FIRST)
+        await asyncio.sleep(5)
+        world.whatsapp.lose_answer, world.whatsapp.recipients_are_off = 1.0, True
+        accepted = await world.accept("out", "14155550100@s.whatsapp.net")
+        async with asyncio.timeout(2 * LIMIT_S):
+            while await state(world, accepted) != "in_doubt":  # noqa: ASYNC110 - virtual time, and nobody to tell us
+                await asyncio.sleep(0.1)
+            world.boot(SECOND)
+            while world.devices[SECOND_SLOT].link is None:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        assert await state(world, accepted) == "in_doubt"
+        silent: list[bool] = []
+        honest = process.store.on_applied
+
+        def look(writes: Sequence[Write]) -> None:
+            honest(writes)
+            if any(getattr(write, "fields", {}).get("yielded") for write in writes):
+                silent.append(world.devices[FIRST_SLOT].link is None)
+
+        process.store.on_applied = look
+        await world.terminate(FIRST)
+        await world.stop()
+        return silent
+
+    assert run_virtual(story()) == [True]
+
+
+async def state(world: World, message_id: str) -> str:
+    document = await world.documents.get(f"{OUTBOX}/{message_id}")
+    assert document is not None
+    return str(document.fields["state"])
+
+
 async def claimed(world: World) -> int:
     document = await world.documents.get(authority_path(ACCOUNT))
     return len(Authority.read(document).message_ids()) if document is not None else 0

@@ -6,29 +6,37 @@ import ast
 import base64
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import json
 import pkgutil
 import re
+import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
+import yaml
 
 import keepline.records
+from infra.checks.dockerfile import Stage, read_dockerfile
+from keepline.domain.alert_rules import Condition, Rule
+from keepline.domain.alerts import Alert, Told
 from keepline.domain.compaction import SavedVersion
 from keepline.domain.content.bodies import text_content
 from keepline.domain.content.files import File
 from keepline.domain.content.references import MessageRef
+from keepline.domain.events import EventKind, Severity
 from keepline.domain.link_events import MessageHeard, NoticeHeard
 from keepline.domain.pacing import PacingMemory
 from keepline.domain.sealing import SegmentKind
 from keepline.domain.webhook_policy import DeliveryState
 from keepline.ports.documents import Fields, Query, Sentinel, Where
 from keepline.records import (
+    alerts,
     changes,
     connectors,
     contacts,
@@ -36,6 +44,7 @@ from keepline.records import (
     history,
     live_events,
     media,
+    monitoring,
     notices,
     outbox,
     rate_limits,
@@ -60,6 +69,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "str | None": [None, "x"],
     "datetime | None": [None, NOW],
     "DeliveryState | None": [None, DeliveryState.DEAD],
+    "EventKind | None": [None, EventKind.DOUBT],
     "list[str]": [["x"]],
     "tuple[str, ...]": [("x",)],
 }
@@ -145,6 +155,23 @@ def needed() -> tuple[set[Index], set[Single]]:
     return composite, single
 
 
+# What the console's listeners ask (web/app/queries.js), always for the user's own documents: collection, scope, fields, order.
+CONSOLE_QUERIES = [
+    ("outbox", "COLLECTION", ("tenant", "account"), "accepted_at"),
+    ("outbox", "COLLECTION", ("tenant", "account", "chat"), "accepted_at"),
+    ("outbox", "COLLECTION", ("tenant", "account", "state"), "accepted_at"),
+    ("messages", "COLLECTION_GROUP", ("tenant", "account"), "at"),
+    ("messages", "COLLECTION_GROUP", ("tenant", "account", "chat"), "at"),
+]
+
+
+def needed_by_the_console() -> set[Index]:
+    return {
+        Index(collection, scope, (*((field, "ASCENDING") for field in equal), (order, "DESCENDING")))
+        for collection, scope, equal, order in CONSOLE_QUERIES
+    }
+
+
 def test_every_query_is_built_where_this_test_finds_it() -> None:
     built: dict[str, int] = {}
     for file in CORE.rglob("*.py"):
@@ -193,7 +220,7 @@ def test_the_composite_indexes_are_those_that_the_queries_need() -> None:
         for one in declared()["indexes"]
     }
     assert len(found) == len(declared()["indexes"]), "an index is declared twice"
-    assert found == needed()[0]
+    assert found == needed()[0] | needed_by_the_console()
 
 
 def test_single_fields_of_collection_groups_are_declared() -> None:
@@ -246,7 +273,7 @@ def written() -> Iterator[tuple[str, Fields]]:
     yield "messages", heard_media.settled("t_s", "1@s.whatsapp.net", "W", MediaFate(MediaState.STORED)).fields
     yield "media", media.kept("t", "s", File("f_x", None, "image/png", 1, "ab"), "inbound", NOW).fields
     devices = {"d": connectors.DeviceBeat("tcp", 1, 1, NOW)}
-    beater = connectors.Beater("c", "r", "p", 3.0, 200, NOW)
+    beater = connectors.Beater("c", "r", "p", 3.0, 200, NOW, NOW)
     yield "connectors", beater.write_beat(1, devices, stopping=False, version=None).fields
     yield "witness", witness.ask("t_s", "b", "1-1", {"m": b"tag"}).fields
     question = witness.Question("t_s", "b", "1-1", {}, None, {}, NOW)
@@ -261,6 +288,10 @@ def written() -> Iterator[tuple[str, Fields]]:
     envelope = {"id": "e", "type": "message", "timestamp": "2026", "session_id": "s", "data": {}}
     yield "events", live_events.new_entry("t", lane, 0, envelope, None, NOW).fields
     yield "deliveries", delivery_fields()
+    yield "monitoring", monitoring.event(EventKind.DOUBT, "n", at=NOW, subject="t_s").fields
+    condition = Condition(Rule.SESSION_BANNED, "t_s", "t", "s")
+    alert = Alert("k", 1, condition, Severity.CRITICAL, NOW, NOW, clear_since=NOW, closed_at=NOW, acknowledged_at=NOW)
+    yield "alerts", alerts.new_alert(replace(alert, told={"c": Told(NOW)})).fields
     yield "contacts", contacts.checked("t", "t_s", "1", CheckedContact("1", "2", True, None, NOW)).fields
     yield "snapshots", session_docs.new_chunk("t_s", "a", b"sealed", version=1, chunk=0, chunks=1, sequence=1).fields
 
@@ -315,6 +346,8 @@ def test_what_ages_is_removed_by_firestore() -> None:
     found = {(one["collectionGroup"], one["fieldPath"]) for one in declared()["fieldOverrides"] if one.get("ttl")}
     assert found == {
         ("rate_limits", "whole_at"),
+        ("alerts", "expire_at"),
+        ("monitoring", "expire_at"),
         ("contacts", "expire_at"),
         ("days", "expire_at"),
         ("deliveries", "expire_at"),
@@ -329,7 +362,18 @@ def test_what_ages_is_removed_by_firestore() -> None:
 def test_the_rules_name_collections_that_exist() -> None:
     rules = (ROOT / "infra" / "firestore.rules").read_text()
     named = set(re.findall(r"match /(?:\{\w+=\*\*\}/)?(\w+)/", rules)) - {"databases"}
-    assert named == {"outbox", "messages", "accounts", "live", "uptime", "recovering", "account_secrets", "pairing"}
+    assert named == {
+        "outbox",
+        "messages",
+        "accounts",
+        "live",
+        "uptime",
+        "recovering",
+        "account_secrets",
+        "pairing",
+        "monitoring",
+        "alerts",
+    }
     # Whatever else is in there, a browser never writes, and secrets are not its to read.
     assert set(re.findall(r"allow ([\w, ]*write[\w, ]*): if (.*);", rules)) == {
         ("write", "false"),
@@ -380,24 +424,106 @@ def test_the_paths_in_firebase_json_exist() -> None:
 # The build
 
 
+def build_steps() -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = yaml.safe_load((ROOT / "cloudbuild.yaml").read_text())["steps"]
+    return steps
+
+
 def test_the_build_deploys_every_function_of_the_table() -> None:
-    build = (ROOT / "cloudbuild.yaml").read_text()
-    for one in json.loads((ROOT / "infra" / "functions.json").read_text())["functions"]:
-        assert f"deploy {one['name']} --entry-point {one['entry_point']} " in build, one["name"]
+    """It reads the table itself: what is run here is that part of the step."""
+    (step,) = [one for one in build_steps() if one["id"] == "release-functions"]
+    script = step["args"][-1].replace("$$", "$").replace("${_REGION}", "europe-west1").replace("${_DEPLOY}", "all")
+    gcloud = 'gcloud() { echo "$3 $8 $7"; }\n'
+    done = subprocess.run(["bash", "-euc", gcloud + script], cwd=ROOT, capture_output=True, text=True, check=True)
+    table = json.loads((ROOT / "infra" / "functions.json").read_text())["functions"]
+    assert done.stdout.splitlines() == [
+        f"{one['name']} --source=dist/functions --entry-point={one['entry_point']}" for one in table
+    ]
+    assert f"python{step_python()}" in script
 
 
-def test_the_image_is_built_from_the_lock_and_does_not_run_as_root() -> None:
-    dockerfile = (ROOT / "connector" / "Dockerfile").read_text()
-    assert "uv sync --locked" in dockerfile
-    assert re.search(r"^USER (?!root)\S+", dockerfile, re.MULTILINE)
-    assert "HEALTHCHECK" in dockerfile
-    # What the sync needs to judge the lock: the manifest of every member of the workspace.
+def step_python() -> str:
+    """The version that the image of connectors has, so that both run what was tested together."""
+    found = re.search(r"python:(\d+)\.(\d+)", dockerfile()[0].base)
+    assert found is not None
+    return found[1] + found[2]
+
+
+def test_a_build_that_is_to_deploy_nothing_does_not() -> None:
+    """The first one, before there is anything to release to."""
+    for step in build_steps():
+        if step["id"].startswith("release-"):
+            script = step["args"][-1].replace("$$", "$").replace("${_DEPLOY}", "none")
+            done = subprocess.run(
+                ["/bin/bash", "-euc", script], env={"PATH": ""}, capture_output=True, text=True, check=False
+            )
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), step["id"]
+
+
+def test_nothing_is_released_before_everything_was_tested_and_scanned() -> None:
+    waits = {one["id"]: set(one.get("waitFor", ())) for one in build_steps()}
+
+    def before(step: str) -> set[str]:
+        return waits[step] | {earlier for one in waits[step] - {"-"} for earlier in before(one)}
+
+    assert {"check-and-test", "scan", "build-functions", "push-connector"} <= before("release-connectors")
+    assert {"check-and-test", "scan"} <= before("keep-functions")
+    assert "release-connectors" in before("release-functions")
+
+
+def test_the_scripts_of_the_builds_are_ones_that_bash_can_read() -> None:
+    for file in ("cloudbuild.yaml", "cloudbuild.rebuild.yaml"):
+        for step in yaml.safe_load((ROOT / file).read_text())["steps"]:
+            script = step["args"][-1].replace("$$", "$")
+            done = subprocess.run(["bash", "-n", "-c", script], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{step['id']}: {done.stderr}"
+
+
+def dockerfile() -> list[Stage]:
+    return read_dockerfile((ROOT / "connector" / "Dockerfile").read_text())
+
+
+def test_the_image_is_built_from_the_lock_with_hashes_and_does_not_run_as_root() -> None:
+    built, last = dockerfile()
+    runs = " ".join(one.text for one in built.all("RUN"))
+    assert "uv export --quiet --locked --no-dev" in runs
+    assert "--require-hashes" in runs
+    user = last.one("USER").text.split(":")
+    assert all(number.isdigit() and int(number) > 0 for number in user), "a platform can see that it is not root"
+    assert last.one("HEALTHCHECK").command()[0] == "python"
+    # What uv needs to judge the lock: the manifest of every member of the workspace.
     members = re.search(r"members = \[(.*?)\]", (ROOT / "pyproject.toml").read_text())
     assert members is not None
-    for member in re.findall(r'"([\w/]+)"', members[1]):
-        assert re.search(rf"^COPY {member}(/pyproject\.toml)? ", dockerfile, re.MULTILINE), member
+    copied = {word for one in built.all("COPY") for word in one.text.split()[:-1]}
+    assert {f"{member}/pyproject.toml" for member in re.findall(r'"([\w/]+)"', members[1])} <= copied
     # The version of uv is that of everybody else.
     pinned = re.search(r"^UV_VERSION=(\S+)$", (ROOT / "scripts" / "bootstrap").read_text(), re.MULTILINE)
     assert pinned is not None
-    assert f"uv=={pinned[1]}" in dockerfile
+    assert f"uv=={pinned[1]}" in runs
     assert f"uv=={pinned[1]}" in (ROOT / "cloudbuild.yaml").read_text()
+
+
+def test_the_settings_that_the_image_sets_are_the_connectors() -> None:
+    settings = (ROOT / "connector" / "src" / "keepline_connector" / "settings.py").read_text()
+    names = {name for one in dockerfile()[-1].all("ENV") for name in re.findall(r"(KEEPLINE_\w+)=", one.text)}
+    assert names
+    assert all(f'"{name}"' in settings for name in names)
+
+
+def test_what_the_image_copies_is_let_in_by_its_ignore_file() -> None:
+    rules = (ROOT / "connector" / "Dockerfile.dockerignore").read_text().splitlines()
+    assert rules[1] == "*", "only what is named"
+    let_in = [rule[1:] for rule in rules if rule.startswith("!")]
+    for stage in dockerfile():
+        for one in stage.all("COPY"):
+            for source in one.text.split()[:-1] if "from" not in one.flags else []:
+                assert any(PurePath(source).match(rule) or source.startswith(f"{rule}/") for rule in let_in), source
+
+
+def test_the_library_in_the_lock_is_the_one_whose_hash_is_listed() -> None:
+    """The list is changed with the version, by who has looked at both."""
+    listed = dict(reversed(line.split()) for line in (ROOT / "connector" / "neonize.sha256").read_text().splitlines())
+    assert set(listed) == {"neonize-linux-amd64.so", "neonize-linux-arm64.so"}
+    folder = Path(str(importlib.util.find_spec("neonize").submodule_search_locations[0]))  # type: ignore[union-attr, index]
+    (here,) = folder.glob("*.so")
+    assert listed[here.name] == hashlib.sha256(here.read_bytes()).hexdigest()

@@ -169,7 +169,8 @@ def _functions(plan: Plan) -> Part:
     line = [
         *(sys.executable, "-m", "keepline_local.functions_host"),
         *("--api-port", str(plan.ports["api"]), "--events-port", str(plan.ports["functions"])),
-        *("--console-port", str(plan.ports["console"]), "--account", USUAL_ACCOUNT),
+        *("--console-port", str(plan.ports["console"]), "--account", USUAL_ACCOUNT, "--user", plan.tenant),
+        *(("--simulator", plan.host("simulator")) if plan.demo else ()),
     ]
 
     def ready() -> bool:

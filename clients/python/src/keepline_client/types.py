@@ -25,6 +25,8 @@ Typing = Literal["composing", "recording", "paused"]
 TargetState = Literal["unknown", "up", "degraded", "down"]
 TargetMethod = Literal["GET", "HEAD", "POST"]
 TargetPreset = Literal["conservative", "balanced", "aggressive"]
+Severity = Literal["info", "warning", "critical"]
+AlertState = Literal["open", "closed"]
 DeliveryState = Literal["pending", "delivered", "dead"]
 SessionState = Literal[
     "starting",
@@ -682,6 +684,110 @@ class KeptEvents(TypedDict):
 
     collection: str
     kept_until: str
+
+
+# Events and alerts.
+
+
+class Event(TypedDict):
+    """Something that happened. `user_id` is None for the installation's."""
+
+    event_id: str
+    kind: str
+    at: str
+    severity: Severity
+    user_id: str | None
+    session_id: str | None
+    subject: str
+    code: str
+    sentence: str
+    next_step: str
+    details: dict[str, object]
+
+
+class EventPage(TypedDict):
+    """Events, newest first; `next_before` is for the next page, None on the last."""
+
+    events: list[Event]
+    next_before: str | None
+
+
+class Alert(TypedDict):
+    """A condition that somebody should know of. `count`: in how many rounds, one a minute, it was seen."""
+
+    alert_id: str
+    rule: str
+    subject: str
+    user_id: str | None
+    session_id: str | None
+    severity: Severity
+    state: AlertState
+    code: str
+    sentence: str
+    next_step: str
+    details: dict[str, object]
+    opened_at: str
+    last_seen_at: str
+    closed_at: str | None
+    count: int
+    acknowledged_at: str | None
+    acknowledged_by: str | None
+
+
+class AlertPage(TypedDict):
+    """Alerts, newest first; `next_before` is for the next page, None on the last."""
+
+    alerts: list[Alert]
+    next_before: str | None
+
+
+class Threshold(TypedDict):
+    """What holds, what holds when nobody says another, and what it may be."""
+
+    value: float
+    usual: float
+    least: float
+    most: float
+
+
+class QuietHours(TypedDict):
+    """From one time of the day (like 22:00) to another, by the clocks of a place (like Europe/Bucharest)."""
+
+    begins: str
+    ends: str
+    time_zone: str
+
+
+class AlertSettings(TypedDict):
+    """The thresholds of the rules by their names, and the quiet hours."""
+
+    thresholds: dict[str, Threshold]
+    quiet_hours: QuietHours | None
+
+
+class AlertChannel(TypedDict):
+    """Somebody who is told of alerts. Of the address only its way is shown."""
+
+    channel_id: str
+    name: str
+    kind: Literal["address", "webhook"]
+    shown: str
+    webhook_id: str | None
+    least: Severity
+    state: Literal["good", "failing"]
+    failures: int
+    failing_since: str | None
+    error: str | None
+    told_at: str | None
+    created_at: str
+
+
+class ChannelTest(TypedDict):
+    """Whether a channel took a test, and why not."""
+
+    told: bool
+    error: str | None
+    duration_ms: int
 
 
 # Keys, and the installation.

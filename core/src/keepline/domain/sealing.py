@@ -66,6 +66,26 @@ def webhook_key_context(tenant: str, webhook: str) -> bytes:
     return _joined("keepline webhook key", FORMAT, tenant, webhook)
 
 
+def channel_key_context(owner: str, channel: str) -> bytes:
+    """What the data key of the address of a channel of alerts is for, when it is wrapped."""
+    return _joined("keepline alert channel key", FORMAT, owner, channel)
+
+
+class ChannelSeal:
+    """Seals and opens the address of a channel of alerts under a data key of its own, bound to the channel and its owner."""
+
+    def __init__(self, key: bytes, owner: str, channel: str) -> None:
+        self._cipher = AESGCM(key)
+        self._place = _joined("keepline", FORMAT, "alert channel", owner, channel)
+
+    def seal(self, url: str, nonce: bytes) -> bytes:
+        return _sealed(self._cipher, url.encode(), nonce, self._place)
+
+    def open(self, sealed: bytes) -> str:
+        """Raises SealBroken."""
+        return _opened(self._cipher, sealed, self._place).decode()
+
+
 class WebhookSeal:
     """Seals and opens a webhook's secrets under a data key of their own.
 

@@ -45,6 +45,9 @@ OF_MESSAGES = frozenset(
     }
 )
 TEST = "test"  # What a test call sends; no filter names it.
+# What a webhook is told as a channel of alerts; no filter names these either.
+ALERT_OPENED = "alert.opened"
+ALERT_CLOSED = "alert.closed"
 
 _REACTION = "reaction"
 # Sent by the API, they change another message, and are told of that one.
@@ -70,9 +73,7 @@ class Happening:
     @property
     def event_id(self) -> str:
         """Always the same for the same happening."""
-        # Length-prefixed, so that no two lists of parts run together into one text.
-        joined = "".join(f"{len(part)}:{part}" for part in (self.type.value, self.subject, self.detail))
-        return "evt_" + b32encode(hashlib.sha256(joined.encode()).digest()).decode().lower()[:26]
+        return event_id(self.type.value, self.subject, self.detail)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,13 @@ class MessageFacts:
     times: Mapping[str, datetime]
     edits: Mapping[str, datetime]
     revoked_at: datetime | None
+
+
+def event_id(*parts: str) -> str:
+    """The id of what these parts name."""
+    # Length-prefixed, so that no two lists of parts run together into one text.
+    joined = "".join(f"{len(part)}:{part}" for part in parts)
+    return "evt_" + b32encode(hashlib.sha256(joined.encode()).digest()).decode().lower()[:26]
 
 
 def of_message(facts: MessageFacts) -> list[Happening]:

@@ -384,6 +384,16 @@ def accounts_in_state(state: str) -> Query:
     return Query(ACCOUNTS, (Where("state", "==", state),), limit=ACCOUNTS_MAX)
 
 
+def accounts_in_states(states: tuple[str, ...]) -> Query:
+    """Those of the installation whose connector wrote one of these states last."""
+    return Query(ACCOUNTS, (Where("state", "in", list(states)),), limit=ACCOUNTS_MAX)
+
+
+def phones_unseen_since(before: datetime) -> Query:
+    """Those of the installation whose phone was seen last before a moment; without those of which that is not known."""
+    return Query(ACCOUNTS, (Where("phone_seen_at", "<", before),), "phone_seen_at", limit=ACCOUNTS_MAX)
+
+
 def all_accounts() -> Query:
     """Every account of the installation, those that are being deleted included."""
     return Query(ACCOUNTS, limit=ACCOUNTS_MAX)
@@ -396,6 +406,11 @@ def devices_of_account(account: str) -> Query:
 def devices_of_connector(connector: str) -> Query:
     """The devices that a connector holds; with the empty name, those that nobody holds."""
     return Query(DEVICES, (Where("connector", "==", connector),), limit=DEVICES_PER_CONNECTOR_MAX, group=True)
+
+
+def devices_in_states(states: tuple[str, ...]) -> Query:
+    """The devices of the installation that were in one of these states when it was last written."""
+    return Query(DEVICES, (Where("state", "in", list(states)),), limit=DEVICES_MAX, group=True)
 
 
 def all_devices() -> Query:

@@ -46,8 +46,9 @@ class ConnectorBeat:
     `beat`.
 
     `process` names the process that runs under the connector's name, anew at each start. `expired_by`: another connector has
-    found that the lease ran out; whoever held it must acquire it anew. `capacity`: how many devices it may hold. `drain`: a
-    person wants it to give its devices away. Heartbeats leave that field as it is, also those of the connector's next processes.
+    found that the lease ran out; whoever held it must acquire it anew. `capacity`: how many devices it may hold.
+    `client_built_at`: of when its WhatsApp client is, None where its build does not say. `drain`: a person wants it to
+    give its devices away. Heartbeats leave that field as it is, also those of the connector's next processes.
     """
 
     connector: str
@@ -59,6 +60,7 @@ class ConnectorBeat:
     ttl_s: float
     expired_by: str | None
     capacity: int
+    client_built_at: datetime | None
     drain: bool
     devices: Mapping[str, DeviceBeat]  # by `<account>_<slot>`
     version: Version
@@ -81,6 +83,7 @@ class ConnectorBeat:
             ttl_s=fields["ttl_s"],
             expired_by=fields["expired_by"],
             capacity=fields.get("capacity", 0),  # An earlier build's does not say: it is given nothing more.
+            client_built_at=fields.get("client_built_at"),
             drain=fields.get("drain") is True,  # A person may have typed it: only a true boolean counts.
             devices={name: DeviceBeat(**beat) for name, beat in fields["devices"].items()},
             version=document.version,
@@ -97,6 +100,7 @@ class Beater:
     ttl_s: float
     capacity: int
     started_at: datetime
+    client_built_at: datetime | None = None
 
     def write_beat(
         self, beat: int, devices: Mapping[str, DeviceBeat], *, stopping: bool, version: Version | None
@@ -112,6 +116,7 @@ class Beater:
             "capacity": self.capacity,
             "expired_by": None,
             "started_at": self.started_at,
+            "client_built_at": self.client_built_at,
             "devices": {name: vars(device) for name, device in devices.items()},
         }
         path = connector_path(self.connector)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from keepline.domain.placement import Placed, plan_moves
 from keepline.ports.clock import Clock
 from keepline.ports.documents import IN_VALUES_MAX, DocumentStore, StoreConflict, StoreUnavailable
-from keepline.records import accounts, outbox
+from keepline.records import accounts, monitoring, outbox
 from keepline.records.accounts import Device
 from keepline.records.outbox import Authority
 from keepline.usecases.neighbours import Neighbours
@@ -135,7 +135,8 @@ class Adopter:
         if self._stopped or not self._is_homeless(device):
             return False  # We are going, or its connector is back.
         try:
-            await self._store.commit([accounts.assign(device, self._connector, self._region)])
+            moved = monitoring.device_moved(device, self._connector, self._clock.now())
+            await self._store.commit([accounts.assign(device, self._connector, self._region), *moved])
         except StoreConflict:
             return False  # Another connector was first.
         return True

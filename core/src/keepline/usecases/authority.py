@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
+from keepline.domain.events import EventKind
 from keepline.domain.message import MessageState
 from keepline.domain.send_queue import Outgoing
-from keepline.ports.documents import DocumentStore
-from keepline.records import outbox
+from keepline.ports.documents import DocumentStore, Write
+from keepline.records import monitoring, outbox
 from keepline.records.outbox import Authority
 
 
@@ -21,14 +23,30 @@ async def read_authority(store: DocumentStore, account: str) -> Authority:
     return Authority.read(document) if document is not None else Authority.nobodys(account)
 
 
-async def take_authority(store: DocumentStore, before: Authority, connector: str, slot: str) -> Authority:
+async def take_authority(
+    store: DocumentStore, before: Authority, connector: str, slot: str, now: datetime
+) -> Authority:
     """Become the one that sends for an account. Raises StoreConflict when the authority is not as it was `before`.
 
     The earlier holder's claims stay in the document until they are settled, so a crash in between forgets none of them.
     """
     authority = before.taken_by(connector, slot)
-    [version] = await store.commit([authority.write()])
+    version, *_ = await store.commit([authority.write(), *_moved(before, authority, now)])
     return replace(authority, version=version)
+
+
+def _moved(before: Authority, after: Authority, now: datetime) -> list[Write]:
+    """The event of a right that had another holder. A device that takes its own right again is no news."""
+    if not before.connector or (before.connector, before.slot) == (after.connector, after.slot):
+        return []
+    details = {
+        "slot": after.slot,
+        "to": after.connector,
+        "from": f"{before.connector} ({before.slot})",
+        "generation": after.generation,
+    }
+    named = str(after.generation)
+    return [monitoring.of_session(EventKind.SEND_RIGHT_MOVED, named, at=now, account=after.account, details=details)]
 
 
 async def unsettled_rows(store: DocumentStore, authority: Authority) -> list[Outgoing]:

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from keepline.domain.advice import DeviceFacts, Facts, advice
+from keepline.domain.events import EventKind
 from keepline.domain.pool_limits import DEFAULT_LIMITS, PoolLimits
 from keepline.domain.session import Reason
 from keepline.ports.clock import Clock
@@ -55,7 +56,9 @@ class Diagnosing:
         """Raises NotFound (`session_not_found`)."""
         session = await self._sessions.look(tenant, session_id)
         events, places, beats, limits = await asyncio.gather(
-            self._store.query(monitoring.newest_events_of(session.account.id, EVENTS_SHOWN)),
+            self._store.query(
+                monitoring.newest_events(None, session.account.id, EventKind.SESSION_STATE, None, None, EVENTS_SHOWN)
+            ),
             self._store.get(pool.PATH),
             beats_of(self._store, {device.connector or "" for device in session.devices}),
             asyncio.gather(*(self._limiter.look(tenant, limit) for limit in LIMITS)),

@@ -13,7 +13,7 @@ from keepline.domain.placement import Place
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.keys import KeyUnavailable
-from keepline.records import accounts
+from keepline.records import accounts, monitoring
 from keepline.records.accounts import Account, Device, KeyedAccount
 from keepline.records.connectors import DeviceBeat
 from keepline.usecases.deleting import clear_device
@@ -90,7 +90,8 @@ class Holder:
             await self.stop([name])
             document = await self._store.get(accounts.device_path(*name))
             if document is not None and (found := Device.read(document)).connector == self._connector:
-                await self._store.commit([accounts.assign(found, to.id, to.region)])
+                moved = monitoring.device_moved(found, to.id, self._clock.now())
+                await self._store.commit([accounts.assign(found, to.id, to.region), *moved])
         except (StoreConflict, StoreUnavailable):
             # An answer can be lost although the device has been given away: then it is not ours to start.
             document = await self._read(accounts.device_path(*name))

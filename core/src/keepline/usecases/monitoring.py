@@ -9,13 +9,15 @@ import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
+from keepline.domain.events import EventKind, of_state_change
 from keepline.domain.message import MessageState
+from keepline.domain.pacing import FIRST_CONTACT_CODES, SLOW_CODES
 from keepline.ports.clock import Clock
 from keepline.ports.documents import SERVER_TIME, Delete, Document, DocumentStore, StoreConflict, Update, Write
 from keepline.records import accounts, commands, connectors, monitoring, outbox
 from keepline.records.accounts import Device
 from keepline.records.connectors import ConnectorBeat
-from keepline.records.monitoring import Silence, StateChange
+from keepline.records.monitoring import MessageTurn, Silence, StateChange
 from keepline.usecases import pool
 from keepline.usecases.deleting import clear_device
 from keepline.usecases.withdrawing import expire
@@ -27,19 +29,55 @@ STRANDED_AFTER_S = 60.0
 STRANDED_ROWS_MAX = 300
 # The connector that holds the account expires its messages itself, to the second; this is for accounts that nobody holds.
 OVERDUE_AFTER_S = 60.0
+# What of a message's error is WhatsApp's word about the number's pace.
+RATE_CODES = FIRST_CONTACT_CODES | SLOW_CODES
 # In one commit of an account with its authority; the rest has its turn a minute later.
 OVERDUE_ROWS_MAX = 300
 COMMANDS_REMOVED_MAX = 400
+
+_OF_MESSAGE = {MessageState.IN_DOUBT.value: EventKind.DOUBT, MessageState.FAILED.value: EventKind.DEAD_LETTER}
 
 log = logging.getLogger(__name__)
 
 
 async def record_state_change(store: DocumentStore, change: StateChange) -> None:
-    """Put a change on record; being told of it again changes nothing."""
+    """Put a change on record, and what it is besides; being told of it again changes nothing."""
+    also = [
+        monitoring.event(
+            kind,
+            change.told_as,
+            at=change.at,
+            subject=change.account,
+            tenant=change.tenant,
+            account=change.account,
+            session_id=change.session_id,
+            details={"code": change.code},
+        )
+        for kind in of_state_change(change.state_before, change.state)
+    ]
     try:
-        await store.commit([monitoring.state_changed(change)])
+        await store.commit([monitoring.state_changed(change), *also])
     except StoreConflict:
         return
+
+
+async def record_message_turn(store: DocumentStore, turn: MessageTurn) -> None:
+    """Put it on record that a message is in doubt or was given up, and what WhatsApp says with that of the number's pace."""
+    subject = {"subject": turn.account, "tenant": turn.tenant, "account": turn.account, "session_id": turn.session_id}
+    words = {"message_id": turn.message_id, "code": turn.code or turn.state}
+    writes: list[Write] = []
+    if (kind := _OF_MESSAGE.get(turn.state)) is not None:
+        # A dead letter that was replayed can be given up again: that is another event.
+        named = f"{turn.message_id} {turn.at.isoformat()}"
+        writes.append(monitoring.event(kind, named, at=turn.at, details=words, **subject))
+    if turn.code in RATE_CODES:
+        # Of one flood many messages are refused: an hour's are one event.
+        named = f"{turn.account} {turn.code} {turn.at:%Y-%m-%dT%H}"
+        writes.append(
+            monitoring.event(EventKind.RATE_SIGNAL, named, at=turn.at, details={"code": turn.code}, **subject)
+        )
+    if writes:
+        await store.commit(writes)
 
 
 class MinuteRound:

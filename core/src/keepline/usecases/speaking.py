@@ -196,7 +196,7 @@ class Speaker:
         authority = await read_authority(self._store, self._account.id)
         taken = may_take_when_opening(_holder(authority), self._slot, first_slot=FIRST_SLOT)
         if taken:
-            authority = await take_authority(self._store, authority, self._connector, self._slot)
+            authority = await take_authority(self._store, authority, self._connector, self._slot, self._clock.now())
         self._authority = authority
         unsettled = await unsettled_rows(self._store, authority)
         # Once more: until the right was taken, its chats could come under suspicion.
@@ -275,7 +275,7 @@ class Speaker:
                 if self._may_take(authority):
                     # What is unsettled changes only with the document whose version the taking presupposes.
                     taken, unsettled = await asyncio.gather(
-                        take_authority(self._store, authority, self._connector, self._slot),
+                        take_authority(self._store, authority, self._connector, self._slot, self._clock.now()),
                         unsettled_rows(self._store, authority),
                     )
                     log.info("device %s sends for %s from now on", self._slot, self._account.id)

@@ -10,11 +10,12 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+from keepline.domain.events import EventKind, is_restore_failure
 from keepline.domain.reconnect import Breaker
 from keepline.domain.session import SessionStatus
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Write
-from keepline.records import accounts
+from keepline.records import accounts, monitoring
 from keepline.records.accounts import LinkLife
 from keepline.usecases.session_keeping import SessionKeeper, Step
 
@@ -90,7 +91,7 @@ class StatusKeeper:
 
     async def _write(self, status: SessionStatus) -> None:
         of_account = (status, self._phone, self._lid)
-        writes = self._account_writes(status) if of_account != self._of_account else []
+        writes = [*(self._account_writes(status) if of_account != self._of_account else []), *self._refusal(status)]
 
         def device(step: Step | None) -> Write:
             return self._device_write(status, step.sequence if step else None)
@@ -107,6 +108,16 @@ class StatusKeeper:
         if self._slot != accounts.FIRST_SLOT:
             return []
         return [accounts.account_status(self._account, status, phone=self._phone, lid=self._lid)]
+
+    def _refusal(self, status: SessionStatus) -> list[Write]:
+        """The event of a stored session that was refused: once a day, however often that is tried."""
+        if not is_restore_failure(status.code):
+            return []
+        now = self._clock.now()
+        details = {"slot": self._slot, "code": status.code}
+        named = f"{self._slot} {status.code} {now.date()}"
+        kind = EventKind.RESTORE_FAILED
+        return [monitoring.of_session(kind, named, at=now, account=self._account, details=details)]
 
     def _device_write(self, status: SessionStatus, session_sequence: int | None) -> Write:
         life = LinkLife(*self._tries)

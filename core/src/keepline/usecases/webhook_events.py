@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from keepline.domain.alerts import Alert, Notice
 from keepline.domain.message import MessageState
 from keepline.domain.session import REASONS
 from keepline.domain.webhook_events import (
+    ALERT_CLOSED,
+    ALERT_OPENED,
     EventType,
     Happening,
     MessageFacts,
     envelope,
+    event_id,
     of_message,
     of_notice,
     of_session,
@@ -99,6 +103,13 @@ def told_of_notice(document: Document, rendering: Rendering) -> Told:
     happening = of_notice(EventType(fields["type"]), document.id, fields["at"])
     data = {"chat": fields["chat"], "at": rendering.time(fields["at"]), **fields["said"]}
     return Told(_envelope(happening, fields["session_id"], rendering, data), fields["chat"])
+
+
+def told_of_alert(alert: Alert, notice: Notice, shown: Mapping[str, object], rendering: Rendering) -> Told:
+    """That an alert was opened, or is over, with the alert as the API shows it."""
+    kind = ALERT_CLOSED if notice is Notice.CLOSED else ALERT_OPENED
+    at = rendering.time(alert.closed_at or alert.opened_at)
+    return Told(envelope(event_id(kind, alert.id, ""), kind, at, alert.condition.session_id, shown), None)
 
 
 def _envelope(happening: Happening, session_id: str, rendering: Rendering, data: object) -> dict[str, object]:

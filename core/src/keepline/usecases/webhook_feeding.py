@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from keepline.domain.alerts import Alert, Notice
 from keepline.domain.webhook_events import OF_MESSAGES, EventType, Happening
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Document, DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.webhook_calls import DeliveryWaker
 from keepline.records import history, outbox
+from keepline.records.alerts import ALERTS
 from keepline.records.monitoring import StateChange
-from keepline.records.webhooks import KEPT_DAYS, Lane, lane_name
-from keepline.usecases.event_outlets import Outlet, outlets_of
+from keepline.records.webhooks import KEPT_DAYS, Lane, Webhook, lane_name
+from keepline.usecases.event_outlets import Outlet, ToWebhook, outlets_of
 from keepline.usecases.message_views import MessageViewer, is_row
 from keepline.usecases.webhook_events import (
     FIRST_WORDS,
     Rendering,
     Told,
     happenings,
+    told_of_alert,
     told_of_message,
     told_of_notice,
     told_of_session,
@@ -85,6 +88,11 @@ class WebhookFeeder:
             is_theirs = outlet.session_id in (None, document.fields["session_id"])
             if is_new and is_theirs and outlet.wants(EventType(document.fields["type"])):
                 await self._feed_one(outlet, name, told)
+
+    async def tell_alert(self, webhook: Webhook, alert: Alert, notice: Notice, shown: Mapping[str, object]) -> None:
+        """An alert was opened or is over: a channel says that this webhook is to be told. Raises as `message_changed` does."""
+        told = told_of_alert(alert, notice, shown, self._rendering)
+        await self._feed_one(ToWebhook(webhook), lane_name(ALERTS, alert.key), told)
 
     async def _outlets(self, tenant: str) -> list[Outlet]:
         return await outlets_of(self._store, tenant, self._clock.now())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 
+from keepline_client._async.alerts import AsyncAlerts
 from keepline_client._async.chats import AsyncChats
 from keepline_client._async.contacts import AsyncContacts
 from keepline_client._async.events import AsyncEvents
@@ -45,6 +46,7 @@ class AsyncKeepline:
         self.contacts = AsyncContacts(self._transport)
         self.events = AsyncEvents(self._transport)
         self.webhooks = AsyncWebhooks(self._transport)
+        self.alerts = AsyncAlerts(self._transport)
         self.keys = AsyncKeys(self._transport)
         self.uptime = AsyncUptime(self._transport)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import httpx
 
 from keepline_client._calls import Call
+from keepline_client._sync.alerts import Alerts
 from keepline_client._sync.chats import Chats
 from keepline_client._sync.contacts import Contacts
 from keepline_client._sync.events import Events
@@ -46,6 +47,7 @@ class Keepline:
         self.contacts = Contacts(self._transport)
         self.events = Events(self._transport)
         self.webhooks = Webhooks(self._transport)
+        self.alerts = Alerts(self._transport)
         self.keys = Keys(self._transport)
         self.uptime = Uptime(self._transport)
 
