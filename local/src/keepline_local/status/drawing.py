@@ -90,7 +90,7 @@ def _uptime(targets: Sequence[Mapping[str, Any]]) -> RenderableType:
             _percent(one["uptime"]["day"]["uptime"]),
             _percent(one["uptime"]["month"]["uptime"]),
             f"{one['budget']['left_s'] / 60:.0f} min",
-            escape(one["reason"]["sentence"]),
+            "" if one["state"] == "up" else escape(one["reason"]["sentence"]),
         )
         for one in targets
     ]
@@ -108,7 +108,9 @@ def _alerts(alerts: Sequence[Mapping[str, Any]]) -> RenderableType:
 def _table(title: str, columns: Sequence[str], rows: Sequence[Iterable[str]]) -> RenderableType:
     if not rows:
         return Text(f"{title}: none", style=_DIM)
-    table = Table(*columns, title=title, title_justify="left", header_style="bold", expand=False)
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number == 0)
     for row in rows[:ROWS_MAX]:
         table.add_row(*row)
     if len(rows) > ROWS_MAX:
