@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 
 import pytest
 
-from keepline_local.stack import ROOMY, Stack
+from keepline_local.stack import NOBODY_RECOVERS, ROOMY, Stack
 
 from .keepline import Api, Http, Phones, Session
 
@@ -27,7 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    with Stack("demo", ports="free", env=ROOMY | {"KEEPLINE_METRICS_TOKEN": METRICS_TOKEN}) as running:
+    with Stack(
+        "demo", ports="free", env=ROOMY | NOBODY_RECOVERS | {"KEEPLINE_METRICS_TOKEN": METRICS_TOKEN}
+    ) as running:
         yield running
 
 

@@ -35,6 +35,8 @@ CLOSED = {
     "pairing": "pairing/demo_x_a",
     "pool": "pool/sessions",
     "rate_limits": "rate_limits/demo_messages_0",
+    "recoveries": "uptime/api/recoveries/r1",
+    "recovering": "recovering/api",
     "report_settings": "report_settings/demo",
     "segments": "whatsapp_sessions/demo_x_a/segments/0000000001",
     "send_authority": "send_authority/demo_x",
@@ -244,7 +246,8 @@ def test_nobody_reads_what_is_the_back_ends(stack: Stack) -> None:
 
 def test_an_operator_reads_what_is_watched_and_nobody_else_does(stack: Stack) -> None:
     operator = Browser(stack, "boss", operator=True)
-    for path in ("uptime/none", "uptime/none/outages/o1", "uptime/none/gaps/1", "uptime/none/days/2026-01-01"):
+    below = ("outages/o1", "gaps/1", "days/2026-01-01", "recoveries/r1")
+    for path in ("uptime/none", "recovering/none", *(f"uptime/none/{one}" for one in below)):
         assert operator.get(path) == MISSING, path
         assert operator.set(path) == DENIED, path
         assert Browser(stack, "demo").get(path) == DENIED, path

@@ -70,6 +70,7 @@ PRIVATE = [
     ("GET", "/api/reports/2026-02-28"),
     ("GET", "/api/reports/settings"),
     ("PATCH", "/api/reports/settings"),
+    ("GET", "/api/fleet"),
     ("GET", "/api/uptime"),
     ("GET", "/api/uptime/api"),
     ("POST", "/api/uptime/targets"),
@@ -195,7 +196,7 @@ OF_SCOPE = {
         ("PATCH", "/api/reports/settings"),
         ("POST", "/reconnect/shop"),
     },
-    "operator": {(method, path) for method, path in PRIVATE if path.startswith("/api/uptime")},
+    "operator": {(method, path) for method, path in PRIVATE if path.startswith(("/api/fleet", "/api/uptime"))},
 }
 
 

@@ -88,6 +88,7 @@ class Shop:
 
 CALLS: dict[str, Callable[[Any, Shop], Any]] = {
     "health": lambda keepline, _: keepline.health(detailed=True),
+    "fleet": lambda keepline, _: keepline.fleet(),
     "sessions.create": lambda keepline, _: keepline.sessions.create("other", on_doubt="hold", presence=None),
     "sessions.list": lambda keepline, _: keepline.sessions.list(),
     "sessions.get": lambda keepline, _: keepline.sessions.get("up"),

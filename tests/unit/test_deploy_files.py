@@ -372,6 +372,7 @@ def test_the_rules_name_collections_that_exist() -> None:
         "accounts",
         "live",
         "uptime",
+        "recovering",
         "account_secrets",
         "pairing",
         "monitoring",

@@ -18,7 +18,7 @@ from keepline_client._async.transport import AsyncTransport
 from keepline_client._async.uptime import AsyncUptime
 from keepline_client._async.webhooks import AsyncWebhooks
 from keepline_client._calls import Call
-from keepline_client.types import Health
+from keepline_client.types import Fleet, Health
 
 
 class AsyncKeepline:
@@ -57,6 +57,11 @@ class AsyncKeepline:
         query = {"detailed": "true"} if detailed else {}
         health: Health = await self._transport.json(Call("GET", "/health", query=query, is_patient=False))
         return health
+
+    async def fleet(self) -> Fleet:
+        """The whole installation, for operators."""
+        fleet: Fleet = await self._transport.json(Call("GET", "/api/fleet"))
+        return fleet
 
     async def close(self) -> None:
         """Close the connections."""

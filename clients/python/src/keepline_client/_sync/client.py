@@ -19,7 +19,7 @@ from keepline_client._sync.sessions import Sessions
 from keepline_client._sync.transport import Transport
 from keepline_client._sync.uptime import Uptime
 from keepline_client._sync.webhooks import Webhooks
-from keepline_client.types import Health
+from keepline_client.types import Fleet, Health
 
 
 class Keepline:
@@ -58,6 +58,11 @@ class Keepline:
         query = {"detailed": "true"} if detailed else {}
         health: Health = self._transport.json(Call("GET", "/health", query=query, is_patient=False))
         return health
+
+    def fleet(self) -> Fleet:
+        """The whole installation, for operators."""
+        fleet: Fleet = self._transport.json(Call("GET", "/api/fleet"))
+        return fleet
 
     def close(self) -> None:
         """Close the connections."""
