@@ -151,7 +151,8 @@ def _functions(plan: Plan) -> Part:
     line = [
         *(sys.executable, "-m", "keepline_local.functions_host"),
         *("--api-port", str(plan.ports["api"]), "--events-port", str(plan.ports["functions"])),
-        *("--console-port", str(plan.ports["console"])),
+        *("--console-port", str(plan.ports["console"]), "--user", plan.tenant),
+        *(("--simulator", plan.host("simulator")) if plan.demo else ()),
     ]
 
     def ready() -> bool:

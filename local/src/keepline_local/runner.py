@@ -243,6 +243,7 @@ class Runner:
         ]
         self._screen.table(["part", "where", "pid", "log"], rows)
         self._screen.good(f"Keepline is ready after {time.monotonic() - self._began:.1f} s: {p.url('api')}")
+        self._screen.good(f"The console: {p.url('console')}/#key={self._key}")
         self._screen.say(
             f"The API key is in {_short(p.state.api_key)}; {_short(p.state.run_json)} tells programs where everything is. "
             "Ctrl-C stops it."

@@ -1,4 +1,7 @@
-"""Firebase Hosting on one machine: the console's files, with the headers and rewrites of `firebase.json`."""
+"""Firebase Hosting on one machine: the console's files, with the headers and rewrites of `firebase.json`.
+
+What only a local run has (its own `/console.json`, ways to the emulator and the simulator) is given as `own`.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,26 @@ if TYPE_CHECKING:
 
 
 class Hosting:
-    """Serves `public`; a path with no file there goes through the rewrites, the first that matches."""
+    """Serves `public`; a path with no file there goes through the rewrites, the first that matches.
 
-    def __init__(self, root: Path, functions: Mapping[str, WSGIApplication]) -> None:
+    `own` comes first: apps by the beginning of the path, or by the whole of it.
+    """
+
+    def __init__(
+        self, root: Path, functions: Mapping[str, WSGIApplication], own: Mapping[str, WSGIApplication] | None = None
+    ) -> None:
         config = _config(root / "firebase.json")
         self._public = root / config.get("public", "web")
         self._rewrites = [(_pattern(rule["source"]), rule) for rule in config.get("rewrites", []) if "source" in rule]
         self._headers = [(_pattern(rule["source"]), rule) for rule in config.get("headers", []) if "source" in rule]
         self._functions = functions
+        self._own = own or {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = Request(environ).path
+        for beginning, app in self._own.items():
+            if path == beginning or (beginning.endswith("/") and path.startswith(beginning)):
+                return app(environ, start_response)
         file = self._file(path)
         if file is None:
             for pattern, rule in self._rewrites:

@@ -1,0 +1,17 @@
+// Every page: its address, its name in the menu, and the module that is loaded when somebody goes there. A page's module exports by
+// default a component that gets `{ parts, query }`: what follows its name in the address.
+import { config } from './config.js';
+
+/** `when` says for whom a page is there; without it for everybody. */
+export const ROUTES = [
+  { name: 'overview', icon: 'home', group: 'work', load: () => import('../pages/overview.js') },
+  { name: 'chats', icon: 'chat', group: 'work', load: () => import('../pages/chats.js') },
+  { name: 'queue', icon: 'queue', group: 'work', load: () => import('../pages/queue.js') },
+  { name: 'link', icon: 'link', group: null, load: () => import('../pages/link.js') },
+];
+
+export const GROUPS = ['work', 'watch', 'setup', 'installation'];
+
+export function routesFor(user) {
+  return ROUTES.filter(({ when }) => !when || when(user, config));
+}
