@@ -9,6 +9,7 @@ function read() {
 }
 
 export function followAddress() {
+  address.value = read(); // a key that came with it has been taken out by now
   addEventListener('hashchange', () => { address.value = read(); });
 }
 
