@@ -34,6 +34,7 @@ def main() -> int:
             life.people_talk(here)
             life.some_fail(here)
             life.keys_are_made(here)
+            life.somebody_is_told(here, receiver)
             life.one_is_banned(here)
             _say("what lies in the past")
             history.write(run)

@@ -49,6 +49,8 @@ SHOTS = (
     Shot("chats", "/chats/shop/14155550301@s.whatsapp.net"),
     Shot("queue", "/queue/dead"),
     Shot("alerts", "/alerts"),
+    Shot("alert-channels", "/alerts/channels"),
+    Shot("alert-settings", "/alerts/settings"),
     Shot("events", "/events"),
     Shot("reports", "/reports"),
     Shot("report", "/reports", _first_link("main table a")),

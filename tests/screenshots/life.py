@@ -14,7 +14,7 @@ from keepline_client.types import Message
 from keepline_local.run_file import Run
 from simulator.client import SimulatorClient
 
-from ..e2e.keepline import eventually
+from ..e2e.keepline import Api, eventually
 
 ADA, BEN, CARA, DAN = "14155550301", "14155550302", "14155550303", "14155550304"
 NAMES = {ADA: "Ada Popescu", BEN: "Ben Ionescu", CARA: "Cara Marin", DAN: "Dan Stan"}
@@ -40,6 +40,10 @@ def receiver() -> Iterator[str]:
     """A program that takes webhooks in; its address."""
 
     class Takes(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(200 if self.path == "/keepline" else 500)
@@ -103,6 +107,14 @@ def some_fail(life: Life) -> None:
         eventually(lambda asked=one: _state(life, asked) == "failed", "WhatsApp refuses it", LIMIT_S)
     life.phones.clear_faults(fault)
     life.keepline.messages.send("shop", ADA, "We open at nine today.", send_at=datetime.now(UTC) + timedelta(days=1))
+
+
+def somebody_is_told(life: Life, address: str) -> None:
+    """A channel that works; and a service of the user's own that is watched besides the connectors and the API."""
+    api = Api(life.run.api, life.run.api_key)
+    channel = {"name": "On call", "url": f"json://{address.removeprefix('http://')}/keepline", "least": "warning"}
+    api.json("POST", "/api/alerts/channels", 201, json=channel)
+    api.json("POST", "/api/uptime/targets", 201, json={"name": "Online shop", "url": f"{address}/health"})
 
 
 def keys_are_made(life: Life) -> None:

@@ -32,8 +32,8 @@ function Shown({ report, installation }) {
         <${TimeChart} bars label=${t('report.hours.down.label', { time: duration(report.uptime.downtime_s) })} at=${at} moment=${clockTime}
           series=${[{ name: t('report.hours.down'), tone: 'bad', format: (value) => seconds(value), values: report.hours.map((one) => one.downtime_s) }]} /><//>
     </div>
-    ${report.sessions.length > 0 && html`<${Card} flush title=${t('report.sessions')}><${Table} label=${t('report.sessions')} rows=${report.sessions} rowKey=${(one) => `${one.tenant} ${one.session_id}`} columns=${[
-      { label: t('report.session'), cell: (one) => html`<span class="strong">${installation ? `${one.tenant} / ${one.session_id}` : one.session_id}</span>` },
+    ${report.sessions.length > 0 && html`<${Card} flush title=${t('report.sessions')}><${Table} label=${t('report.sessions')} rows=${report.sessions} rowKey=${(one) => `${one.user_id} ${one.session_id}`} columns=${[
+      { label: t('report.session'), cell: (one) => html`<span class="strong">${installation ? `${one.user_id} / ${one.session_id}` : one.session_id}</span>` },
       { label: t('report.uptime'), cell: (one) => share(one.uptime.share) },
       { label: t('report.downtime'), cell: (one) => duration(one.uptime.downtime_s) },
       { label: t('report.disconnects'), cell: (one) => number(one.uptime.disconnects) },

@@ -4,7 +4,6 @@ import { api } from '../app/api.js';
 import { TimeChart } from '../app/charts.js';
 import { number, t } from '../app/i18n.js';
 import { Badge, Button, Card, Checkbox, Dialog, Empty, ErrorNote, Loading, PageHead, Table, Time, toast } from '../app/kit.js';
-import { useFollowed } from '../app/followed.js';
 import { useAction, usePolled } from '../app/live.js';
 import { usePages } from '../app/paging.js';
 import { replace, to } from '../app/router.js';
@@ -14,6 +13,7 @@ import { share } from '../app/uptime_kit.js';
 import { Older, Whose, ZoneField } from '../app/watch_kit.js';
 
 const CHART_LEAST = 2;
+const EVERY_MS = 60_000; // there is a new one each day
 
 export default function ReportList({ installation }) {
   const user = useUser();
@@ -22,8 +22,7 @@ export default function ReportList({ installation }) {
     const answer = await api.get('/api/reports', { before, ...of });
     return { rows: answer.reports, next: answer.next_before };
   };
-  const newest = { collection: 'reports', everybody: installation, order: [['date', 'desc']], limit: 1 };
-  const { data, error, refresh } = useFollowed(() => page(), newest, (row) => [row.id, row.made_at]);
+  const { data, error, refresh } = usePolled(() => page(), EVERY_MS);
   const { rows, more, older } = usePages(data, page, (one) => one.report_id);
   const [settings, setSettings] = useState(false);
   return html`
@@ -56,7 +55,7 @@ function Days({ rows }) {
   <//>`;
 }
 
-const TOLD = { told: ['good', 'check'], pending: ['info', 'clock'], off: ['idle', 'pause'], failed: ['bad', 'cross'] };
+const TOLD = { told: ['good', 'check'], telling: ['info', 'send'], pending: ['info', 'clock'], off: ['idle', 'pause'], failed: ['bad', 'cross'] };
 
 function Told({ told }) {
   const [tone, icon] = TOLD[told?.state] ?? TOLD.off;
@@ -77,7 +76,7 @@ function Form({ path, data, onClose }) {
   const [enabled, setEnabled] = useState(data.enabled);
   const [zone, setZone] = useState(data.time_zone);
   const save = useAction(async () => {
-    await api.put(path, { enabled, time_zone: zone });
+    await api.patch(path, { enabled, time_zone: zone });
     toast(t('action.saved'));
     onClose();
   });
