@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 def main() -> int:
     """Exit code 1 when the pictures are larger than they may be."""
     options = _options()
-    with Stack("demo") as stack, life.receiver() as receiver, chromium() as browser:
+    with Stack("demo") as stack, life.receiver() as receiver:
         run = stack.run
         os.environ["FIRESTORE_EMULATOR_HOST"] = run.firestore
         assert run.simulator is not None
@@ -38,6 +38,7 @@ def main() -> int:
             life.one_is_banned(here)
             _say("what lies in the past")
             history.write(run)
+        with chromium() as browser:
             camera = Camera(browser, run, options.out)
             camera.take_all(options.only)
     return camera.sum_up()
