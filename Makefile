@@ -26,6 +26,7 @@ up: .venv/.synced  ## Run it all against the real WhatsApp; what it stores survi
 test: .venv/.synced  ## Run all tests, quick ones first, with a coverage figure
 	@# Before pytest, whose guard lets nothing beyond loopback: where Google's emulators are not installed they are fetched.
 	@$(BIN)/python -c "from keepline_local.emulators import FIRESTORE, PUBSUB, obtain; obtain(FIRESTORE); obtain(PUBSUB)"
+	@scripts/browser >/dev/null
 	$(PYTEST) $(RING_FOLDERS) --cov --cov-report=term:skip-covered
 
 .PHONY: $(RINGS:%=test-%)

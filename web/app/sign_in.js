@@ -59,6 +59,6 @@ function submitted(run) {
 /** Firebase's errors have codes (`auth/invalid-credential`) and sentences for programmers; ours are for people. */
 function readable(error) {
   if (!error.code?.startsWith('auth/')) return error;
-  const key = `sign_in.error.${error.code.slice('auth/'.length)}`;
-  return { code: error.code, message: has(key) ? t(key) : t('sign_in.error.other'), hint: null };
+  const kind = error.code.slice('auth/'.length);
+  return { code: error.code, message: has(`sign_in.error.${kind}`) ? t(`sign_in.error.${kind}`) : t('sign_in.error.other'), hint: null };
 }

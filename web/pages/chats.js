@@ -106,7 +106,7 @@ function Thread({ session, account, chat, groups }) {
     <header>
       <span class="narrow-only"><${Button} kind="plain" icon="back" label=${t('chats.back')} href=${to('chats', session.session_id)} /></span>
       <div class="grow"><h2>${chatName(chat, groups)}</h2><p class="small quiet row tight">${session.session_id} <${SessionState} state=${session.state} /></p></div>
-      ${unread > 0 && html`<${Button} small icon="checks" busy=${read.busy} onClick=${read.run}>${t('chats.mark_read')}<//>`}
+      ${unread > 0 && html`<${Button} small icon="checks" label=${t('chats.mark_read')} busy=${read.busy} onClick=${read.run}><span class="wide-only">${t('chats.mark_read')}</span><//>`}
     </header>
     <${Messages} loading=${loading} messages=${messages} isGroup=${chat.endsWith('@g.us')}
       more=${live.length >= PAGE && older.before !== null && html`<${Button} small busy=${earlier.busy} onClick=${earlier.run}>${t('chats.earlier')}<//>`} />
