@@ -11,7 +11,7 @@ from keepline_client import Keepline
 from keepline_local.stack import Stack
 from simulator.client import SimulatorClient
 
-from ..browser import chromium
+from ..e2e.console.browser import chromium
 from . import history, life
 from .camera import Camera
 

@@ -41,7 +41,7 @@ function Form({ data, save }) {
       <p class="quiet">${t('alerts.quiet.text')}</p>
       <${Checkbox} label=${t('alerts.quiet.on')} checked=${Boolean(quiet)} onValue=${(on) => setQuiet(on ? { from: '22:00', to: '07:00', time_zone: zone } : null)} />
       ${quiet && html`<div class="columns">
-        <${TextField} label=${t('range.from')} type="time" value=${quiet.from} onValue=${(from) => setQuiet({ ...quiet, from })} required />
+        <${TextField} label=${t('range.begin')} type="time" value=${quiet.from} onValue=${(from) => setQuiet({ ...quiet, from })} required />
         <${TextField} label=${t('range.until')} type="time" value=${quiet.to} onValue=${(to) => setQuiet({ ...quiet, to })} required />
         <${ZoneField} label=${t('time_zone')} value=${quiet.time_zone} onValue=${(one) => setQuiet({ ...quiet, time_zone: one })} />
       </div>`}

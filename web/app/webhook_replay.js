@@ -30,7 +30,7 @@ export function ReplayRange({ path, onDone, onClose }) {
   return html`<${Dialog} title=${t('webhooks.replay.range')} onClose=${onClose}>
     <form class="stack" onSubmit=${submit}>
       <p>${t('webhooks.replay.range.text')}</p>
-      <${TextField} label=${t('range.from')} type="datetime-local" value=${from} onValue=${setFrom} required />
+      <${TextField} label=${t('range.begin')} type="datetime-local" value=${from} onValue=${setFrom} required />
       <${TextField} label=${t('range.until')} type="datetime-local" value=${until} onValue=${setUntil} required />
       <${ErrorNote} error=${replay.error} />
       <div class="actions"><${Button} onClick=${onClose}>${t('action.cancel')}<//><${Button} kind="main" type="submit" busy=${replay.busy} disabled=${!(from < until)}>${t('webhooks.replay')}<//></div>

@@ -289,7 +289,7 @@ export default {
   'whose.own': 'Mine',
   'whose.installation': 'The installation’s',
   'time_zone': 'Time zone',
-  'range.from': 'From',
+  'range.begin': 'From',
   'range.until': 'Until',
   'chart.as_table': 'As a table',
   'chart.time': 'Time',

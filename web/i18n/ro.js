@@ -288,7 +288,7 @@ export default {
   'whose.own': 'Ale mele',
   'whose.installation': 'Ale instalării',
   'time_zone': 'Fus orar',
-  'range.from': 'De la',
+  'range.begin': 'De la',
   'range.until': 'Până la',
   'chart.as_table': 'Ca tabel',
   'chart.time': 'Ora',
