@@ -35,3 +35,8 @@ def test_asking_uses_nothing(world: World) -> None:
     before = world.store.commits
     assert world.get("/api/limits").get_json() == first
     assert world.store.commits == before
+
+
+def test_never_more_is_left_than_the_burst(world: World) -> None:
+    world.set_limit("anna", "messages", count=60_000, period_s=60, burst=60_000)
+    assert world.get("/api/limits").get_json()["limits"]["messages"]["remaining"] == 60_000

@@ -15,7 +15,7 @@ export function seconds(value) {
 }
 
 export function dollars(usd) {
-  return new Intl.NumberFormat(document.documentElement.lang, { style: 'currency', currency: 'USD', maximumFractionDigits: 4 }).format(usd);
+  return new Intl.NumberFormat(document.documentElement.lang, { style: 'currency', currency: 'USD', maximumFractionDigits: usd < 1 ? 4 : 2 }).format(usd);
 }
 
 /** The figures of a report: of the whole, or of one session. */

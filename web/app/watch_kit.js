@@ -1,7 +1,7 @@
 // What several pages of watching share.
 import { html } from './html.js';
 import { t } from './i18n.js';
-import { Badge, Button, ErrorNote, Field, Tabs } from './kit.js';
+import { Badge, Button, ErrorNote, Field } from './kit.js';
 
 const SEVERITIES = { info: ['info', 'info'], warning: ['warn', 'warning'], critical: ['bad', 'bolt'] };
 
@@ -17,10 +17,12 @@ export function TargetState({ state }) {
   return html`<${Badge} tone=${tone} icon=${icon}>${t(`uptime.state.${state}`)}<//>`;
 }
 
-/** An operator's choice between what is their own and what is the installation's. */
+/** An operator's choice between what is their own and what is the installation's; it stands beside a page's heading. */
 export function Whose({ installation, onValue }) {
-  return html`<${Tabs} label=${t('whose.label')} value=${installation ? 'installation' : 'own'} onValue=${(one) => onValue(one === 'installation')}
-    tabs=${[['own', t('whose.own')], ['installation', t('whose.installation')]]} />`;
+  return html`<label><span class="seen-by-readers-only">${t('whose.label')}</span>
+    <select class="input" value=${installation ? 'installation' : 'own'} onChange=${(event) => onValue(event.target.value === 'installation')}>
+      ${[['own', t('whose.own')], ['installation', t('whose.installation')]].map(([one, text]) => html`<option value=${one} selected=${(one === 'installation') === installation}>${text}</option>`)}
+    </select></label>`;
 }
 
 /** The button below a list that has more. */

@@ -18,9 +18,8 @@ export default function Alerts({ parts, query }) {
   const View = VIEWS[view];
   const show = (one, of) => replace('alerts', one, { of: of ? 'installation' : '' });
   return html`
-    <${PageHead} title=${t('nav.alerts')} lead=${t('alerts.lead')} />
+    <${PageHead} title=${t('nav.alerts')} lead=${t('alerts.lead')} actions=${user.operator && html`<${Whose} installation=${installation} onValue=${(of) => show(view, of)} />`} />
     <div class="stack">
-      ${user.operator && html`<${Whose} installation=${installation} onValue=${(of) => show(view, of)} />`}
       <${Tabs} label=${t('alerts.views')} value=${view} onValue=${(one) => show(one, installation)} tabs=${Object.keys(VIEWS).map((one) => [one, t(`alerts.view.${one}`)])} />
       <${View} key=${`${view} ${installation}`} state=${view} of=${installation ? { installation: 'true' } : {}} />
     </div>`;

@@ -1,7 +1,7 @@
 // The chaos corner, in the demo only: break something in the simulator's WhatsApp, and watch what Keepline says of it.
 import { html, useState } from '../app/html.js';
 import { api } from '../app/api.js';
-import { clockTime, duration, number, t } from '../app/i18n.js';
+import { duration, number, t } from '../app/i18n.js';
 import { Badge, Button, Card, Empty, ErrorNote, Loading, Note, PageHead, SelectField, SessionState, toast } from '../app/kit.js';
 import { useAction, useNow, usePolled } from '../app/live.js';
 import { to } from '../app/router.js';
@@ -68,7 +68,7 @@ function Watch({ session, at }) {
     </dl>
     ${session.devices.length < 2 && html`<${Note} tone="info" slim>${t('chaos.no_standby')} <a href=${to('link', session.session_id)}>${t('chaos.add_standby')}</a><//>`}
     <h3>${t('chaos.changes')}</h3>
-    <ol class="steps small">${changes.map((one) => html`<li key=${one.at.getTime()} class="row tight"><span class="numbers quiet">${clockTime(one.at)}:${String(one.at.getSeconds()).padStart(2, '0')}</span><${SessionState} state=${one.state} /><span>${one.sentence}</span></li>`)}</ol>
+    <ol class="course small">${changes.map((one) => html`<li key=${one.at.getTime()} class="row tight"><span class="numbers quiet">${one.at.toTimeString().slice(0, 8)}</span><${SessionState} state=${one.state} /><span>${one.sentence}</span></li>`)}</ol>
   </div><//>`;
 }
 

@@ -24,7 +24,7 @@ function Shown({ report, installation }) {
   const limits = Object.entries(report.limit_minutes ?? {});
   return html`
     <${Card}><${ReportFigures} of=${report} /><//>
-    <div class="grid">
+    <div class="charts">
       <${Card} title=${t('report.hours.messages')}>
         <${TimeChart} bars label=${t('report.hours.messages.label', { accepted: report.messages.accepted, received: report.messages.received })} at=${at} moment=${clockTime}
           series=${[{ name: t('report.accepted'), tone: 'accent', values: report.hours.map((one) => one.accepted) }, { name: t('report.received'), tone: 'info', values: report.hours.map((one) => one.received) }]} /><//>
@@ -42,7 +42,7 @@ function Shown({ report, installation }) {
       { label: t('report.failed'), cell: (one) => number(one.messages.failed) },
       { label: t('report.delay'), cell: (one) => seconds(one.delays?.p50_s) },
     ]} /><//>`}
-    <div class="grid">
+    <div class="charts">
       ${report.cost && html`<${Card} flush title=${t('report.cost')}><${Table} label=${t('report.cost')} rows=${report.cost.parts} rowKey=${(one) => one.name} columns=${[
         { label: t('report.cost.part'), cell: (one) => (has(`report.part.${one.name}`) ? t(`report.part.${one.name}`) : one.name) },
         { label: t('report.cost.quantity'), cell: (one) => number(one.quantity, 2) },

@@ -26,8 +26,7 @@ export default function ReportList({ installation }) {
   const { rows, more, older } = usePages(data, page, (one) => one.report_id);
   const [settings, setSettings] = useState(false);
   return html`
-    <${PageHead} title=${t('nav.reports')} lead=${t('reports.lead')} actions=${html`<${Button} icon="edit" onClick=${() => setSettings(true)}>${t('reports.settings')}<//>`} />
-    ${user.operator && html`<${Whose} installation=${installation} onValue=${(one) => replace('reports', { of: one ? 'installation' : '' })} />`}
+    <${PageHead} title=${t('nav.reports')} lead=${t('reports.lead')} actions=${html`${user.operator && html`<${Whose} installation=${installation} onValue=${(one) => replace('reports', { of: one ? 'installation' : '' })} />`}<${Button} icon="edit" onClick=${() => setSettings(true)}>${t('reports.settings')}<//>`} />
     <${ErrorNote} error=${error} retry=${refresh} />
     ${!data && !error && html`<${Loading} />`}
     ${data && rows.length === 0 && html`<${Card}><${Empty} icon="report" title=${t('reports.empty')}>${t('reports.empty.text')}<//><//>`}

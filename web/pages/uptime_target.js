@@ -62,7 +62,7 @@ function Responses({ target }) {
   const recent = target.recent.filter((one) => one.response_ms !== null);
   const days = target.days.filter((day) => day.checks > 0);
   const newest = recent.at(-1);
-  return html`<div class="grid">
+  return html`<div class="charts">
     ${recent.length >= CHART_LEAST && html`<${Card} title=${t('uptime.recent')}>
       <${TimeChart} label=${t('uptime.recent.label', { name: target.name, ms: number(newest.response_ms) })} at=${recent.map((one) => new Date(one.at))} moment=${(at) => fullTime(at)}
         series=${[{ name: t('uptime.response'), tone: 'accent', format: ms, values: recent.map((one) => one.response_ms) }]} /><//>`}
@@ -92,7 +92,7 @@ function Incident({ one }) {
 
 function Recovery({ one }) {
   const [tone, icon] = PHASES[one.phase] ?? ['warn', 'refresh'];
-  return html`<div class="steps">
+  return html`<div class="course">
     <p class="row tight"><${Badge} tone=${tone} icon=${icon}>${t(`recovery.phase.${one.phase}`)}<//> <span>${one.sentence}</span></p>
     <ul class="small quiet">${(one.steps ?? []).map((step) => html`<li>${clockTime(new Date(step.at))} · ${t(`recovery.way.${step.way}`)} · ${t(`recovery.step.${step.state}`)}${step.detail ? ` · ${step.detail}` : ''}</li>`)}</ul>
   </div>`;
