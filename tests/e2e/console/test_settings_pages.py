@@ -1,4 +1,4 @@
-"""The console's pages of setting up and watching, in a real browser: webhooks, keys, limits, connectors, the chaos corner and the rest."""
+"""The console's pages of setting up and watching, in a real browser: each does what it says, for everybody, on any screen."""
 
 from __future__ import annotations
 
