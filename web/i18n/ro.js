@@ -7,7 +7,7 @@ export default {
   'nav.language': 'Limbă',
   'nav.theme': 'Culori',
   'nav.group.work': 'Numere',
-  'nav.overview': 'Privire de ansamblu',
+  'nav.overview': 'Sumar',
   'nav.chats': 'Conversații',
   'nav.queue': 'Coadă',
   'nav.link': 'Leagă un număr',

@@ -326,7 +326,7 @@ def test_the_keyboard_is_enough(console: Watched, page: Page, number: Callable[[
 
 def test_it_speaks_romanian(console: Watched, page: Page) -> None:
     page.get_by_label("Language").first.select_option("ro")
-    expect(page.get_by_role("heading", name="Privire de ansamblu")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sumar")).to_be_visible()
     assert page.evaluate("document.documentElement.lang") == "ro"
     page.reload()
     expect(page.get_by_role("button", name="Ieșire")).to_be_visible()
