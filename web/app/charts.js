@@ -79,7 +79,7 @@ function options(box, series, { bars, days }) {
     cursor: { show: false },
     scales: { x: { time: true, range: bars ? withRoom : undefined }, y: { range: (_, least, most) => [0, most > 0 ? most * 1.12 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, space: width < NARROW_PX ? 70 : 60, values: (_, times) => times.map((seconds) => tick(seconds, days)) },
+      { ...axis, size: 30, grid: { show: false }, space: width < NARROW_PX ? 70 : 60, values: (_, times) => times.map((seconds) => tick(seconds, days)) },
       { ...axis, size: 62, values: (_, values) => values.map((value) => (value === null ? '' : first(value))) },
     ],
     series: [{}, ...series.map(({ tone }, index) => line(colour(`--${tone}`), bars, index, series.length))],
@@ -102,6 +102,6 @@ function line(stroke, bars, index, count) {
 }
 
 function tick(seconds, days) {
-  const form = days ? { day: 'numeric', month: 'short' } : { hour: '2-digit', minute: '2-digit' };
+  const form = days ? { day: 'numeric', month: 'short' } : { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
   return new Intl.DateTimeFormat(document.documentElement.lang, form).format(new Date(seconds * 1000));
 }
