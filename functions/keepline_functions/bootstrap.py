@@ -38,11 +38,13 @@ from keepline.usecases.access import Access, VerifyApp, VerifyToken
 from keepline.usecases.alert_telling import AlertTeller
 from keepline.usecases.alerting import AlertRound
 from keepline.usecases.alerts import Alerts, EventLog
+from keepline.usecases.allowances import Allowances
 from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.channel_sealing import ChannelSealer
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
+from keepline.usecases.connector_list import ConnectorList
 from keepline.usecases.contacts import Contacts
 from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
@@ -183,6 +185,8 @@ def assemble(
         event_log=EventLog(store),
         alerts=Alerts(store, clock, entropy, channel_sealer, notifier, teller, private_allowed=private_addresses),
         diagnosing=Diagnosing(store, clock, sessions, limiter, limits),
+        allowances=Allowances(store, limiter, limits),
+        connector_list=ConnectorList(store, clock),
         reconnect_requests=ReconnectRequests(store, limiter),
         reports=Reports(store, clock),
         fleet=Fleet(store, clock),
