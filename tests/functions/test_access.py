@@ -202,9 +202,7 @@ OF_SCOPE = {
         ("POST", "/reconnect/shop"),
     },
     "operator": {
-        (method, path)
-        for method, path in PRIVATE
-        if path.startswith(("/api/fleet", "/api/uptime", "/api/connectors"))
+        (method, path) for method, path in PRIVATE if path.startswith(("/api/fleet", "/api/uptime", "/api/connectors"))
     },
 }
 
