@@ -123,11 +123,15 @@ class DryBuild:
                     self.missing += [name for name in words[2:] if not name.startswith("-") and not _BROUGHT[name]()]
             return
         _say(one.text)
-        path = environment["PATH"] if base is None else f"{base / 'bin'}:{environment['PATH']}"
+        path, stand_in = environment["PATH"], {}
+        if base is not None:
+            path = f"{base / 'bin'}:{path}"
+            # uv passes over an environment's Python on the path, and the image's own is no environment.
+            stand_in = {"UV_PYTHON": str((base / "bin" / "python").resolve())}
         done = subprocess.run(
             ["/bin/sh", "-euc", self._here(one.text)],
             cwd=workdir,
-            env={**_of_this_machine(), **environment, "PATH": path},
+            env={**_of_this_machine(), **stand_in, **environment, "PATH": path},
             capture_output=True,
             text=True,
             timeout=STEP_LIMIT_S,
