@@ -21,6 +21,11 @@ demo: .venv/.synced  ## Run it all with the simulator in WhatsApp's place, with 
 up: .venv/.synced  ## Run it all against the real WhatsApp; what it stores survives a restart
 	@$(BIN)/python -m keepline_local up
 
+# For example: make follow ID=m_6temzapiw5q236squ7ntrghjom
+.PHONY: follow
+follow: .venv/.synced  ## Show the way of one message through all parts of the run, from their logs
+	@$(BIN)/python -m keepline_local logs $(ID)
+
 ##@ Check
 .PHONY: test
 test: .venv/.synced  ## Run all tests, quick ones first, with a coverage figure

@@ -12,9 +12,9 @@ from keepline_local.stack import Stack
 
 from .keepline import Api, Http, Phones, Session, eventually
 
-OK, DENIED = 200, 403
+OK, DENIED, MISSING = 200, 403, 404
 # What a user's browser may read: only what carries the user's own id.
-OWN = {"outbox", "messages", "accounts", "events"}
+OWN = {"outbox", "messages", "accounts", "events", "reports"}
 # Everything else that Keepline writes, by collection. Whoever may not read these is told so whether they are there or not.
 CLOSED = {
     "account_secrets": "account_secrets/demo_x",
@@ -22,19 +22,25 @@ CLOSED = {
     "commands": "commands/c_x",
     "connectors": "connectors/connector-1",
     "contacts": "contacts/demo_x_1@s.whatsapp.net",
+    "days": "uptime/api/days/2026-01-01",
     "devices": "accounts/demo_x/devices/a",
     "deliveries": "webhooks/w_x/deliveries/evt_x",
+    "gaps": "uptime/api/gaps/1",
     "lanes": "live/demo/lanes/l_x",
     "media": "media/f_x",
     "monitoring": "monitoring/demo_x_y",
     "notices": "accounts/demo_x/notices/n_x",
+    "outages": "uptime/api/outages/o1",
     "pairing": "pairing/demo_x_a",
     "pool": "pool/sessions",
     "rate_limits": "rate_limits/demo_messages_0",
+    "report_settings": "report_settings/demo",
     "segments": "whatsapp_sessions/demo_x_a/segments/0000000001",
     "send_authority": "send_authority/demo_x",
     "snapshots": "whatsapp_sessions/demo_x_a/snapshots/000001-000",
     "tenants": "tenants/demo",
+    "uptime": "uptime/api",
+    "uptime_runs": "uptime_runs/current",
     "whatsapp_sessions": "whatsapp_sessions/demo_x_a",
     "webhook_owners": "webhook_owners/demo",
     "webhooks": "webhooks/w_x",
@@ -42,11 +48,12 @@ CLOSED = {
 }
 
 
-def signed_in(user: str | None) -> dict[str, str]:
+def signed_in(user: str | None, *, operator: bool = False) -> dict[str, str]:
     """The header of a signed-in user. The emulator takes unsigned tokens, and only the emulator does."""
     if user is None:
         return {}
-    parts = ({"alg": "none", "type": "JWT"}, {"sub": user, "user_id": user, "iat": 0, "aud": "demo-keepline"})
+    claims = {"operator": True} if operator else {}
+    parts = ({"alg": "none", "type": "JWT"}, {"sub": user, "user_id": user, "iat": 0, "aud": "demo-keepline", **claims})
     token = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
     return {"Authorization": f"Bearer {token}."}
 
@@ -54,8 +61,8 @@ def signed_in(user: str | None) -> dict[str, str]:
 class Browser:
     """Firestore as one user's browser reaches it."""
 
-    def __init__(self, stack: Stack, user: str | None) -> None:
-        self._http = Http(f"http://{stack.run.firestore}", signed_in(user))
+    def __init__(self, stack: Stack, user: str | None, *, operator: bool = False) -> None:
+        self._http = Http(f"http://{stack.run.firestore}", signed_in(user, operator=operator))
         self._documents = f"/v1/projects/{stack.run.project}/databases/(default)/documents"
 
     def get(self, path: str) -> int:
@@ -168,6 +175,24 @@ def test_a_query_gives_a_user_own_messages_and_refuses_to_look_further(stack: St
             assert owner.query(collection, "demo", group=group) == (DENIED, 0), collection
 
 
+def test_a_user_reads_own_reports_and_an_operator_the_installations(stack: Stack) -> None:
+    server = Http(f"http://{stack.run.firestore}", {"Authorization": "Bearer owner"})
+    root = f"/v1/projects/{stack.run.project}/databases/(default)/documents"
+    for name, tenant in (("demo", {"stringValue": "demo"}), ("installation", {"nullValue": None})):
+        fields = {"tenant": tenant, "date": {"stringValue": "2026-02-28"}}
+        assert server.call("PATCH", f"{root}/reports/{name}_2026-02-28", json={"fields": fields}).status_code == OK
+    own, installation = "reports/demo_2026-02-28", "reports/installation_2026-02-28"
+    seen = {
+        "owner": (Browser(stack, "demo"), OK, DENIED),
+        "somebody else": (Browser(stack, "somebody-else"), DENIED, DENIED),
+        "nobody": (Browser(stack, None), DENIED, DENIED),
+        "operator": (Browser(stack, "boss", operator=True), DENIED, OK),
+    }
+    for who, (browser, of_own, of_installation) in seen.items():
+        assert (browser.get(own), browser.get(installation)) == (of_own, of_installation), who
+        assert browser.set(own) == browser.set("reports/new") == DENIED, who
+
+
 def test_nobody_writes_from_a_browser(stack: Stack, paths: dict[str, str]) -> None:
     for browser in (Browser(stack, "demo"), Browser(stack, None)):
         for path in (*paths.values(), *CLOSED.values(), "outbox/m_new", "api_keys/mine", "anything/else"):
@@ -180,6 +205,17 @@ def test_nobody_reads_what_is_the_back_ends(stack: Stack) -> None:
     for browser in (Browser(stack, "demo"), Browser(stack, None)):
         assert {browser.get(path) for path in CLOSED.values()} == {DENIED}
         assert {browser.delete(path) for path in CLOSED.values()} == {DENIED}
+
+
+def test_an_operator_reads_what_is_watched_and_nobody_else_does(stack: Stack) -> None:
+    operator = Browser(stack, "boss", operator=True)
+    for path in ("uptime/none", "uptime/none/outages/o1", "uptime/none/gaps/1", "uptime/none/days/2026-01-01"):
+        assert operator.get(path) == MISSING, path
+        assert operator.set(path) == DENIED, path
+        assert Browser(stack, "demo").get(path) == DENIED, path
+    assert operator.query("uptime", None)[0] == OK
+    assert operator.query("outages", None, below="uptime/none")[0] == OK
+    assert operator.get("uptime_runs/current") == DENIED
 
 
 def test_what_a_browser_may_read_of_a_session_has_no_secret(stack: Stack, paths: dict[str, str]) -> None:

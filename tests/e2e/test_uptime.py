@@ -43,7 +43,6 @@ def test_connectors_and_the_api_are_watched_and_one_that_hangs_is_down_within_5_
         incident = story["incidents"][0]
         began_at = datetime.fromisoformat(incident["began_at"])
         assert -HEARTBEAT_S - SLACK_S <= (began_at - hung_at).total_seconds() <= SLACK_S
-        assert incident["ended_at"] is None
     eventually(lambda: state(api, target) == "up", "it is up again")
     eventually(lambda: api.json("GET", f"/api/uptime/{target}")["incidents"][0]["ended_at"], "the outage is over")
     assert state(api, "api") == "up"

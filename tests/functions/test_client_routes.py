@@ -15,12 +15,14 @@ import pytest
 from keepline.adapters.media_folder import MediaFolder
 from keepline.domain.message import MessageState
 from keepline.domain.session import SessionState
+from keepline.records.api_keys import SCOPES
 from keepline.usecases import live_events, pairing_codes
 from keepline.usecases.media import Shelf
 from keepline_client import AsyncKeepline, KeeplineError, types
 
 from .client_shapes import NAMES, mismatches
 from .client_support import HALVES, URL, Device, Pauses, Wire, client
+from .report_support import make_report
 from .support import CHAT, NOON, World
 from .test_groups import BEA, CAROL, DAN
 from .test_live_events import listener
@@ -73,6 +75,7 @@ class Shop:
         with listener(world) as live:
             self.place = live.last
             Platform(world, monkeypatch).message(heard_path(world, "WA3"))
+        make_report(world, "anna")
         self.document = folder / "bill.txt"
         self.document.write_text("1.00")
         self.media = world.client.post("/api/media", data=PNG, headers=world.anna).get_json()["media_id"]
@@ -198,8 +201,24 @@ CALLS: dict[str, Callable[[Any, Shop], Any]] = {
     "keys.create": lambda keepline, _: keepline.keys.create("till", ["read", "send"], sessions=["shop"]),
     "keys.list": lambda keepline, _: keepline.keys.list(),
     "keys.revoke": lambda keepline, _: keepline.keys.revoke(keepline.keys.list()[-1]["key_id"]),
+    "reports.page": lambda keepline, _: keepline.reports.page(limit=5, before="2026-03-01"),
+    "reports.get": lambda keepline, _: keepline.reports.get("2026-02-28"),
+    "reports.settings": lambda keepline, _: keepline.reports.settings(),
+    "reports.update_settings": lambda keepline, _: keepline.reports.update_settings(time_zone="Europe/Bucharest"),
+    "uptime.add": lambda keepline, _: keepline.uptime.add(
+        "Shop", "https://shop.example", expected_status=[200, 204], settings={"preset": "aggressive"}
+    ),
+    "uptime.all": lambda keepline, _: keepline.uptime.all(),
+    "uptime.get": lambda keepline, _: keepline.uptime.get(_target(keepline)),
+    "uptime.update": lambda keepline, _: keepline.uptime.update(_target(keepline), settings={"slo": 0.99}),
+    "uptime.delete": lambda keepline, _: keepline.uptime.delete(_target(keepline)),
     "sessions.delete": lambda keepline, _: keepline.sessions.delete("shop"),
 }
+
+
+def _target(keepline: Any) -> str:
+    target_id: str = keepline.uptime.all()["targets"][0]["target_id"]
+    return target_id
 
 
 @pytest.fixture(autouse=True)
@@ -262,7 +281,7 @@ def test_every_route_has_a_method_whose_type_is_what_the_api_answers(
     shop = Shop(world, monkeypatch, tmp_path)
     wire = Wire(world)
     wrong: list[str] = []
-    with Device(world), client(half, URL, world.anna["X-Api-Key"], wire) as keepline:
+    with Device(world), client(half, URL, world.add_key("anna", SCOPES)["X-Api-Key"], wire) as keepline:
         for number, (name, call) in enumerate(CALLS.items(), 3):
             world.clock.advance(1)
             world.beat("anna_shop", quality=90, n=number)

@@ -69,6 +69,7 @@ ARGUMENTS: dict[str, list[Any]] = {
     "str | None": [None, "x"],
     "datetime | None": [None, NOW],
     "DeliveryState | None": [None, DeliveryState.DEAD],
+    "DeliveryState": [DeliveryState.DEAD],
     "EventKind | None": [None, EventKind.DOUBT],
     "list[str]": [["x"]],
     "tuple[str, ...]": [("x",)],
@@ -322,15 +323,22 @@ def test_fields_that_no_query_needs_are_not_indexed_where_many_documents_are_wri
         ("outbox", "content"),
         ("messages", "content"),
         ("outbox", "body_hash"),
+        ("outbox", "origin"),
         ("messages", "text"),
         ("messages", "seq"),
         ("deliveries", "body"),
+        ("uptime", "recent"),
+        ("uptime", "today"),
+        ("days", "expire_at"),
+        ("gaps", "expire_at"),
+        ("outages", "expire_at"),
         ("events", "data"),
         ("notices", "said"),
         ("send_authority", "claims"),
         ("pool", "places"),
         ("witness", "asked"),
         ("witness", "seen"),
+        ("reports", "expire_at"),
     }
     exempt = {place for place, indexes in overrides().items() if not indexes}
     assert exempt == (unasked - needed_alone) | others
@@ -344,17 +352,32 @@ def test_what_ages_is_removed_by_firestore() -> None:
         ("alerts", "expire_at"),
         ("monitoring", "expire_at"),
         ("contacts", "expire_at"),
+        ("days", "expire_at"),
         ("deliveries", "expire_at"),
         ("events", "expire_at"),
+        ("gaps", "expire_at"),
         ("lanes", "expire_at"),
         ("notices", "expire_at"),
+        ("outages", "expire_at"),
+        ("reports", "expire_at"),
     }
 
 
 def test_the_rules_name_collections_that_exist() -> None:
     rules = (ROOT / "infra" / "firestore.rules").read_text()
     named = set(re.findall(r"match /(?:\{\w+=\*\*\}/)?(\w+)/", rules)) - {"databases"}
-    assert named == {"outbox", "messages", "accounts", "live", "account_secrets", "pairing", "monitoring", "alerts"}
+    assert named == {
+        "outbox",
+        "messages",
+        "accounts",
+        "live",
+        "uptime",
+        "account_secrets",
+        "pairing",
+        "monitoring",
+        "alerts",
+        "reports",
+    }
     # Whatever else is in there, a browser never writes, and secrets are not its to read.
     assert set(re.findall(r"allow ([\w, ]*write[\w, ]*): if (.*);", rules)) == {
         ("write", "false"),

@@ -22,6 +22,9 @@ StandbySetting = Literal["offer", "off"]
 Priority = Literal["high", "normal", "low"]
 Scope = Literal["read", "send", "admin", "operator"]
 Typing = Literal["composing", "recording", "paused"]
+TargetState = Literal["unknown", "up", "degraded", "down"]
+TargetMethod = Literal["GET", "HEAD", "POST"]
+TargetPreset = Literal["conservative", "balanced", "aggressive"]
 Severity = Literal["info", "warning", "critical"]
 AlertState = Literal["open", "closed"]
 DeliveryState = Literal["pending", "delivered", "dead"]
@@ -807,6 +810,138 @@ class NewApiKey(ApiKey):
     key: str
 
 
+# Daily reports.
+
+
+class ReportUptime(TypedDict):
+    """How long sessions were connected, of the time in which they were linked; `share` is None when none was."""
+
+    share: float | None
+    watched_s: float
+    downtime_s: float
+    longest_s: float
+    degraded_s: float
+    disconnects: int
+    reconnects: int
+
+
+class MessageCounts(TypedDict):
+    """Messages accepted on a day by where they stood: `sent` includes `delivered`, which includes `read`; and those received."""
+
+    accepted: int
+    sent: int
+    delivered: int
+    read: int
+    failed: int
+    expired: int
+    cancelled: int
+    in_doubt: int
+    waiting: int
+    received: int
+
+
+class Delays(TypedDict):
+    """Seconds from a message's turn to WhatsApp's acknowledgement, of so many that were measured."""
+
+    measured: int
+    p50_s: float
+    p95_s: float
+    max_s: float
+
+
+class WebhookCounts(TypedDict):
+    """Events for webhooks by where they stood."""
+
+    delivered: int
+    failed: int
+    waiting: int
+
+
+class CostPart(TypedDict):
+    """One line of an estimate."""
+
+    name: str
+    quantity: float
+    unit: str
+    usd: float
+
+
+class Cost(TypedDict):
+    """What a day cost by Google's price lists, as an estimate."""
+
+    usd: float
+    parts: list[CostPart]
+    prices_of: str
+
+
+# `from` is a word of Python's own.
+ReportHour = TypedDict("ReportHour", {"from": str, "accepted": int, "received": int, "downtime_s": float})
+
+
+class SessionDay(TypedDict):
+    """What one session did on a day."""
+
+    session_id: str
+    user_id: str
+    uptime: ReportUptime
+    messages: MessageCounts
+    delays: Delays | None
+    doubts: int
+    bans: int
+    rate_signals: int
+    dead_letters: int
+
+
+class ReportTold(TypedDict):
+    """Whether a report was sent to the channels."""
+
+    state: Literal["pending", "telling", "told", "off", "failed"]
+    at: str | None
+    attempts: int
+
+
+_ReportBounds = TypedDict("_ReportBounds", {"from": str, "to": str})
+
+
+class Report(_ReportBounds):
+    """What a day was like. `user_id` is None for the installation's; lists leave out `hours` and `sessions`."""
+
+    report_id: str
+    user_id: str | None
+    date: str
+    time_zone: str
+    made_at: str
+    sessions_total: int
+    uptime: ReportUptime
+    messages: MessageCounts
+    delays: Delays | None
+    doubts: int
+    bans: int
+    rate_signals: int
+    dead_letters: int
+    limit_minutes: dict[str, int]
+    webhooks: WebhookCounts
+    cost: Cost
+    hours: NotRequired[list[ReportHour]]
+    sessions: NotRequired[list[SessionDay]]
+    told: ReportTold
+
+
+class ReportPage(TypedDict):
+    """Reports, newest first; `next_before` is for the next page, None on the last."""
+
+    reports: list[Report]
+    next_before: str | None
+
+
+class ReportSettings(TypedDict):
+    """How reports are wanted, and when the next one can be there."""
+
+    enabled: bool
+    time_zone: str
+    next_report_at: str
+
+
 class ConnectorCounts(TypedDict):
     """How many connectors are how."""
 
@@ -822,3 +957,166 @@ class Health(TypedDict):
     store: Literal["ok"]
     connectors: NotRequired[ConnectorCounts]
     sessions: NotRequired[dict[str, int]]
+
+
+# What is watched, for operators.
+
+
+class Figures(TypedDict):
+    """A period of a target. `uptime` is the share of the time that is known of; None when nobody watched."""
+
+    uptime: float | None
+    down_s: float
+    watched_s: float
+    not_watched_s: float
+    outages: int
+
+
+class Periods(TypedDict):
+    """The last 24 hours, 7, 30 and 90 days."""
+
+    day: Figures
+    week: Figures
+    month: Figures
+    quarter: Figures
+
+
+class Budget(TypedDict):
+    """What a target may be down and keep its objective."""
+
+    slo: float
+    days: int
+    allowed_s: float
+    used_s: float
+    left_s: float
+
+
+class TargetSettings(TypedDict):
+    """How a target is judged."""
+
+    preset: TargetPreset
+    interval_s: int
+    failures_until_down: int
+    successes_until_up: int
+    slow_ms: int
+    timeout_ms: int
+    degradation_window_s: int
+    slo: float
+
+
+class TargetSettingsChanges(TypedDict, total=False):
+    """What can be said of how a target is judged; None goes back to what it is without being said."""
+
+    preset: TargetPreset | None
+    interval_s: Literal[3, 5, 10] | None
+    failures_until_down: int | None
+    successes_until_up: int | None
+    slow_ms: int | None
+    timeout_ms: int | None
+    degradation_window_s: int | None
+    slo: float | None
+
+
+class TargetCheck(TypedDict):
+    """How a target by URL is asked; of its headers only the names are shown."""
+
+    url: str
+    method: TargetMethod
+    expected_status: list[int]
+    text: str | None
+    headers: list[str]
+
+
+class Target(TypedDict):
+    """Something that is watched."""
+
+    target_id: str
+    name: str
+    kind: Literal["connector", "api", "url"]
+    enabled: bool
+    state: TargetState
+    since: str
+    reason: Reason
+    checked_at: str | None
+    response_ms: int | None
+    degrading_since: str | None
+    outage_id: str | None
+    check: TargetCheck | None
+    settings: TargetSettings
+    uptime: Periods
+    budget: Budget
+
+
+class UptimeOverview(TypedDict):
+    """All that is watched, and until when somebody watched."""
+
+    at: str
+    watched_until: str | None
+    targets: list[Target]
+
+
+class ResponseTimes(TypedDict):
+    """How long answers took; None without any."""
+
+    average_ms: int | None
+    p95_ms: int | None
+    max_ms: int | None
+
+
+class UptimeDay(Figures):
+    """A day in UTC."""
+
+    date: str
+    checks: int
+    failures: int
+    response: ResponseTimes
+
+
+class UptimeMonth(Figures):
+    """A month in UTC, as far as the last 90 days go."""
+
+    month: str
+
+
+class Sample(TypedDict):
+    """One of the last checks."""
+
+    at: str
+    response_ms: int | None
+    ok: bool
+
+
+class Incident(TypedDict):
+    """An outage; `ended_at` is None while it lasts."""
+
+    outage_id: str
+    began_at: str
+    ended_at: str | None
+    down_s: float
+    detected_at: str
+    detected_by: str
+    reason: Reason
+
+
+class TargetStory(Target):
+    """A target with all that is on record of it."""
+
+    longest_outage_s: float | None
+    mttr_s: float | None
+    days: list[UptimeDay]
+    months: list[UptimeMonth]
+    recent: list[Sample]
+    incidents: list[Incident]
+
+
+class TargetChanges(TypedDict, total=False):
+    """What can be changed of a target; of Keepline's own parts the name, the settings and whether they are watched."""
+
+    name: str
+    url: str
+    method: TargetMethod
+    expected_status: list[int]
+    text: str | None
+    headers: Mapping[str, str]
+    settings: TargetSettingsChanges
+    enabled: bool

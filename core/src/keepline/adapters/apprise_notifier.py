@@ -17,6 +17,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import apprise
+from apprise.plugins.email import NotifyEmail
 
 from keepline.domain.link_settings import is_public
 from keepline.ports.notifying import Telling
@@ -79,23 +80,26 @@ class AppriseNotifier:
     def knows(self, url: str) -> bool:
         return _instance(url) is not None
 
-    async def tell(self, url: str, title: str, text: str) -> Telling:
+    async def tell(self, url: str, title: str, text: str, html: str | None = None) -> Telling:
         began_s = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
-                telling = asyncio.get_running_loop().run_in_executor(self._threads, self._tell, url, title, text)
+                telling = asyncio.get_running_loop().run_in_executor(self._threads, self._tell, url, title, text, html)
                 error = await telling
         except TimeoutError:
             error = "timeout"
         return Telling(error, round((time.monotonic() - began_s) * 1000))
 
-    def _tell(self, url: str, title: str, text: str) -> str | None:
+    def _tell(self, url: str, title: str, text: str, html: str | None) -> str | None:
         instance = _instance(url)
         if instance is None:
             return "bad_address"
         _judged.public_only, _judged.refused = self._public_only, False
         try:
-            taken = instance.notify(body=text, title=title)
+            if html is not None and isinstance(instance, NotifyEmail):
+                taken = instance.notify(body=html, title=title, body_format=apprise.NotifyFormat.HTML)
+            else:
+                taken = instance.notify(body=text, title=title)
         except Exception as error:  # noqa: BLE001  # Whatever a service's part of the library does: its words may have the address.
             log.warning("a channel of alerts failed with %s", type(error).__name__)
             taken = False

@@ -37,10 +37,12 @@ class EventKind(StrEnum):
     RATE_SIGNAL = "rate_signal"  # WhatsApp says that the number does too much.
     DOUBT = "doubt"  # It is not known whether a message left.
     DEAD_LETTER = "dead_letter"  # A message was given up.
+    LIMIT_REACHED = "limit_reached"  # A user's limit was hit, in a minute that the event names.
     CONNECTOR_SILENT = "connector_silent"
     CONNECTOR_BACK = "connector_back"
     OUTAGE_BEGAN = "outage_began"  # What is watched does not answer as it should.
     OUTAGE_ENDED = "outage_ended"
+    TARGET_DEGRADING = "target_degrading"  # What is watched answers more and more slowly: a prediction.
     RUN_MISSED = "run_missed"  # The uptime checks did not run for a while.
     RECOVERY_STARTED = "recovery_started"
     RECOVERY_STEP = "recovery_step"
@@ -124,6 +126,12 @@ EVENTS: Mapping[EventKind, EventWords] = {
         "Look at its error, then replay it or leave it.",
         True,
     ),
+    EventKind.LIMIT_REACHED: EventWords(
+        _INFO,
+        "The limit of {subject} was reached.",
+        "Spread the requests, or have the limit raised.",
+        True,
+    ),
     EventKind.CONNECTOR_SILENT: EventWords(
         _CRITICAL, "The connector {subject} has gone silent.", "Look at its log, and whether it runs.", False
     ),
@@ -135,6 +143,12 @@ EVENTS: Mapping[EventKind, EventWords] = {
         False,
     ),
     EventKind.OUTAGE_ENDED: EventWords(_INFO, "{subject} answers again, after {seconds} s.", _NOTHING, False),
+    EventKind.TARGET_DEGRADING: EventWords(
+        _WARNING,
+        "{subject} answers more and more slowly.",
+        "Look at what it is busy with; recovery restarts it where somebody can take over.",
+        False,
+    ),
     EventKind.RUN_MISSED: EventWords(
         _WARNING,
         "The uptime checks did not run ({missed}).",

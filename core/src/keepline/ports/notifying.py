@@ -21,6 +21,9 @@ class Notifier(Protocol):
         """Whether the address names somebody who can be told."""
         ...
 
-    async def tell(self, url: str, title: str, text: str) -> Telling:
-        """Raises nothing: whatever goes wrong is in the answer, and nothing of the address is."""
+    async def tell(self, url: str, title: str, text: str, html: str | None = None) -> Telling:
+        """Mail has the `html`, if there is any, and everybody else the `text`.
+
+        Raises nothing: whatever goes wrong is in the answer, and nothing of the address is.
+        """
         ...

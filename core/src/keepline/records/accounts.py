@@ -61,6 +61,7 @@ class Account:
     """One account as it was read.
 
     `on_doubt` is what holds for a message that does not say it itself, `settings` what holds for all of its devices.
+    `changed_at` is when its state or its reason was last written.
     `standby_offered_at` is None until a standby was offered, `standby_refused_at` unless a phone with another number linked the
     standby and no other standby was made since.
     """
@@ -78,6 +79,7 @@ class Account:
     standby_refused_at: datetime | None
     wanted: bool
     created_at: datetime
+    changed_at: datetime
     version: Version
 
     @property
@@ -102,6 +104,7 @@ class Account:
             standby_refused_at=fields.get("standby_refused_at"),
             wanted=fields["wanted"],
             created_at=fields["created_at"],
+            changed_at=fields["changed_at"],
             version=document.version,
         )
 

@@ -20,6 +20,7 @@ from keepline.records.connectors import ConnectorBeat
 
 MONITORING = "monitoring"
 OPEN_SILENCES_MAX = 200
+LIMIT_HITS_MAX = 20_000
 # How long an event can be looked at.
 EVENTS_KEPT = timedelta(days=90)
 
@@ -158,6 +159,18 @@ class SessionEvent:
         return cls(fields["at"], fields["from"], fields["to"], fields["code"], fields["sentence"])
 
 
+def events_between(account: str, begin: datetime, end: datetime, limit: int) -> Query:
+    """What happened to a session in a time, newest first."""
+    where = (Where("account", "==", account), Where("at", ">=", begin), Where("at", "<", end))
+    return Query(MONITORING, where, "at", descending=True, limit=limit)
+
+
+def events_before(account: str, moment: datetime, limit: int) -> Query:
+    """What happened to a session last before a moment, newest first."""
+    where = (Where("account", "==", account), Where("at", "<", moment))
+    return Query(MONITORING, where, "at", descending=True, limit=limit)
+
+
 @dataclass(frozen=True)
 class Silence:
     """A connector that went silent and has not been seen to come back. `beat_at` is the last beat before it."""
@@ -223,6 +236,27 @@ def _of_connector(kind: EventKind, beat: ConnectorBeat) -> dict[str, Any]:
 def open_silences() -> Query:
     where = (Where("kind", "==", "connector_silent"), Where("open", "==", True))
     return Query(MONITORING, where, limit=OPEN_SILENCES_MAX)
+
+
+def limit_reached(tenant: str, limit: str, at: datetime) -> Put:
+    """A user's limit was hit in this minute: one document, however many requests were refused by however many instances."""
+    minute = at.replace(second=0, microsecond=0)
+    named = f"{tenant} {limit} {minute:%Y%m%dT%H%M}"
+    return event(EventKind.LIMIT_REACHED, named, at=minute, subject=limit, tenant=tenant, details={"limit": limit})
+
+
+def events_of_kind(kind: str, since: datetime, limit: int) -> Query:
+    """Everybody's events of a kind, newest first."""
+    return Query(MONITORING, (Where("kind", "==", kind), Where("at", ">=", since)), "at", descending=True, limit=limit)
+
+
+def limit_hits(tenant: str | None, begin: datetime, end: datetime) -> Query:
+    """The minutes of a time in which limits were hit, a tenant's or everybody's."""
+    where = [Where("kind", "==", EventKind.LIMIT_REACHED.value)]
+    if tenant is not None:
+        where.append(Where("tenant", "==", tenant))
+    where += [Where("at", ">=", begin), Where("at", "<", end)]
+    return Query(MONITORING, tuple(where), "at", descending=True, limit=LIMIT_HITS_MAX)
 
 
 @dataclass(frozen=True)

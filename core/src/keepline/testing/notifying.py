@@ -15,7 +15,7 @@ class MemoryNotifier:
     def knows(self, url: str) -> bool:
         return not url.endswith("://nobody")
 
-    async def tell(self, url: str, title: str, text: str) -> Telling:
+    async def tell(self, url: str, title: str, text: str, html: str | None = None) -> Telling:
         error = self.refusing.get(url)
         if error is None:
             self.told.append((url, title, text))

@@ -12,8 +12,10 @@ from keepline_client._async.groups import AsyncGroups
 from keepline_client._async.keys import AsyncKeys
 from keepline_client._async.media import AsyncMedia
 from keepline_client._async.messages import AsyncMessages
+from keepline_client._async.reports import AsyncReports
 from keepline_client._async.sessions import AsyncSessions
 from keepline_client._async.transport import AsyncTransport
+from keepline_client._async.uptime import AsyncUptime
 from keepline_client._async.webhooks import AsyncWebhooks
 from keepline_client._calls import Call
 from keepline_client.types import Health
@@ -47,6 +49,8 @@ class AsyncKeepline:
         self.webhooks = AsyncWebhooks(self._transport)
         self.alerts = AsyncAlerts(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self.reports = AsyncReports(self._transport)
+        self.uptime = AsyncUptime(self._transport)
 
     async def health(self, *, detailed: bool = False) -> Health:
         """Whether Keepline answers; `detailed` also how its connectors and your sessions are. Asked once, without tries."""
