@@ -105,7 +105,7 @@ def test_a_key_is_made_shown_once_and_revoked(
     console.open("keys")
     page.get_by_role("button", name="Make a key").click()
     page.get_by_label("Name").fill("The till of the test")
-    page.get_by_label("Sessions").select_option("some")
+    page.get_by_label("Sessions", exact=True).select_option("some")
     page.get_by_label(SHARED, exact=True).check()
     page.get_by_role("button", name="Make the key").click()
     shown = page.locator(".copyable code")
@@ -179,7 +179,11 @@ PAGES = [
 def told(page: Page) -> None:
     """Pages of the past are given one, so that everything that they can show is there."""
     for pattern, answer in answers.PAST.items():
-        page.route(pattern, lambda route, answer=answer: route.fulfill(json=answer))  # type: ignore[misc]
+        page.route(pattern, answering(answer))
+
+
+def answering(answer: object) -> Callable[[Route], None]:
+    return lambda route: route.fulfill(json=answer)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
