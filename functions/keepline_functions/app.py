@@ -12,12 +12,14 @@ from flask import Flask, Response, g, request
 from keepline_functions import (
     auth,
     chats_api,
+    connectors_api,
     contacts_api,
     diagnostics_api,
     errors,
     groups_api,
     health_api,
     keys_api,
+    limits_api,
     live_events_api,
     media_api,
     messages_api,
@@ -62,6 +64,8 @@ def create_app(parts: Services) -> Flask:
         live_events_api.routes,
         keys_api.routes,
         diagnostics_api.routes,
+        limits_api.routes,
+        connectors_api.routes,
         metrics_api.routes,
         openapi_api.routes,
     ):

@@ -25,10 +25,12 @@ from keepline.ports.documents import DocumentStore
 from keepline.ports.keys import KeyWrapper
 from keepline.ports.webhook_calls import DeliveryWaker, WebhookCaller
 from keepline.usecases.access import Access, VerifyApp, VerifyToken
+from keepline.usecases.allowances import Allowances
 from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
 from keepline.usecases.commanding import Commands
+from keepline.usecases.connector_list import ConnectorList
 from keepline.usecases.contacts import Contacts
 from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
@@ -143,6 +145,8 @@ def assemble(
         ),
         live_events=LiveEvents(store, clock, entropy),
         diagnosing=Diagnosing(store, clock, sessions, limiter, limits),
+        allowances=Allowances(store, limiter, limits),
+        connector_list=ConnectorList(store, clock),
         reconnect_requests=ReconnectRequests(store, limiter),
         fleet=Fleet(store, clock),
         store_health=StoreHealth(loop, store, clock),

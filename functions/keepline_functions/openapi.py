@@ -77,6 +77,7 @@ PATH_PARAMETERS: dict[str, PathParameter] = {
     "media_id": PathParameter("The file's id.", "f_6temzapiw5q236squ7ntrghjom"),
     "webhook_id": PathParameter("The webhook's id.", "wk4q2m3zt6b7r5xoe"),
     "key_id": PathParameter("The key's id.", "3f1c0a9be27d4c55"),
+    "connector": PathParameter("The connector's name.", "connector-2"),
 }
 
 # What any request can be answered with, and what those can that need a credential, name a session, or have a body or a query.

@@ -11,9 +11,11 @@ from flask import current_app
 from keepline.adapters.media_folder import MediaFolder
 from keepline.ports.documents import DocumentStore
 from keepline.usecases.access import Access
+from keepline.usecases.allowances import Allowances
 from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
+from keepline.usecases.connector_list import ConnectorList
 from keepline.usecases.contacts import Contacts
 from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
@@ -60,6 +62,8 @@ class Services:
     webhooks: Webhooks
     live_events: LiveEvents
     diagnosing: Diagnosing
+    allowances: Allowances
+    connector_list: ConnectorList
     reconnect_requests: ReconnectRequests
     fleet: Fleet
     store_health: StoreHealth

@@ -34,6 +34,7 @@ OF_FILES = ("take_in_file", "get_file", "download_file")
 EXAMPLE_IDS = (
     *("m_6temzapiw5q236squ7ntrghjom", "i_t7um2p4ewmuwdfhmmbdsjjyevt", "i_poll2p4ewmuwdfhmmbdsjjyevt"),
     *("wk4q2m3zt6b7r5xoe", "3f1c0a9be27d4c55", "evt_kw2qa7ivnbzyvw3bm72gyhx3lg"),
+    "connector-2",
 )
 
 
@@ -77,6 +78,7 @@ class Seeded:
             self._made("/api/webhooks", url="https://a.example/", events=["*"])["webhook_id"],
             self._made("/api/keys", name="a till", scopes=["read"])["key_id"],
             self._place(),
+            "c1",
         )
         self.ids = dict(zip(EXAMPLE_IDS, here, strict=True))
         if operation_id in _BEFORE:

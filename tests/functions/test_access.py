@@ -60,6 +60,10 @@ PRIVATE = [
     ("GET", "/health/shop"),
     ("GET", "/diagnostics/shop"),
     ("POST", "/reconnect/shop"),
+    ("GET", "/api/limits"),
+    ("GET", "/api/connectors"),
+    ("POST", "/api/connectors/c1/drain"),
+    ("POST", "/api/connectors/c1/undrain"),
 ]
 TOKEN = "header.payload.signature"
 
@@ -130,6 +134,7 @@ OF_SCOPE = {
         ("POST", "/api/events/keep"),
         ("GET", "/health/shop"),
         ("GET", "/diagnostics/shop"),
+        ("GET", "/api/limits"),
         ("GET", "/api/media/f_" + "a" * 26),
         ("GET", "/api/groups"),
         ("GET", GROUP),
@@ -164,6 +169,11 @@ OF_SCOPE = {
         ("DELETE", "/api/keys/0123456789abcdef"),
         ("POST", "/reconnect/shop"),
     },
+    "operator": {
+        ("GET", "/api/connectors"),
+        ("POST", "/api/connectors/c1/drain"),
+        ("POST", "/api/connectors/c1/undrain"),
+    },
 }
 
 
@@ -171,7 +181,7 @@ def test_every_private_route_has_its_scope_in_the_table_above() -> None:
     assert sum(map(len, OF_SCOPE.values())) == len(PRIVATE)
 
 
-@pytest.mark.parametrize("scopes", [("read",), ("send",), ("admin",), ()])
+@pytest.mark.parametrize("scopes", [("read",), ("send",), ("admin",), ("operator",), ()])
 def test_a_key_does_what_its_scopes_say(world: World, scopes: tuple[str, ...]) -> None:
     world.add_session()
     headers = world.add_key("anna", scopes)

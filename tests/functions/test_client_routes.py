@@ -15,6 +15,7 @@ import pytest
 from keepline.adapters.media_folder import MediaFolder
 from keepline.domain.message import MessageState
 from keepline.domain.session import SessionState
+from keepline.records.api_keys import SCOPES
 from keepline.usecases import live_events, pairing_codes
 from keepline.usecases.media import Shelf
 from keepline_client import AsyncKeepline, KeeplineError, types
@@ -82,6 +83,7 @@ class Shop:
 
 CALLS: dict[str, Callable[[Any, Shop], Any]] = {
     "health": lambda keepline, _: keepline.health(detailed=True),
+    "limits": lambda keepline, _: keepline.limits(),
     "sessions.create": lambda keepline, _: keepline.sessions.create("other", on_doubt="hold", presence=None),
     "sessions.list": lambda keepline, _: keepline.sessions.list(),
     "sessions.get": lambda keepline, _: keepline.sessions.get("up"),
@@ -179,6 +181,9 @@ CALLS: dict[str, Callable[[Any, Shop], Any]] = {
     "keys.create": lambda keepline, _: keepline.keys.create("till", ["read", "send"], sessions=["shop"]),
     "keys.list": lambda keepline, _: keepline.keys.list(),
     "keys.revoke": lambda keepline, _: keepline.keys.revoke(keepline.keys.list()[-1]["key_id"]),
+    "connectors.list": lambda keepline, _: keepline.connectors.list(),
+    "connectors.drain": lambda keepline, _: keepline.connectors.drain("c1"),
+    "connectors.undrain": lambda keepline, _: keepline.connectors.undrain("c1"),
     "sessions.delete": lambda keepline, _: keepline.sessions.delete("shop"),
 }
 
@@ -196,6 +201,7 @@ LISTS = {
     "WebhookList": list[types.Webhook],
     "KeyList": list[types.ApiKey],
     "GroupList": list[types.GroupSummary],
+    "ConnectorList": list[types.ConnectorDetails],
 }
 
 
@@ -243,7 +249,8 @@ def test_every_route_has_a_method_whose_type_is_what_the_api_answers(
     shop = Shop(world, monkeypatch, tmp_path)
     wire = Wire(world)
     wrong: list[str] = []
-    with Device(world), client(half, URL, world.anna["X-Api-Key"], wire) as keepline:
+    key = world.add_key("anna", SCOPES)["X-Api-Key"]
+    with Device(world), client(half, URL, key, wire) as keepline:
         for number, (name, call) in enumerate(CALLS.items(), 3):
             world.clock.advance(1)
             world.beat("anna_shop", quality=90, n=number)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import jsonschema_rs
 import pytest
 
+from keepline.records.api_keys import SCOPES
 from keepline_functions import openapi
 from keepline_functions.describing import description_of
 
@@ -104,7 +105,7 @@ def test_an_example_works(world: World, monkeypatch: pytest.MonkeyPatch, operati
     method, path, operation = OPERATIONS[operation_id]
     seeded = Seeded(world, monkeypatch, operation_id)
     query: dict[str, Any] = {}
-    headers = dict(world.anna)
+    headers = world.add_key("anna", SCOPES)
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", quote(seeded.named(parameter["example"])))

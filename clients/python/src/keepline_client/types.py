@@ -204,6 +204,24 @@ class Connector(TypedDict):
     draining: bool
 
 
+class HeldDevice(TypedDict):
+    """A linked device where it lives."""
+
+    user_id: str
+    session_id: str
+    slot: str
+    queued: int
+    quality: int | None
+
+
+class ConnectorDetails(Connector):
+    """A connector with the devices that it holds."""
+
+    capacity: int
+    queued: int
+    devices: list[HeldDevice]
+
+
 StateChange = TypedDict(
     "StateChange", {"at": str, "from": "str | None", "to": str, "code": str, "sentence": str}, total=True
 )
@@ -239,6 +257,20 @@ class Limits(TypedDict):
     lookups: Rate
     groups: Rate
     questions: Rate
+
+
+class SessionPlaces(TypedDict):
+    """Places for sessions: one's own, and those of the whole installation."""
+
+    user_sessions: Places
+    installation_sessions: Places
+
+
+class Allowance(TypedDict):
+    """What a user may do and have. `limits` are by their names."""
+
+    limits: dict[str, Rate]
+    places: SessionPlaces
 
 
 class Diagnosis(TypedDict):

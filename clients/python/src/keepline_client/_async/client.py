@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 
 from keepline_client._async.chats import AsyncChats
+from keepline_client._async.connectors import AsyncConnectors
 from keepline_client._async.contacts import AsyncContacts
 from keepline_client._async.events import AsyncEvents
 from keepline_client._async.groups import AsyncGroups
@@ -15,7 +16,7 @@ from keepline_client._async.sessions import AsyncSessions
 from keepline_client._async.transport import AsyncTransport
 from keepline_client._async.webhooks import AsyncWebhooks
 from keepline_client._calls import Call
-from keepline_client.types import Health
+from keepline_client.types import Allowance, Health
 
 
 class AsyncKeepline:
@@ -45,12 +46,18 @@ class AsyncKeepline:
         self.events = AsyncEvents(self._transport)
         self.webhooks = AsyncWebhooks(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self.connectors = AsyncConnectors(self._transport)
 
     async def health(self, *, detailed: bool = False) -> Health:
         """Whether Keepline answers; `detailed` also how its connectors and your sessions are. Asked once, without tries."""
         query = {"detailed": "true"} if detailed else {}
         health: Health = await self._transport.json(Call("GET", "/health", query=query, is_patient=False))
         return health
+
+    async def limits(self) -> Allowance:
+        """What you may do and have, and how much of it is left. Asking uses none of it."""
+        allowance: Allowance = await self._transport.json(Call("GET", "/api/limits"))
+        return allowance
 
     async def close(self) -> None:
         """Close the connections."""

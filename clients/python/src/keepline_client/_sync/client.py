@@ -7,6 +7,7 @@ import httpx
 
 from keepline_client._calls import Call
 from keepline_client._sync.chats import Chats
+from keepline_client._sync.connectors import Connectors
 from keepline_client._sync.contacts import Contacts
 from keepline_client._sync.events import Events
 from keepline_client._sync.groups import Groups
@@ -16,7 +17,7 @@ from keepline_client._sync.messages import Messages
 from keepline_client._sync.sessions import Sessions
 from keepline_client._sync.transport import Transport
 from keepline_client._sync.webhooks import Webhooks
-from keepline_client.types import Health
+from keepline_client.types import Allowance, Health
 
 
 class Keepline:
@@ -46,12 +47,18 @@ class Keepline:
         self.events = Events(self._transport)
         self.webhooks = Webhooks(self._transport)
         self.keys = Keys(self._transport)
+        self.connectors = Connectors(self._transport)
 
     def health(self, *, detailed: bool = False) -> Health:
         """Whether Keepline answers; `detailed` also how its connectors and your sessions are. Asked once, without tries."""
         query = {"detailed": "true"} if detailed else {}
         health: Health = self._transport.json(Call("GET", "/health", query=query, is_patient=False))
         return health
+
+    def limits(self) -> Allowance:
+        """What you may do and have, and how much of it is left. Asking uses none of it."""
+        allowance: Allowance = self._transport.json(Call("GET", "/api/limits"))
+        return allowance
 
     def close(self) -> None:
         """Close the connections."""
