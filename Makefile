@@ -71,6 +71,10 @@ format: .venv/.synced  ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: screenshots
+screenshots: .venv/.synced  ## Start the demo with things going on, and take each page of the console (about 3 minutes)
+	@$(BIN)/python -m tests.screenshots
+
 .PHONY: client
 client: .venv/.synced  ## Make the client without await anew from the one with it
 	@$(BIN)/python clients/python/make_sync.py
