@@ -18,9 +18,10 @@ export function TimeChart({ label, at, series, bars = false, moment, days = fals
   const key = JSON.stringify([at, series.map(({ name, values }) => [name, values])]);
   useEffect(() => {
     const data = [at.map((one) => one.getTime() / 1000), ...series.map(({ values }) => values)];
-    const chart = new uPlot(options(box.current, series, { bars, days }), data, box.current);
-    const observer = new ResizeObserver(() => chart.setSize({ width: box.current.clientWidth, height: HEIGHT_PX }));
-    observer.observe(box.current);
+    const place = box.current; // the reference is empty already when somebody leaves the page
+    const chart = new uPlot(options(place, series, { bars, days }), data, place);
+    const observer = new ResizeObserver(() => chart.setSize({ width: place.clientWidth, height: HEIGHT_PX }));
+    observer.observe(place);
     return () => {
       observer.disconnect();
       chart.destroy();
