@@ -26,6 +26,11 @@ up: .venv/.synced  ## Run it all against the real WhatsApp; what it stores survi
 status: .venv/.synced  ## Show the live picture: sessions, connectors, queue, uptime, alerts (STATUS="--once" or "--json")
 	@$(BIN)/python -m keepline_local.status $(STATUS)
 
+# For example: make follow ID=m_6temzapiw5q236squ7ntrghjom
+.PHONY: follow
+follow: .venv/.synced  ## Show the way of one message through all parts of the run, from their logs
+	@$(BIN)/python -m keepline_local logs $(ID)
+
 ##@ Check
 .PHONY: test
 test: .venv/.synced  ## Run all tests, quick ones first, with a coverage figure

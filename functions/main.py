@@ -55,6 +55,12 @@ def on_minute(event: CloudEvent) -> None:
 
 
 @functions_framework.cloud_event
+def on_report_hour(event: CloudEvent) -> None:
+    """Pub/Sub, every hour: the days that have ended are reported on."""
+    entry.report_hour(event)
+
+
+@functions_framework.cloud_event
 def on_uptime_minute(event: CloudEvent) -> None:
     """Pub/Sub, every minute: all that is watched is looked after until the next minute's run."""
     entry.uptime_minute(event)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 import uuid
 
 from flask import Flask, Response, g, request
 
+from keepline.domain.trace_context import child_of, traceparent
+from keepline.log_lines import about
 from keepline_functions import (
     alerts_api,
     auth,
@@ -28,11 +31,11 @@ from keepline_functions import (
     openapi_api,
     pairing_code_api,
     qr_api,
+    reports_api,
     sessions_api,
     uptime_api,
     webhooks_api,
 )
-from keepline_functions.logs import FIELDS
 from keepline_functions.schemas import BODY_BYTES_MAX
 from keepline_functions.services import EXTENSION, Services, services
 
@@ -67,6 +70,7 @@ def create_app(parts: Services) -> Flask:
         monitoring_api.routes,
         alerts_api.routes,
         keys_api.routes,
+        reports_api.routes,
         diagnostics_api.routes,
         fleet_api.routes,
         uptime_api.routes,
@@ -84,6 +88,9 @@ def create_app(parts: Services) -> Flask:
 def _begin() -> None:
     g.began_s = time.monotonic()
     given = request.headers.get("X-Request-Id", "")
+    g.caller_traceparent = traceparent(request.headers.get("traceparent"))
+    # Where nobody collects traces, the caller's is passed on as it is.
+    g.traceparent = child_of(g.caller_traceparent, os.urandom(24)) if services().traced else g.caller_traceparent
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
@@ -109,8 +116,11 @@ def _note(response: Response) -> None:
         "method": request.method,
         "route": route,
         "status": response.status_code,
-        "duration_ms": duration_ms,
+        "took_ms": duration_ms,
         "error": g.get("error_code"),
         "tenant": g.caller.tenant if "caller" in g else None,
+        "traceparent": g.traceparent,
+        "caller_traceparent": g.caller_traceparent,
+        **g.get("step", {}),
     }
-    log.info("%s %s %d in %.1f ms", request.method, route, response.status_code, duration_ms, extra={FIELDS: fields})
+    log.info("%s %s %d in %.1f ms", request.method, route, response.status_code, duration_ms, extra=about(**fields))

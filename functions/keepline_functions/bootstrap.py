@@ -21,6 +21,7 @@ from keepline.adapters.media_settings import open_media_store
 from keepline.adapters.pubsub_waker import PubSubWaker
 from keepline.adapters.recovery_webhook import WebhookRestarter
 from keepline.adapters.system_clock import SystemClock
+from keepline.adapters.tracing import is_traced, start_tracing
 from keepline.adapters.uptime_http import HttpProbe
 from keepline.adapters.url_fetching import HttpFetcher
 from keepline.adapters.webhook_http import HttpWebhookCaller
@@ -46,6 +47,7 @@ from keepline.usecases.contacts import Contacts
 from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
 from keepline.usecases.groups import Groups
+from keepline.usecases.letter_telling import ChannelLetters
 from keepline.usecases.limiting import Limiter
 from keepline.usecases.linking import Linking
 from keepline.usecases.live_events import LiveEvents
@@ -56,6 +58,8 @@ from keepline.usecases.monitoring import MinuteRound
 from keepline.usecases.pairing_codes import PairingCodes
 from keepline.usecases.proxy_sealing import ProxySealer
 from keepline.usecases.recovering import Recoverer
+from keepline.usecases.report_reading import Reports
+from keepline.usecases.reporting import Reporting
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Entropy, Sessions
 from keepline.usecases.uptime import UptimeMonitor
@@ -69,9 +73,10 @@ from keepline.usecases.webhooks import Webhooks
 from keepline_functions.alert_views import alert_json
 from keepline_functions.app import create_app
 from keepline_functions.firebase_tokens import FirebaseTokens
-from keepline_functions.logs import write_json_lines
+from keepline_functions.logs import LOGGERS, write_json_lines
 from keepline_functions.loop import BackgroundLoop
 from keepline_functions.metrics import Metrics
+from keepline_functions.report_mail import write_letter
 from keepline_functions.services import Services
 from keepline_functions.settings import Settings, read_settings
 from keepline_functions.store_health import StoreHealth
@@ -91,6 +96,7 @@ class Process:
     feeder: WebhookFeeder
     deliverer: WebhookDeliverer
     media_round: MediaRound | None
+    reporting: Reporting
     uptime_monitor: UptimeMonitor
     recoverer: Recoverer
 
@@ -128,6 +134,7 @@ def assemble(
     metrics_token: str | None = None,
     verify_app: VerifyApp | None = None,
     shelf: Shelf | None = None,
+    traced: bool = False,
     restarters: Mapping[str, Restarter] = MappingProxyType({}),
     recovery: InstallationRecovery = NOBODY_RESTARTS,
 ) -> Process:
@@ -177,13 +184,16 @@ def assemble(
         alerts=Alerts(store, clock, entropy, channel_sealer, notifier, teller, private_allowed=private_addresses),
         diagnosing=Diagnosing(store, clock, sessions, limiter, limits),
         reconnect_requests=ReconnectRequests(store, limiter),
+        reports=Reports(store, clock),
         fleet=Fleet(store, clock),
         uptime=UptimeTargets(store, clock, entropy, target_headers, private_allowed=private_addresses),
         store_health=StoreHealth(loop, store, clock),
         metrics=Metrics(),
         metrics_token=metrics_token,
+        traced=traced,
     )
     media_round = MediaRound(store, clock, shelf.store) if shelf is not None else None
+    reporting = Reporting(store, clock, ChannelLetters(store, teller), write_letter)
     recoverer = Recoverer(store, clock, entropy, restarters, recovery.of)
     monitor = UptimeMonitor(store, clock, entropy, our_probe, probe, target_headers, api_url, recoverer.react)
     return Process(
@@ -194,6 +204,7 @@ def assemble(
         feeder=feeder,
         deliverer=deliverer,
         media_round=media_round,
+        reporting=reporting,
         uptime_monitor=monitor,
         recoverer=recoverer,
     )
@@ -201,8 +212,10 @@ def assemble(
 
 def _start() -> Process:
     settings = read_settings(os.environ)
-    if settings.in_cloud:
-        write_json_lines()
+    write_json_lines(settings.project)
+    traced = is_traced(os.environ)
+    if traced:
+        start_tracing("keepline-functions", LOGGERS)
     loop = BackgroundLoop()
     try:
         store = loop.run(_open_store(settings.project), _CONNECT_TIMEOUT_S)
@@ -231,6 +244,7 @@ def _start() -> Process:
         metrics_token=settings.metrics_token,
         verify_app=tokens.check_app if settings.app_check else None,
         shelf=_shelf(settings),
+        traced=traced,
         restarters=_restarters(settings, caller, clock),
         recovery=InstallationRecovery(settings.recovery, settings.project),
     )

@@ -32,6 +32,7 @@ class Tag(StrEnum):
     EVENTS = "Live events"
     ALERTS = "Events and alerts"
     KEYS = "API keys"
+    REPORTS = "Daily reports"
     OPERATING = "Operating"
     UPTIME = "Uptime"
     DESCRIPTION = "Description"

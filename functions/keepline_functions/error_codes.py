@@ -112,6 +112,7 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
             "An Idempotency-Key is 1 to 255 printable characters.",
             "Use a UUID of your own for each message you mean to send.",
         ),
+        ErrorCode("bad_date", "That is not a day.", "Write it like 2026-11-21."),
         ErrorCode("bad_json", "The body is not a JSON object.", "Send an object like {…}."),
         ErrorCode("bad_location", "location.latitude is not between -90 and 90.", "Give degrees, like 48.2."),
         ErrorCode(
@@ -193,6 +194,11 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ErrorCode("too_many_mentions", "mentions has 2000 people; a group has 1024 at most.", "Mention fewer."),
         ErrorCode("unknown_field", "There is no field 'number' here.", "The fields are: phone, slot."),
         ErrorCode(
+            "bad_time_zone",
+            "There is no such time zone.",
+            "Use a name of the IANA database, like Europe/Bucharest or UTC.",
+        ),
+        ErrorCode(
             "unsupported_kind",
             "Messages of the kind 'gif' cannot be sent.",
             "The kinds are: text, location, contact, poll, vote, reaction, edit, revoke, forward.",
@@ -260,6 +266,11 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ),
         ErrorCode("key_not_found", "There is no such key.", "List the keys that exist."),
         ErrorCode("message_not_found", "There is no such message.", "Use the message_id that an answer named."),
+        ErrorCode(
+            "report_not_found",
+            "There is no report of this day.",
+            "A day's report is made within the hour after it has ended; GET /api/reports lists those that there are.",
+        ),
         ErrorCode("session_not_found", "There is no such session.", "Create it, or list the sessions that exist."),
         ErrorCode("standby_not_found", "The session has no standby device.", "Ask for one, then scan its code."),
         ErrorCode("target_not_found", "There is no such target.", "GET /api/uptime lists what is watched."),

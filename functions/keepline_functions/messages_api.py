@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, jsonify, request
+from flask import Blueprint, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from keepline.adapters.url_fetching import FETCH_LIMIT_S
 from keepline.domain.content.bodies import Content
 from keepline.domain.content.files import Media
+from keepline.domain.trace_context import Origin
 from keepline.records.api_keys import READ, SEND
 from keepline.usecases.message_lists import Page
 from keepline.usecases.message_views import MessageView
@@ -162,9 +163,13 @@ def send() -> ResponseReturnValue:
     key = request.headers.get("Idempotency-Key")
     session_id, content = own_session(body.session_id), body.content()
     _check_file(content)
-    sending = services().messages.send(caller().tenant, session_id, body.recipient(), content, key, body.options())
+    origin = Origin(g.request_id, g.traceparent)
+    sending = services().messages.send(
+        caller().tenant, session_id, body.recipient(), content, key, body.options(), origin
+    )
     # A file that is named by its address is fetched first.
     accepted = services().run(sending, CALL_TIMEOUT_S + FETCH_LIMIT_S)
+    g.step = {"step": "accept", "message_id": accepted.message.message_id, "session_id": session_id}
     response = jsonify(message_json(accepted.message))
     response.headers.update(limit_headers(accepted.charged))
     if accepted.replayed:

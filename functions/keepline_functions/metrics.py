@@ -69,6 +69,12 @@ class _FleetCollector(Collector):
         for state, count in self.view.sessions.items():
             sessions.add_metric([state.value], count)
         yield sessions
+        events = GaugeMetricFamily(
+            "keepline_events_last_hour", "What happened in the last hour, by kind.", labels=["kind"]
+        )
+        for kind, count in self.view.events.items():
+            events.add_metric([kind.value], count)
+        yield events
         gauges = {
             name: GaugeMetricFamily(f"keepline_connector_{name}", words, labels=["connector", "region"])
             for name, words in _OF_CONNECTOR.items()

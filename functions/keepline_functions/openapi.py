@@ -33,7 +33,7 @@ Send `X-Api-Key: kl_…`, or `Authorization: Bearer …` with an API key or a Fi
 or `admin`; each route says which it needs. You see and move only what is yours: everything else is not found.
 
 Times are RFC 3339 in UTC. A body is at most 1 MiB, declared as JSON; fields and parameters that are not known are refused. An
-error has one shape, with a stable `code`, a sentence in `message` and the next step in `hint`; a refused request has written
+error has one shape, with a stable `code`, a sentence in `message` and the next step in `hint`; a refused request has changed
 nothing.
 """.strip()
 
@@ -49,6 +49,7 @@ TAGS: dict[Tag, str] = {
     Tag.ALERTS: "What happened, what needs somebody, and who is told of it.",
     Tag.EVENTS: "What webhooks are told, as it happens, on a connection that your program keeps open.",
     Tag.KEYS: "Keys for programs, with scopes, for all sessions or some.",
+    Tag.REPORTS: "What each day was like: uptime, messages, delays, limits, costs.",
     Tag.OPERATING: "How the API, a session, or the installation is. All of this reads the database and asks WhatsApp nothing.",
     Tag.UPTIME: "What is watched, for operators: Keepline's own parts and what they add, with what is on record of each.",
     Tag.DESCRIPTION: "This description.",
@@ -78,6 +79,7 @@ PATH_PARAMETERS: dict[str, PathParameter] = {
     "contact": PathParameter("A phone number with its country code, or an address.", "14155550123"),
     "media_id": PathParameter("The file's id.", "f_6temzapiw5q236squ7ntrghjom"),
     "webhook_id": PathParameter("The webhook's id.", "wk4q2m3zt6b7r5xoe"),
+    "day": PathParameter("A day.", "2026-02-28", r"^\d{4}-\d{2}-\d{2}$"),
     "alert_id": PathParameter("The alert's id.", "session_banned_kw2qa7ivnbzyvw3bm72gyhx3lg_1"),
     "channel_id": PathParameter("The channel's id.", "chk4q2m3zt6b7r5xoe"),
     "key_id": PathParameter("The key's id.", "3f1c0a9be27d4c55"),

@@ -25,6 +25,7 @@ from keepline.usecases.media import MediaDesk
 from keepline.usecases.message_lists import MessageLists
 from keepline.usecases.messages import Messages
 from keepline.usecases.pairing_codes import PairingCodes
+from keepline.usecases.report_reading import Reports
 from keepline.usecases.session_settings import SessionSettings
 from keepline.usecases.sessions import Sessions
 from keepline.usecases.uptime_targets import UptimeTargets
@@ -65,11 +66,13 @@ class Services:
     alerts: Alerts
     diagnosing: Diagnosing
     reconnect_requests: ReconnectRequests
+    reports: Reports
     fleet: Fleet
     uptime: UptimeTargets
     store_health: StoreHealth
     metrics: Metrics
     metrics_token: str | None = field(repr=False)
+    traced: bool = False  # somebody collects traces
 
     def run(self, coroutine: Coroutine[Any, Any, _T], timeout_s: float = CALL_TIMEOUT_S) -> _T:
         """The result of a use case."""

@@ -32,7 +32,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """`project` is the Google Cloud project. `in_cloud` is true on Cloud Run, where logs are read as JSON lines.
+    """`project` is the Google Cloud project. `in_cloud` is true on Cloud Run.
 
     What seals a proxy's address: the Cloud KMS key `kms_key` or the `key_file`, or nothing, and then no proxy can be set.
     A webhook's secrets: `webhook_kms_key`, or the same `key_file`; with neither no webhook can be made.

@@ -175,7 +175,7 @@ class DryBuild:
 
 
 def list_files(root: Path, places: list[Path]) -> list[str]:
-    """`SHA-256 bytes path` of each file, in the order of their paths; of a link where it leads."""
+    """`SHA-256 bytes path` of each file, in the order of their paths; of a link where it leads; each folder."""
     lines = []
     for place in places:
         for file in sorted(place.rglob("*")):
@@ -185,6 +185,8 @@ def list_files(root: Path, places: list[Path]) -> list[str]:
             elif file.is_file():
                 content = file.read_bytes()
                 lines.append(f"{hashlib.sha256(content).hexdigest()} {len(content)} {path}")
+            else:
+                lines.append(f"folder - {path}")
     return lines
 
 
@@ -233,8 +235,8 @@ def main() -> int:
         return 1
     if build.missing:
         _say(f"in the image, and not on this machine: {', '.join(build.missing)}")
-    files = (build.out / "files.txt").read_text().splitlines()
-    _say(f"{len(files)} files in {build.root}")
+    found = (build.out / "files.txt").read_text().splitlines()
+    _say(f"{len(found)} files and folders in {build.root}")
     return 0
 
 

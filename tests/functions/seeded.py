@@ -22,6 +22,7 @@ from keepline.testing.groups import FakeGroups
 from keepline.usecases import commanding, live_events, pairing_codes
 from keepline.usecases.limiting import LIMITS
 
+from .report_support import make_report
 from .support import CHAT, NOON, World
 
 SESSION = "support"
@@ -83,6 +84,8 @@ class Seeded:
             self._made("/api/alerts/channels", name="mail", url="mailto://me@a.example")["channel_id"],
         )
         self.ids = dict(zip(EXAMPLE_IDS, here, strict=True))
+        if operation_id == "get_report":
+            make_report(world, "anna")
         kind = uptime.URL if operation_id == "delete_target" else uptime.CONNECTOR
         target = uptime.target_of_connector("connector-1")
         world.commit(uptime.new_target(target, world.clock.now(), name="one", kind=kind, settings=Settings()))

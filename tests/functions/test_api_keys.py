@@ -166,6 +166,10 @@ SHOP, OTHER = "shop", "other"
 # What concerns all sessions of a user, none, or one that only a document names: tested on its own above, below, in test_media
 # and in test_alerts.
 OF_ALL = {
+    ("GET", "/api/reports"),
+    ("GET", "/api/reports/<day>"),
+    ("GET", "/api/reports/settings"),
+    ("PATCH", "/api/reports/settings"),
     ("GET", "/api/sessions"),
     ("POST", "/api/media"),
     ("GET", "/api/media/<media_id>"),

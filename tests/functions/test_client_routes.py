@@ -22,6 +22,7 @@ from keepline_client import AsyncKeepline, KeeplineError, types
 
 from .client_shapes import NAMES, mismatches
 from .client_support import HALVES, URL, Device, Pauses, Wire, client
+from .report_support import make_report
 from .support import CHAT, NOON, World
 from .test_groups import BEA, CAROL, DAN
 from .test_live_events import listener
@@ -74,6 +75,7 @@ class Shop:
         with listener(world) as live:
             self.place = live.last
             Platform(world, monkeypatch).message(heard_path(world, "WA3"))
+        make_report(world, "anna")
         self.document = folder / "bill.txt"
         self.document.write_text("1.00")
         self.media = world.client.post("/api/media", data=PNG, headers=world.anna).get_json()["media_id"]
@@ -200,6 +202,10 @@ CALLS: dict[str, Callable[[Any, Shop], Any]] = {
     "keys.create": lambda keepline, _: keepline.keys.create("till", ["read", "send"], sessions=["shop"]),
     "keys.list": lambda keepline, _: keepline.keys.list(),
     "keys.revoke": lambda keepline, _: keepline.keys.revoke(keepline.keys.list()[-1]["key_id"]),
+    "reports.page": lambda keepline, _: keepline.reports.page(limit=5, before="2026-03-01"),
+    "reports.get": lambda keepline, _: keepline.reports.get("2026-02-28"),
+    "reports.settings": lambda keepline, _: keepline.reports.settings(),
+    "reports.update_settings": lambda keepline, _: keepline.reports.update_settings(time_zone="Europe/Bucharest"),
     "uptime.add": lambda keepline, _: keepline.uptime.add(
         "Shop", "https://shop.example", expected_status=[200, 204], settings={"preset": "aggressive"}
     ),

@@ -9,7 +9,7 @@ import pytest
 from keepline.domain.session import SessionState
 from keepline.ports.documents import Delete
 from keepline.records import connectors
-from keepline.usecases.fleet import LOOK_EVERY_S
+from keepline.usecases.fleet import KINDS_COUNTED, LOOK_EVERY_S
 
 from .support import METRICS_TOKEN, World, error_code
 
@@ -87,7 +87,7 @@ def test_however_often_they_are_read_firestore_is_asked_once_in_15_s(world: Worl
     assert world.store.counts == before
     world.clock.advance(LOOK_EVERY_S + 0.1)
     metrics(world)
-    assert world.store.counts == before + len(SessionState)
+    assert world.store.counts == before + len(SessionState) + len(KINDS_COUNTED)
 
 
 def test_a_store_that_does_not_answer_is_told_and_the_rest_is_there(world: World) -> None:

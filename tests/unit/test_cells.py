@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from keepline.adapters.system_clock import SystemClock
 from keepline.domain.cell_recycling import RecycleLimits
@@ -24,6 +25,7 @@ from keepline_connector.cell_link import CellLink
 from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellDied, CellPool
 from keepline_connector.media_files import MediaFiles
+from keepline_connector.metrics import LinkMetrics
 from keepline_connector.recycling import Recycler
 
 LIMIT_S = 20.0
@@ -63,8 +65,9 @@ def make_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeLink:
     def make(behaviour: str) -> tuple[CellPool, CellLink]:
         (tmp_path / "standin_cell.py").write_text(CELL.replace("BEHAVIOUR", behaviour))
         pool = CellPool("standin_cell", CellProcess("standin_cell"), 25, Random(1))
+        metrics = LinkMetrics(CollectorRegistry())
         return pool, CellLink(
-            pool, "account_a", tmp_path / "account_a", OWN_WAY, no_files(tmp_path), private_proxies=False
+            *(pool, "account_a", tmp_path / "account_a", OWN_WAY, no_files(tmp_path), metrics), private_proxies=False
         )
 
     return make
@@ -151,6 +154,9 @@ async def test_what_the_cells_say_of_their_egress_is_summed_up(make_link: MakeLi
         "sent_bytes": 10,
         "heard_bytes": 20,
         "failed_dials": {"unreachable": 3},
+        "round_trip_ms_max": 40,
+        "segments": 100,
+        "segments_retransmitted": 5,
         "missing": ["TCP_INFO"],
     }
     pool, link = make_link(f"link.sendall((json.dumps({{'egress': {said}}}) + '\\n').encode())")
@@ -159,7 +165,8 @@ async def test_what_the_cells_say_of_their_egress_is_summed_up(make_link: MakeLi
             cell = await pool.place(account, link)
             await cell.call(account, "connect")
     doubled = {name: 2 * value for name, value in said.items() if isinstance(value, int)}
-    assert pool.egress.as_json() == {**doubled, "failed_dials": {"unreachable": 6}, "missing": ("TCP_INFO",)}
+    others = {"failed_dials": {"unreachable": 6}, "round_trip_ms_max": 40, "missing": ("TCP_INFO",)}
+    assert pool.egress.as_json() == {**doubled, **others}
     await pool.stop()
 
 

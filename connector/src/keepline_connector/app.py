@@ -7,8 +7,10 @@ first cell loads its own while the supervisor is still loading (`service`, impor
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
+from keepline.adapters.tracing import is_traced, start_tracing
 from keepline_connector.cell_process import CellProcess
 from keepline_connector.logs import set_up_logging
 from keepline_connector.settings import BadSetting, read_settings
@@ -27,6 +29,8 @@ def main(cell_module: str = CELL_MODULE) -> None:
         print(f"The connector cannot start: {error}", file=sys.stderr)  # noqa: T201 - there is no logging worth the name yet
         raise SystemExit(2) from error
     first_cell = CellProcess(cell_module)
+    if is_traced(os.environ):
+        start_tracing("keepline-connector", ("keepline",))
     from keepline_connector.service import NameTaken, run  # This is what takes long.
 
     try:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import time
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from keepline.domain.pairing import UNREACHABLE, CodeAnswer
 from keepline_connector import frames
 from keepline_connector.cells import Cell, CellDied, CellPool
 from keepline_connector.media_files import MediaFiles, NotHere
+from keepline_connector.metrics import LinkMetrics
 
 # A cell that dies under a command, or cannot carry it out, is tried again, later each time.
 _RETRY_MIN_S = 0.2
@@ -64,6 +66,7 @@ class CellLink:
         folder: Path,
         upstream: Proxy | None,
         media: MediaFiles,
+        metrics: LinkMetrics,
         *,
         private_proxies: bool,
     ) -> None:
@@ -72,6 +75,7 @@ class CellLink:
         self._folder = folder
         self._upstream = upstream
         self._media = media
+        self._metrics = metrics
         self._private_proxies = private_proxies
         self._settings = LinkSettings()
         self._cell: Cell | None = None
@@ -99,6 +103,7 @@ class CellLink:
                 log.info("the cell of %s did not hear of its presence now; its next connection does", self._device)
 
     async def connect(self) -> None:
+        self._metrics.connecting()
         own = self._settings.proxy
         upstream = own or self._upstream
         await self._call(
@@ -119,11 +124,14 @@ class CellLink:
 
     async def _send(self, chat: str, content: Content, tag: bytes, file: Path | None) -> SendOutcome:
         said = {"kind": content.kind, "content": maps.to_map(content), "file": str(file) if file is not None else None}
+        began_s = time.monotonic()
         try:
             cell = await self._open_cell()
-            return SendOutcome(**await cell.call(self._device, "send", chat=chat, **said, tag=_text(tag)))
+            outcome = SendOutcome(**await cell.call(self._device, "send", chat=chat, **said, tag=_text(tag)))
         except (CellDied, RuntimeError) as error:
-            return SendOutcome("unknown", detail=str(error))
+            outcome = SendOutcome("unknown", detail=str(error))
+        self._metrics.sent(outcome, time.monotonic() - began_s)
+        return outcome
 
     async def keep_media(self, waiting: MediaWaiting, media_id: str) -> MediaOutcome:
         named = {"chat": waiting.chat, "wa_message_id": waiting.wa_message_id}
@@ -184,6 +192,7 @@ class CellLink:
     async def acknowledge(self, seqs: Sequence[int]) -> None:
         if seqs and self._cell is not None and self._is_open:
             try:
+                self._metrics.written(self._device, seqs)
                 await self._cell.call(self._device, "acknowledge", seqs=list(seqs))
             except CellDied:
                 # The next cell tells these again, and recording them again writes the same documents.
@@ -212,6 +221,7 @@ class CellLink:
 
     def heard(self, event: dict[str, Any]) -> None:
         told = frames.event_from_json(event)
+        self._metrics.told(self._device, told)
         if isinstance(told, CaughtUp):
             self._caught_up.set()
         self._events.put_nowait(told)
@@ -277,10 +287,12 @@ class CellLink:
 
     async def _tell_when_lost(self, cell: Cell) -> None:
         await cell.ended.wait()
+        self._metrics.told(self._device, CellLost())
         self._events.put_nowait(CellLost())
 
     async def _let_go(self) -> None:
         self._let_go_of = True
+        self._metrics.let_go(self._device)
         if self._watching is not None:
             self._watching.cancel()
         if self._cell is not None:

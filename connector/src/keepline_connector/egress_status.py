@@ -17,6 +17,10 @@ class EgressStatus:
     sent_bytes: int = 0
     heard_bytes: int = 0
     failed_dials: Mapping[str, int] = field(default_factory=dict)  # by code
+    # Of the chat connections that stand, as the kernel has them.
+    round_trip_ms_max: int = 0
+    segments: int = 0  # sent
+    segments_retransmitted: int = 0
     missing: tuple[str, ...] = ()  # what this system does not have for us, by name
 
     def as_json(self) -> dict[str, Any]:
@@ -39,5 +43,8 @@ def total(statuses: Iterable[EgressStatus]) -> EgressStatus:
         sent_bytes=sum(status.sent_bytes for status in told),
         heard_bytes=sum(status.heard_bytes for status in told),
         failed_dials=dict(failed),
+        round_trip_ms_max=max((status.round_trip_ms_max for status in told), default=0),
+        segments=sum(status.segments for status in told),
+        segments_retransmitted=sum(status.segments_retransmitted for status in told),
         missing=tuple(sorted({name for status in told for name in status.missing})),
     )

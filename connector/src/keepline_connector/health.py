@@ -1,4 +1,4 @@
-"""The health page: a small Flask app on loopback, for the platform's probes and for people."""
+"""The health page and the metrics: a small Flask app on loopback, for the platform's probes, a collector, and people."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, jsonify
+from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.serving import BaseWSGIServer, make_server
 
 # The connector counts as healthy while its heartbeat has reached Firestore within this time (five beats).
 BEAT_AGE_MAX_S = 10.0
 
 
-def health_app(snapshot: Callable[[], dict[str, Any]]) -> Flask:
+def health_app(snapshot: Callable[[], dict[str, Any]], metrics: Callable[[], bytes]) -> Flask:
     """`snapshot` tells `last_beat_s` (monotonic, or None), `hangs`, and whatever else a person should see."""
     app = Flask(__name__)
 
@@ -27,6 +28,10 @@ def health_app(snapshot: Callable[[], dict[str, Any]]) -> Flask:
         healthy = age_s is not None and age_s <= BEAT_AGE_MAX_S and not hangs
         status = "ok" if healthy else "starting" if age_s is None else "hung" if hangs else "firestore_silent"
         return jsonify(status=status, heartbeat_age_s=age_s, **seen), 200 if healthy else 503
+
+    @app.get("/metrics")
+    def figures() -> Response:
+        return Response(metrics(), content_type=CONTENT_TYPE_LATEST)
 
     return app
 

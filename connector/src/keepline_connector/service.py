@@ -24,10 +24,12 @@ from keepline.usecases.session_keeping import SessionKeeper
 from keepline_connector.cell_link import CellLink
 from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellPool
+from keepline_connector.client_build import client_built_at
 from keepline_connector.health import HealthServer, health_app
 from keepline_connector.lease_thread import LeaseThread
 from keepline_connector.left_journals import FolderLeftJournals
 from keepline_connector.media_files import MediaFiles
+from keepline_connector.metrics import ConnectorMetrics
 from keepline_connector.recycling import Recycler
 from keepline_connector.session_file import SqliteSessionFile
 from keepline_connector.settings import Settings
@@ -61,7 +63,7 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
     def open_link(account: str, slot: str) -> CellLink:
         device = f"{account}_{slot}"
         return CellLink(
-            *(pool, device, settings.data_dir / device, settings.upstream_proxy, media),
+            *(pool, device, settings.data_dir / device, settings.upstream_proxy, media, metrics.links),
             private_proxies=settings.private_proxies,
         )
 
@@ -82,7 +84,13 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
     def keep_lease(own_store: DocumentStore) -> LeaseKeeper:
         process = secrets.token_hex(8)
         beater = Beater(
-            settings.connector, settings.region, process, settings.profile.ttl_s, settings.devices_max, clock.now()
+            settings.connector,
+            settings.region,
+            process,
+            settings.profile.ttl_s,
+            settings.devices_max,
+            clock.now(),
+            client_built_at(),
         )
         return LeaseKeeper(own_store, clock, beater, settings.profile, pool.renew)
 
@@ -124,18 +132,21 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
             "hangs": lease.hangs,
         }
 
-    health = HealthServer(health_app(snapshot), settings.health_port)
+    metrics = ConnectorMetrics(snapshot)
+    health = HealthServer(health_app(snapshot, metrics.text), settings.health_port)
     health.start()
     await pool.start()
     running = asyncio.create_task(connector.run())
     running.add_done_callback(lambda _: stopping.set())
     recycling = asyncio.create_task(recycler.run(), name="recycler")
+    watching = asyncio.create_task(metrics.watch_loop(), name="loop lag")
     log.info("connector %s is up, health on port %d", settings.connector, health.port)
     try:
         await stopping.wait()
     finally:
         log.info("connector %s stops", settings.connector)
         recycling.cancel()
+        watching.cancel()
         running.cancel()
         try:
             with suppress(asyncio.CancelledError, TimeoutError):

@@ -810,6 +810,138 @@ class NewApiKey(ApiKey):
     key: str
 
 
+# Daily reports.
+
+
+class ReportUptime(TypedDict):
+    """How long sessions were connected, of the time in which they were linked; `share` is None when none was."""
+
+    share: float | None
+    watched_s: float
+    downtime_s: float
+    longest_s: float
+    degraded_s: float
+    disconnects: int
+    reconnects: int
+
+
+class MessageCounts(TypedDict):
+    """Messages accepted on a day by where they stood: `sent` includes `delivered`, which includes `read`; and those received."""
+
+    accepted: int
+    sent: int
+    delivered: int
+    read: int
+    failed: int
+    expired: int
+    cancelled: int
+    in_doubt: int
+    waiting: int
+    received: int
+
+
+class Delays(TypedDict):
+    """Seconds from a message's turn to WhatsApp's acknowledgement, of so many that were measured."""
+
+    measured: int
+    p50_s: float
+    p95_s: float
+    max_s: float
+
+
+class WebhookCounts(TypedDict):
+    """Events for webhooks by where they stood."""
+
+    delivered: int
+    failed: int
+    waiting: int
+
+
+class CostPart(TypedDict):
+    """One line of an estimate."""
+
+    name: str
+    quantity: float
+    unit: str
+    usd: float
+
+
+class Cost(TypedDict):
+    """What a day cost by Google's price lists, as an estimate."""
+
+    usd: float
+    parts: list[CostPart]
+    prices_of: str
+
+
+# `from` is a word of Python's own.
+ReportHour = TypedDict("ReportHour", {"from": str, "accepted": int, "received": int, "downtime_s": float})
+
+
+class SessionDay(TypedDict):
+    """What one session did on a day."""
+
+    session_id: str
+    user_id: str
+    uptime: ReportUptime
+    messages: MessageCounts
+    delays: Delays | None
+    doubts: int
+    bans: int
+    rate_signals: int
+    dead_letters: int
+
+
+class ReportTold(TypedDict):
+    """Whether a report was sent to the channels."""
+
+    state: Literal["pending", "telling", "told", "off", "failed"]
+    at: str | None
+    attempts: int
+
+
+_ReportBounds = TypedDict("_ReportBounds", {"from": str, "to": str})
+
+
+class Report(_ReportBounds):
+    """What a day was like. `user_id` is None for the installation's; lists leave out `hours` and `sessions`."""
+
+    report_id: str
+    user_id: str | None
+    date: str
+    time_zone: str
+    made_at: str
+    sessions_total: int
+    uptime: ReportUptime
+    messages: MessageCounts
+    delays: Delays | None
+    doubts: int
+    bans: int
+    rate_signals: int
+    dead_letters: int
+    limit_minutes: dict[str, int]
+    webhooks: WebhookCounts
+    cost: Cost
+    hours: NotRequired[list[ReportHour]]
+    sessions: NotRequired[list[SessionDay]]
+    told: ReportTold
+
+
+class ReportPage(TypedDict):
+    """Reports, newest first; `next_before` is for the next page, None on the last."""
+
+    reports: list[Report]
+    next_before: str | None
+
+
+class ReportSettings(TypedDict):
+    """How reports are wanted, and when the next one can be there."""
+
+    enabled: bool
+    time_zone: str
+    next_report_at: str
+
+
 class ConnectorCounts(TypedDict):
     """How many connectors are how."""
 

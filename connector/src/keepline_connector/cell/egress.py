@@ -170,12 +170,16 @@ class Egress:
 
     async def _status(self) -> EgressStatus:
         standing = [tunnel for way_out, _ in self._exits.values() for tunnel in way_out.tunnels]
+        known = [info for tunnel in standing if tunnel.chat and (info := tunnel.known()) is not None]
         return EgressStatus(
             connections=len(standing),
             cut=self._tally.cut,
             sent_bytes=self._tally.sent_bytes + sum(tunnel.sent_bytes for tunnel in standing),
             heard_bytes=self._tally.heard_bytes + sum(tunnel.heard_bytes for tunnel in standing),
             failed_dials=dict(self._tally.failed_dials),
+            round_trip_ms_max=round(max((info.round_trip_ms for info in known), default=0)),
+            segments=sum(info.sent for info in known),
+            segments_retransmitted=sum(info.retransmitted for info in known),
             missing=tuple(sorted(missing_options())),
         )
 

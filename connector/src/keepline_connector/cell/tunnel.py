@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from keepline.domain.link_quality import PathSample
 from keepline_connector.cell.fence import Fence
-from keepline_connector.cell.path import ASK_AGAIN_AFTER_MS, USER_TIMEOUT_MS, ask_again, tcp_info
+from keepline_connector.cell.path import ASK_AGAIN_AFTER_MS, USER_TIMEOUT_MS, TcpInfo, ask_again, tcp_info
 
 _CHUNK_BYTES = 64 * 1024
 # By then the kernel has brought the library's last bytes to WhatsApp or has given the socket up (path.py).
@@ -61,6 +61,10 @@ class Tunnel:
             self._socket.close()  # with a reset (see watch_path), unless both sides have hung up
         if not up.cancelled() and isinstance(error := up.exception(), FenceClosed):
             raise error
+
+    def known(self) -> TcpInfo | None:
+        """What the kernel knows of the connection, without asking the path."""
+        return tcp_info(self._socket)
 
     def sample(self) -> PathSample:
         """What is known of the connection at this moment. To be looked at several times a second: an idle path is asked here."""

@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     RATE_SIGNAL = "rate_signal"  # WhatsApp says that the number does too much.
     DOUBT = "doubt"  # It is not known whether a message left.
     DEAD_LETTER = "dead_letter"  # A message was given up.
+    LIMIT_REACHED = "limit_reached"  # A user's limit was hit, in a minute that the event names.
     CONNECTOR_SILENT = "connector_silent"
     CONNECTOR_BACK = "connector_back"
     OUTAGE_BEGAN = "outage_began"  # What is watched does not answer as it should.
@@ -124,6 +125,12 @@ EVENTS: Mapping[EventKind, EventWords] = {
         _WARNING,
         "The message {message_id} of {session} was given up ({code}).",
         "Look at its error, then replay it or leave it.",
+        True,
+    ),
+    EventKind.LIMIT_REACHED: EventWords(
+        _INFO,
+        "The limit of {subject} was reached.",
+        "Spread the requests, or have the limit raised.",
         True,
     ),
     EventKind.CONNECTOR_SILENT: EventWords(

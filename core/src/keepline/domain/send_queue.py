@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -81,6 +81,9 @@ class Outgoing:
     to_lid: str | None = None
     error_code: str | None = None
     times: dict[str, datetime] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the request that brought it, for the log (trace_context.py)
     claim: int | None = None
     dirty: bool = False
     revision: int = 0  # rises with every change that Firestore has not been told of

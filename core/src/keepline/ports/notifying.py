@@ -17,10 +17,13 @@ class Telling:
 class Notifier(Protocol):
     """Ends within its own time limit, whatever the other side does, and dials nobody that it may not."""
 
-    def knows(self, url: str) -> bool:
+    async def knows(self, url: str) -> bool:
         """Whether the address names somebody who can be told."""
         ...
 
-    async def tell(self, url: str, title: str, text: str) -> Telling:
-        """Raises nothing: whatever goes wrong is in the answer, and nothing of the address is."""
+    async def tell(self, url: str, title: str, text: str, html: str | None = None) -> Telling:
+        """Mail has the `html`, if there is any, and everybody else the `text`.
+
+        Raises nothing: whatever goes wrong is in the answer, and nothing of the address is.
+        """
         ...

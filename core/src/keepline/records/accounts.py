@@ -61,6 +61,7 @@ class Account:
     """One account as it was read.
 
     `on_doubt` is what holds for a message that does not say it itself, `settings` what holds for all of its devices.
+    `changed_at` is when its state or its reason was last written.
     `standby_offered_at` is None until a standby was offered, `standby_refused_at` unless a phone with another number linked the
     standby and no other standby was made since.
     """
@@ -78,6 +79,7 @@ class Account:
     standby_refused_at: datetime | None
     wanted: bool
     created_at: datetime
+    changed_at: datetime
     version: Version
 
     @property
@@ -102,6 +104,7 @@ class Account:
             standby_refused_at=fields.get("standby_refused_at"),
             wanted=fields["wanted"],
             created_at=fields["created_at"],
+            changed_at=fields["changed_at"],
             version=document.version,
         )
 
@@ -241,6 +244,7 @@ def new_account(
         "standby": standby.value,
         "standby_offered_at": None,
         "standby_refused_at": None,
+        "phone_seen_at": None,
         "wanted": True,
         "created_at": SERVER_TIME,
         **status_fields(status),
@@ -364,8 +368,18 @@ def device_restored(account: str, slot: str) -> Update:
     return Update(device_path(account, slot), {"restored_at": SERVER_TIME})
 
 
-def account_status(account: str, status: SessionStatus, *, phone: str | None, lid: str | None) -> Update:
+def account_status(
+    account: str,
+    status: SessionStatus,
+    *,
+    phone: str | None,
+    lid: str | None,
+    phone_seen_at: datetime | None = None,
+) -> Update:
+    """`phone_seen_at`: when its phone last did something that we know of; None says nothing new."""
     fields = status_fields(status)
+    if phone_seen_at is not None:
+        fields["phone_seen_at"] = phone_seen_at
     if phone is not None:
         fields["phone"] = phone
     if lid is not None:

@@ -108,3 +108,14 @@ def newest_of_account(account: str, limit: int, before: datetime | None) -> Quer
     if before:
         where.append(Where("at", "<", before))
     return Query(MESSAGES, tuple(where), "at", descending=True, limit=limit, group=True)
+
+
+def heard_between(account: str, begin: datetime, end: datetime, limit: int) -> Query:
+    """An account's messages that came from others in a time, by WhatsApp's clock."""
+    where = (
+        Where("account", "==", account),
+        Where("direction", "==", "in"),
+        Where("at", ">=", begin),
+        Where("at", "<", end),
+    )
+    return Query(MESSAGES, where, "at", descending=True, limit=limit, group=True)

@@ -20,6 +20,7 @@ from keepline.records.connectors import ConnectorBeat
 
 MONITORING = "monitoring"
 OPEN_SILENCES_MAX = 200
+LIMIT_HITS_MAX = 20_000
 # How long an event can be looked at.
 EVENTS_KEPT = timedelta(days=90)
 
@@ -138,7 +139,8 @@ def device_moved(device: Device, to: str, at: datetime) -> list[Put]:
     if not device.linked or not to or device.connector == to:
         return []
     details = {"slot": device.slot, "from": device.connector or "none", "to": to}
-    named = f"{device.slot} {device.version.isoformat()}"
+    # It goes into the commit that assigns the device, which its version guards: no other is made of the same move.
+    named = f"{device.slot} {device.connector} {to} {at.isoformat()}"
     return [of_session(EventKind.DEVICE_MOVED, named, at=at, account=device.account, details=details)]
 
 
@@ -156,6 +158,18 @@ class SessionEvent:
     def read(cls, document: Document) -> SessionEvent:
         fields = document.fields
         return cls(fields["at"], fields["from"], fields["to"], fields["code"], fields["sentence"])
+
+
+def events_between(account: str, begin: datetime, end: datetime, limit: int) -> Query:
+    """What happened to a session in a time, newest first."""
+    where = (Where("account", "==", account), Where("at", ">=", begin), Where("at", "<", end))
+    return Query(MONITORING, where, "at", descending=True, limit=limit)
+
+
+def events_before(account: str, moment: datetime, limit: int) -> Query:
+    """What happened to a session last before a moment, newest first."""
+    where = (Where("account", "==", account), Where("at", "<", moment))
+    return Query(MONITORING, where, "at", descending=True, limit=limit)
 
 
 @dataclass(frozen=True)
@@ -223,6 +237,27 @@ def _of_connector(kind: EventKind, beat: ConnectorBeat) -> dict[str, Any]:
 def open_silences() -> Query:
     where = (Where("kind", "==", "connector_silent"), Where("open", "==", True))
     return Query(MONITORING, where, limit=OPEN_SILENCES_MAX)
+
+
+def limit_reached(tenant: str, limit: str, at: datetime) -> Put:
+    """A user's limit was hit in this minute: one document, however many requests were refused by however many instances."""
+    minute = at.replace(second=0, microsecond=0)
+    named = f"{tenant} {limit} {minute:%Y%m%dT%H%M}"
+    return event(EventKind.LIMIT_REACHED, named, at=minute, subject=limit, tenant=tenant, details={"limit": limit})
+
+
+def events_of_kind(kind: str, since: datetime, limit: int) -> Query:
+    """Everybody's events of a kind, newest first."""
+    return Query(MONITORING, (Where("kind", "==", kind), Where("at", ">=", since)), "at", descending=True, limit=limit)
+
+
+def limit_hits(tenant: str | None, begin: datetime, end: datetime) -> Query:
+    """The minutes of a time in which limits were hit, a tenant's or everybody's."""
+    where = [Where("kind", "==", EventKind.LIMIT_REACHED.value)]
+    if tenant is not None:
+        where.append(Where("tenant", "==", tenant))
+    where += [Where("at", ">=", begin), Where("at", "<", end)]
+    return Query(MONITORING, tuple(where), "at", descending=True, limit=LIMIT_HITS_MAX)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from keepline.domain.content.bodies import Content
 from keepline.domain.message import FACTS, MessageState, OnDoubt
 from keepline.domain.pacing import PacingMemory
 from keepline.domain.send_queue import ATTEMPTS_MAX, Outgoing
+from keepline.domain.trace_context import Origin
 from keepline.ports.documents import SERVER_TIME, Create, Document, Query, Sentinel, Update, Version, Where
 
 OUTBOX = "outbox"
@@ -52,6 +53,7 @@ class NewMessage:
     expires_at: datetime | None = None
     priority: int = 0  # 1 high, 0 normal, -1 low
     on_doubt: OnDoubt = OnDoubt.RESEND
+    origin: Origin = field(default_factory=Origin)
 
 
 def new_row(message: NewMessage) -> Create:
@@ -85,6 +87,7 @@ def new_row(message: NewMessage) -> Create:
             # What the queue is ordered by, within a chat and for the watch: when it may go.
             "due_at": message.send_at or SERVER_TIME,
             "times": {"accepted": SERVER_TIME},
+            "origin": message.origin.fields(),
         },
     )
 
@@ -123,6 +126,23 @@ def newest_rows(account: str, chat: str | None, limit: int, before: datetime | N
     if before is not None:
         where.append(Where("accepted_at", "<", before))
     return Query(OUTBOX, tuple(where), "accepted_at", descending=True, limit=limit)
+
+
+def accepted_rows(account: str, begin: datetime, end: datetime, limit: int) -> Query:
+    """The rows of one account that were accepted in a time, newest first."""
+    where = (Where("account", "==", account), Where("accepted_at", ">=", begin), Where("accepted_at", "<", end))
+    return Query(OUTBOX, where, "accepted_at", descending=True, limit=limit)
+
+
+def accepted_rows_in(account: str, states: list[str], begin: datetime, end: datetime, limit: int) -> Query:
+    """Those of them that are in one of some states: counted at once, so a row that moves between these is counted once."""
+    where = (
+        Where("account", "==", account),
+        Where("state", "in", states),
+        Where("accepted_at", ">=", begin),
+        Where("accepted_at", "<", end),
+    )
+    return Query(OUTBOX, where, "accepted_at", descending=True, limit=limit)
 
 
 def longest_waiting_rows(due_before: datetime, limit: int) -> Query:
@@ -178,6 +198,7 @@ def to_outgoing(document: Document) -> Outgoing:
         to_lid=fields["to"]["lid"],
         error_code=fields["error_code"],
         times=dict(fields["times"]),
+        origin=fields.get("origin", {}),
     )
 
 

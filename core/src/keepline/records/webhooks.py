@@ -23,6 +23,8 @@ DELIVERIES = "deliveries"
 LANES = "lanes"
 
 WEBHOOKS_OF_TENANT_MAX = 10
+# More of an installation are not counted in its report.
+WEBHOOKS_MAX = 1_000
 # How long what was delivered or given up can be looked at and replayed.
 KEPT_DAYS = 14
 # Nothing waits that long: this is for what is left of a webhook that was deleted.
@@ -152,6 +154,11 @@ def owned(owner: Document | None, tenant: str, webhooks: Sequence[str]) -> Creat
 
 def webhooks_of_tenant(tenant: str) -> Query:
     return Query(WEBHOOKS, (Where("tenant", "==", tenant),), limit=WEBHOOKS_OF_TENANT_MAX)
+
+
+def all_webhooks() -> Query:
+    """Those of all tenants."""
+    return Query(WEBHOOKS, limit=WEBHOOKS_MAX)
 
 
 @dataclass(frozen=True)
@@ -312,6 +319,12 @@ def newest_deliveries(
     if before is not None:
         where.append(Where("queued_at", "<", before))
     return Query(f"{WEBHOOKS}/{webhook}/{DELIVERIES}", tuple(where), "queued_at", descending=True, limit=limit)
+
+
+def deliveries_between(webhook: str, state: DeliveryState, begin: datetime, end: datetime, limit: int) -> Query:
+    """A webhook's deliveries in one state that were queued in a time."""
+    where = (Where("state", "==", state.value), Where("queued_at", ">=", begin), Where("queued_at", "<", end))
+    return Query(f"{WEBHOOKS}/{webhook}/{DELIVERIES}", where, "queued_at", descending=True, limit=limit)
 
 
 def remove_webhook(webhook: Webhook, owner: Document) -> list[Write]:

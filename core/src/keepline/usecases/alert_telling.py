@@ -21,6 +21,7 @@ from keepline.domain.quiet_hours import QuietHours
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable
 from keepline.ports.notifying import Notifier, Telling
+from keepline.ports.telling import Letter
 from keepline.ports.webhook_calls import WakeFailed
 from keepline.records import alerts, monitoring, webhooks
 from keepline.records.alerts import TOLD_FOR, Channel, KeptAlert
@@ -91,6 +92,12 @@ class AlertTeller:
         await self._note(channel, told, self._clock.now())
         return told
 
+    async def tell_letter(self, channel: Channel, letter: Letter) -> Telling:
+        """Send a letter to a channel that has an address, now."""
+        told = await self._to_address(channel, letter.subject, letter.text, letter.html)
+        await self._note(channel, told, self._clock.now())
+        return told
+
     async def _tell_channel(
         self, channel: Channel, found: Sequence[Alert], quiet: QuietHours | None, now: datetime
     ) -> None:
@@ -150,7 +157,7 @@ class AlertTeller:
             text = "\n\n".join(f"{one}\n{of_it}" for one, of_it in told)
         return await self._to_address(channel, title, text)
 
-    async def _to_address(self, channel: Channel, title: str, text: str) -> Telling:
+    async def _to_address(self, channel: Channel, title: str, text: str, html: str | None = None) -> Telling:
         assert channel.sealed is not None, "a channel has an address or a webhook"
         try:
             url = await self._sealer.open(channel.owner, channel.id, channel.sealed)
@@ -158,7 +165,7 @@ class AlertTeller:
             return Telling("address_unreadable", 0)
         except Unavailable as error:
             return Telling(error.code, 0)
-        return await self._notifier.tell(url, title, text)
+        return await self._notifier.tell(url, title, text, html)
 
     async def _to_webhook(self, channel: Channel, notices: Sequence[_Due]) -> Telling:
         webhook = await self._webhook(channel)

@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from keepline.domain.events import EventKind
 from keepline.domain.link_quality import POOR_BELOW
 from keepline.domain.session import SessionState
 from keepline.domain.views import outlook
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore
-from keepline.records import accounts, connectors
+from keepline.records import accounts, connectors, monitoring
 from keepline.records.connectors import ConnectorBeat
 
-# However many ask, Firestore is asked once in this time: a read for each connector, and one for each state.
+# However many ask, Firestore is asked once in this time: a read for each connector, one for each state and kind of event.
 LOOK_EVERY_S = 15.0
+# Events that are worth a curve: how many of them there were in the last hour. A read for each kind.
+KINDS_COUNTED = (
+    *(EventKind.SESSION_DISCONNECTED, EventKind.SEND_RIGHT_MOVED, EventKind.DEVICE_MOVED, EventKind.RESTORE_FAILED),
+    *(EventKind.RATE_SIGNAL, EventKind.DOUBT, EventKind.DEAD_LETTER, EventKind.LIMIT_REACHED),
+    *(EventKind.CONNECTOR_SILENT, EventKind.OUTAGE_BEGAN, EventKind.RECOVERED),
+)
+EVENTS_OF = timedelta(hours=1)
+EVENTS_COUNTED_MAX = 10_000
 
 
 @dataclass(frozen=True)
@@ -42,11 +51,12 @@ class ConnectorView:
 
 @dataclass(frozen=True)
 class FleetView:
-    """All connectors, and how many sessions are in which state, as it was `at`."""
+    """All connectors, how many sessions are in which state, and what happened lately, as it was `at`."""
 
     at: datetime
     connectors: tuple[ConnectorView, ...]
     sessions: Mapping[SessionState, int]
+    events: Mapping[EventKind, int]  # of the last hour, by kind
 
 
 class Fleet:
@@ -67,13 +77,18 @@ class Fleet:
             return self._looked[1]
 
     async def _look(self) -> FleetView:
-        counting = (self._store.count(accounts.accounts_in_state(state.value)) for state in SessionState)
-        documents, counts = await asyncio.gather(
-            self._store.query(connectors.all_connectors()), asyncio.gather(*counting)
-        )
         now = self._clock.now()
+        counting = (self._store.count(accounts.accounts_in_state(state.value)) for state in SessionState)
+        happening = (
+            self._store.count(monitoring.events_of_kind(kind.value, now - EVENTS_OF, EVENTS_COUNTED_MAX))
+            for kind in KINDS_COUNTED
+        )
+        documents, counts, events = await asyncio.gather(
+            self._store.query(connectors.all_connectors()), asyncio.gather(*counting), asyncio.gather(*happening)
+        )
         views = [view_of(ConnectorBeat.read(document), now) for document in documents]
-        return FleetView(now, tuple(views), dict(zip(SessionState, counts, strict=True)))
+        of_state = dict(zip(SessionState, counts, strict=True))
+        return FleetView(now, tuple(views), of_state, dict(zip(KINDS_COUNTED, events, strict=True)))
 
 
 def view_of(beat: ConnectorBeat, now: datetime) -> ConnectorView:

@@ -8,6 +8,7 @@ See ADR 22.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections import OrderedDict
@@ -19,8 +20,8 @@ from typing import Any, TypeVar
 from keepline.domain.errors import NotReady, TooMany, Unavailable
 from keepline.domain.rate_limits import Limit, Verdict, ask, state_of, wait_s
 from keepline.ports.clock import Clock
-from keepline.ports.documents import DocumentStore, StoreConflict, Version, Write
-from keepline.records import rate_limits
+from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavailable, Version, Write
+from keepline.records import monitoring, rate_limits
 
 # What a user may do unless `tenants/{tenant}` says otherwise. Messages: one a second, thirty at once.
 MESSAGES = Limit("messages", 60, 60.0, 30)
@@ -96,6 +97,7 @@ class Limiter:
         self._clock = clock
         self._shards: OrderedDict[str, _Shard] = OrderedDict()
         self._own: OrderedDict[str, tuple[float, Mapping[str, Any]]] = OrderedDict()
+        self._hits: OrderedDict[str, str] = OrderedDict()  # the minute of the last one that was noted
 
     async def commit(
         self, tenant: str, usual: Limit, writes: Sequence[Write], uses: int = 1
@@ -115,6 +117,8 @@ class Limiter:
                 verdict = ask(limit, number, shard.whole_at, self._clock.now(), uses)
                 if not verdict.allowed:
                     # Perhaps it is our own try before that has used up the limit, and its answer was lost.
+                    if refused is None:
+                        await self._note_hit(tenant, limit)
                     raise refused or RateLimited(Charged(limit, verdict))
                 use = rate_limits.use(tenant, limit, number, verdict.whole_at, shard.version)
                 before = shard.version
@@ -154,6 +158,18 @@ class Limiter:
         documents = await asyncio.gather(*map(self._store.get, paths))
         moments = [document.fields["whole_at"] if document is not None else None for document in documents]
         return Charged(limit, state_of(limit, moments, self._clock.now()))
+
+    async def _note_hit(self, tenant: str, limit: Limit) -> None:
+        """Put on record that a limit was hit in this minute. Whoever goes on asking costs one write a minute and instance."""
+        now = self._clock.now()
+        minute = f"{now:%Y%m%dT%H%M}"
+        name = f"{tenant} {limit.name}"
+        if self._hits.get(name) == minute:
+            return
+        _remember(self._hits, name, minute)
+        # Another instance has noted it; and a note is no reason for another answer.
+        with contextlib.suppress(StoreConflict, StoreUnavailable):
+            await self._store.commit([monitoring.limit_reached(tenant, limit.name, now)])
 
     def _freest(self, tenant: str, limit: Limit) -> int:
         """The shard that has most left, as far as this instance knows."""

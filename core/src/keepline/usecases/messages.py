@@ -21,6 +21,7 @@ from keepline.domain.send_options import SendOptions
 from keepline.domain.send_queue import ATTEMPTS_MAX
 from keepline.domain.session import SessionState, SessionStatus
 from keepline.domain.tag import TRIES_MAX as TAGGED_TRIES_MAX
+from keepline.domain.trace_context import Origin
 from keepline.ports.clock import Clock
 from keepline.ports.documents import Create, Document, DocumentStore, StoreConflict
 from keepline.records import accounts, history, outbox
@@ -55,6 +56,9 @@ class Accepted:
     charged: Charged | None
 
 
+NO_ORIGIN = Origin()
+
+
 class Messages:
     """The messages of all tenants. `entropy(n)` gives n random bytes."""
 
@@ -78,6 +82,7 @@ class Messages:
         content: Content,
         idempotency_key: str | None,
         options: SendOptions,
+        origin: Origin = NO_ORIGIN,
     ) -> Accepted:
         """Accept a message. After this it ends as sent, failed, expired or cancelled, whatever breaks.
 
@@ -122,6 +127,7 @@ class Messages:
                 expires_at=options.expires_at,
                 priority=int(options.priority),
                 on_doubt=options.on_doubt or session.on_doubt,
+                origin=origin,
             )
         )
         try:

@@ -31,6 +31,7 @@ from keepline.ports.documents import DocumentStore, StoreConflict, StoreUnavaila
 from keepline.records import accounts, changes, outbox
 from keepline.records.accounts import Device, KeyedAccount
 from keepline.records.outbox import Authority
+from keepline.usecases import message_steps
 from keepline.usecases.authority import AuthorityLost, read_authority
 from keepline.usecases.doubting import DoubtJudge
 from keepline.usecases.receipts import Receipts
@@ -71,6 +72,7 @@ class Sender:
         self._session = session
         self._authority = authority
         self._key = account.tag_key
+        self._session_id = account.session_id
         self._slot = authority.slot
         profile, now, now_s = PROFILES[pacing], clock.now(), clock.monotonic_s()
         self._pacing = Pacing.resumed(profile, authority.pacing, now, now_s, linked_at=account.created_at)
@@ -300,7 +302,7 @@ class Sender:
         `yielding`: with it goes the right to send, to whoever takes it.
         """
         authority = self._authority
-        now_s = self._clock.monotonic_s()
+        began_s = now_s = self._clock.monotonic_s()
         self._queue.claiming(plan, now_s, self._random.random())
         writes: list[Write] = [outbox.settle_row(row) for row in plan.write]
         writes += [change for row in plan.write if (change := _change_of_another(authority.account, row)) is not None]
@@ -326,6 +328,7 @@ class Sender:
         except StoreConflict:
             await self._reconcile(plan)
             return
+        message_steps.committed(self._session_id, plan, self._clock.monotonic_s() - began_s)
         self._queue.committed(plan, authority.attempt, versions[: len(plan.write)])
         if self._leaving:
             for row in plan.claim:
@@ -382,7 +385,9 @@ class Sender:
             # Under the tag of the try that it takes back, which nobody asks for any more: the other device knows it for ours.
             await self._link.send(row.chat, Content(Revoke(copy)), self._tag(row, row.doubtful_attempt))
         tag = self._tag(row, row.attempts)
+        began_s = self._clock.monotonic_s()
         outcome = await self._link.send(row.chat, row.content, tag)
+        message_steps.handed_over(self._session_id, row, outcome, self._clock.monotonic_s() - began_s)
         if outcome.result == "unknown":
             found = (await self._link.find_tried([tag])).get(tag)
             if found is not None and found.acknowledged:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,7 @@ from keepline.domain.webhook_policy import (
     judge,
     pause_s,
 )
+from keepline.log_lines import about
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict, Write
 from keepline.ports.webhook_calls import Answer, DeliveryWaker, WakeFailed, WebhookCaller
@@ -192,6 +194,21 @@ class _Run:
                 await self.let_go(now + timedelta(seconds=1 + self._deliverer.jitter()))
                 return _Next.STOP
         answer = await self._deliverer.calling.call(webhook, delivery.event_id, delivery.body.encode())
+        log.info(
+            "%s: %s",
+            *(delivery.event_id, answer.status or answer.error),
+            extra=about(
+                step="webhook",
+                message_id=_message_of(delivery.body),
+                session_id=delivery.session_id,
+                event=delivery.type,
+                event_id=delivery.event_id,
+                webhook_id=webhook.id,
+                status=answer.status,
+                error=answer.error,
+                took_ms=answer.duration_ms,
+            ),
+        )
         return await self._note(webhook, delivery, answer)
 
     async def let_go(self, due_at: datetime | None) -> None:
@@ -301,3 +318,9 @@ class _Run:
         if lane is None or lane.holder != self._lane.holder:
             raise LaneLost
         self._lane = lane
+
+
+def _message_of(body: str) -> str | None:
+    """The message that an event is about, for the log."""
+    data = json.loads(body)["data"]
+    return data.get("message_id") if isinstance(data, dict) else None

@@ -12,6 +12,7 @@ from keepline_client._async.groups import AsyncGroups
 from keepline_client._async.keys import AsyncKeys
 from keepline_client._async.media import AsyncMedia
 from keepline_client._async.messages import AsyncMessages
+from keepline_client._async.reports import AsyncReports
 from keepline_client._async.sessions import AsyncSessions
 from keepline_client._async.transport import AsyncTransport
 from keepline_client._async.uptime import AsyncUptime
@@ -48,6 +49,7 @@ class AsyncKeepline:
         self.webhooks = AsyncWebhooks(self._transport)
         self.alerts = AsyncAlerts(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self.reports = AsyncReports(self._transport)
         self.uptime = AsyncUptime(self._transport)
 
     async def health(self, *, detailed: bool = False) -> Health:

@@ -14,6 +14,7 @@ from keepline_client._sync.groups import Groups
 from keepline_client._sync.keys import Keys
 from keepline_client._sync.media import Media
 from keepline_client._sync.messages import Messages
+from keepline_client._sync.reports import Reports
 from keepline_client._sync.sessions import Sessions
 from keepline_client._sync.transport import Transport
 from keepline_client._sync.uptime import Uptime
@@ -49,6 +50,7 @@ class Keepline:
         self.webhooks = Webhooks(self._transport)
         self.alerts = Alerts(self._transport)
         self.keys = Keys(self._transport)
+        self.reports = Reports(self._transport)
         self.uptime = Uptime(self._transport)
 
     def health(self, *, detailed: bool = False) -> Health:
