@@ -69,7 +69,7 @@ _CONNECT_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Outside:
-    """All that the parts are given: clients behind ports, settings. `our_probe` asks where the operator has said, `probe` anywhere."""
+    """All that the parts are given: clients behind ports, settings. `our_probe` asks where operators say, `probe` anywhere."""
 
     loop: BackgroundLoop
     store: DocumentStore
