@@ -119,6 +119,7 @@ def test_the_projects_table_is_good():
     }
     assert [f.name for f in functions if isinstance(f.trigger, HttpTrigger)] == ["api"]
     assert functions_table.topics(functions) == {
+        "daily-reports": "daily-reports",
         "every-minute": "every-minute",
         "uptime-checks": "uptime-checks",
         "webhook-deliveries": "webhook-deliveries",

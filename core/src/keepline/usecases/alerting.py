@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 
 from keepline.domain.alert_rules import RULES, Condition
-from keepline.domain.alerts import Alert, turn
+from keepline.domain.alerts import Alert, AlertState, turn
 from keepline.domain.events import EventKind
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, Put, StoreConflict
@@ -77,8 +77,10 @@ class AlertRound:
 
     async def _open(self, condition: Condition) -> None:
         key, now = alerts.key_of(condition), self._clock.now()
-        newest = await self._store.query(alerts.newest_of_key(key))
-        number = newest[0].fields["number"] + 1 if newest else 1
+        newest = [KeptAlert.read(document).alert for document in await self._store.query(alerts.newest_of_key(key))]
+        if newest and newest[0].state is AlertState.OPEN:
+            return  # A round beside this one has opened it since we looked at what is open.
+        number = newest[0].number + 1 if newest else 1
         alert = Alert(key, number, condition, RULES[condition.rule].severity, now, now)
         # Refused: a round beside this one has opened it.
         with contextlib.suppress(StoreConflict):
