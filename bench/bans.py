@@ -3,9 +3,9 @@
     python -m bench.bans --accounts 300 --days 60 --seed 1
 
 **It is a model.** WhatsApp tells nobody what it bans for. What is assumed, and why, is in docs/assumptions.md; what is real are
-the policies: domain/pacing.py, reconnect.py and keep_alive.py as the connector runs them, against a gateway that sends what it
-is given at once, retries what was refused after a fixed pause, and connects again after a fixed pause (bench/baseline). WhatsApp's
-patience is the simulator's (`simulator.rates.Rates`) on a virtual clock, with limits of the same kind for logins and for keep-alives.
+the policies: domain/pacing.py, reconnect.py and keep_alive.py, against a gateway that sends what it is given at once, retries
+what was refused after a fixed pause, and connects again after a fixed pause (bench/baseline). WhatsApp's patience is the
+simulator's (`simulator.rates.Rates`) on a virtual clock, with limits of the same kind for logins and for keep-alives.
 
 Both sides get the same accounts, programs and outages from the same seed. The last line is JSON, with the effect of each
 assumption when it is halved and doubled.
@@ -40,6 +40,11 @@ BASELINE_BACK_OFF_S = 2.0  # whatsmeow: so much longer after each try in a row t
 
 RATE_LIMITED = 429
 UNIT = ("ban_probability", "campaigners")  # shares
+
+
+def dice(seed: str) -> Random:
+    """The same throws for the same seed."""
+    return Random(seed)  # noqa: S311 - a simulation
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class WhatsApp:
         self.banned_until_s = 0.0
         self.ban_code = 0
         self.bans = 0
-        number = Random(seed).getrandbits(32)
+        number = dice(seed).getrandbits(32)
 
         def rates(name: int, per_minute: int | None) -> Rates:
             policy = replace(assumptions.patience, presence_per_minute=per_minute)
@@ -207,8 +212,8 @@ def ping_signals(assumptions: Assumptions, random: Random) -> list[float]:
 def live(assumptions: Assumptions, days: int, seed: str, pings_s: list[float], tally: Tally, *, keepline: bool) -> None:
     """One account's life, with Keepline's policies or the baseline's way."""
     whatsapp = WhatsApp(assumptions, seed)
-    random = Random(f"{seed} {keepline}")
-    world = Random(f"{seed} world")
+    random = dice(f"{seed} {keepline}")
+    world = dice(f"{seed} world")
     wanted = deque(programs(assumptions, days, world))
     tally.wanted += len(wanted)
     for one in range(assumptions.customers):
@@ -328,7 +333,7 @@ def run(accounts: int, days: int, seed: int, assumptions: Assumptions | None = N
     """Both sides' figures, and the ratio of their bans (None if the baseline had none)."""
     assumptions = assumptions or Assumptions()
     tallies = {"keepline": Tally(), "baseline": Tally()}
-    pings_s = ping_signals(assumptions, Random(seed))
+    pings_s = ping_signals(assumptions, dice(f"{seed} pings"))
     for account in range(accounts):
         for side, tally in tallies.items():
             live(assumptions, days, f"{seed} {account}", pings_s, tally, keepline=side == "keepline")

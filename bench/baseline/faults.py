@@ -62,7 +62,11 @@ def stop_answering(target: Target) -> Mend:
 
 def _silent(target: Target, kind: str, when: dict[str, float]) -> Mend:
     fault = target.whatsapp.add_fault(kind, {"number": target.container.phone, "device": target.device}, when)
-    return lambda: target.whatsapp.clear_faults(fault)
+
+    def clear() -> None:
+        target.whatsapp.clear_faults(fault)
+
+    return clear
 
 
 def kill(target: Target) -> Mend:

@@ -157,7 +157,7 @@ class Baseline:
         )
 
     def _run_lane(self, number: int) -> None:
-        random = Random(f"{self._options.seed} baseline faults {number}")
+        random = Random(f"{self._options.seed} baseline faults {number}")  # noqa: S311 - a simulation
         for fault in self._lanes[number]:
             self._inject(number, fault, random)
 
