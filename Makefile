@@ -26,6 +26,11 @@ up: .venv/.synced  ## Run it all against the real WhatsApp; what it stores survi
 follow: .venv/.synced  ## Show the way of one message through all parts of the run, from their logs
 	@$(BIN)/python -m keepline_local logs $(ID)
 
+# Of another installation: KEEPLINE_URL=https://… KEEPLINE_API_KEY=… make status
+.PHONY: status
+status: .venv/.synced  ## Show the live picture: sessions, connectors, queue, uptime, alerts (STATUS="--once" or "--json")
+	@$(BIN)/python -m keepline_local.status $(STATUS)
+
 ##@ Check
 .PHONY: test
 test: .venv/.synced  ## Run all tests, quick ones first, with a coverage figure
@@ -106,6 +111,10 @@ dry-build: .venv/.synced  ## Build the connector's image without Docker in dist/
 format: .venv/.synced  ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+.PHONY: screenshots
+screenshots: .venv/.synced  ## Start the demo with things going on, and take each page of the console (about 3 minutes)
+	@$(BIN)/python -m tests.screenshots
 
 .PHONY: client
 client: .venv/.synced  ## Make the client without await anew from the one with it

@@ -36,7 +36,7 @@ from typing import Any
 
 from demo import Keepline, until
 
-from keepline_local.stack import ROOMY, Stack
+from keepline_local.stack import NOBODY_RECOVERS, ROOMY, Stack
 from simulator.client import SimulatorClient
 
 CONNECTOR = "connector-1"
@@ -232,7 +232,7 @@ def main() -> int:
     print("starting the demo …", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="keepline-") as folder,
-        Stack("demo", env=compiled(folder) | ROOMY) as stack,
+        Stack("demo", env=compiled(folder) | ROOMY | NOBODY_RECOVERS) as stack,
         # The other connector takes no part: it stands still until the end, when it has to hear that it is to stop.
         frozen(stack.run.pids[OTHER]),
     ):

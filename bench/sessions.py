@@ -25,7 +25,7 @@ from pathlib import Path
 from demo import Keepline, until
 from restore import frozen, process_start
 
-from keepline_local.stack import ROOMY, Stack
+from keepline_local.stack import NOBODY_RECOVERS, ROOMY, Stack
 from simulator.client import SimulatorClient
 
 CONNECTOR = "connector-1"
@@ -133,7 +133,10 @@ def main() -> int:
     arguments = parser.parse_args()
     print("starting the demo …", flush=True)
     # The other connector takes no part: it stands still until the end, when it has to hear that it is to stop.
-    with Stack("demo", env={"KEEPLINE_PROFILE": "normal", **ROOMY}) as stack, frozen(stack.run.pids[OTHER]):
+    with (
+        Stack("demo", env={"KEEPLINE_PROFILE": "normal", **ROOMY, **NOBODY_RECOVERS}) as stack,
+        frozen(stack.run.pids[OTHER]),
+    ):
         bench = SessionsBench(stack)
         costs = []
         for count in sorted(arguments.devices):

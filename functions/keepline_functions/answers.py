@@ -230,7 +230,7 @@ class QrCodeJson(TypedDict):
     )
 )
 class ConnectorJson(TypedDict):
-    """A connector that holds one of the session's devices."""
+    """A connector as its newest heartbeat has it."""
 
     connector: str
     region: str
@@ -303,6 +303,67 @@ class DiagnosisJson(TypedDict):
     """`queue` and `user_sessions` by their places; and each of the user's limits by its name."""
     recommendations: list[ReasonJson]
     """What is worth a look, the most urgent first; empty when all is well."""
+
+
+@with_config(shape())
+class LimitsJson(TypedDict):
+    """What the caller may do and have."""
+
+    limits: Annotated[
+        dict[str, LimitJson],
+        Field(examples=[{"messages": {"count": 60, "period_s": 60.0, "burst": 30, "remaining": 29, "reset_s": 1.0}}]),
+    ]
+    """By their names."""
+    places: Annotated[
+        dict[str, PlacesJson],
+        Field(
+            examples=[{"user_sessions": {"limit": 5, "used": 2}, "installation_sessions": {"limit": 100, "used": 14}}]
+        ),
+    ]
+    """For sessions: the caller's own, and the whole installation's."""
+
+
+@with_config(shape(user_id="demo", session_id="support", slot="a", queued=0, quality=100))
+class HeldDeviceJson(TypedDict):
+    """A linked device where it lives."""
+
+    user_id: str
+    session_id: str
+    slot: str
+    queued: int
+    """How many messages of its session wait with it."""
+    quality: int | None
+    """How good its connection is, 0 to 100; null while that is not known."""
+
+
+@with_config(
+    shape(
+        connector="connector-2",
+        region="europe-west1",
+        heartbeat_age_s=0.412,
+        silent=False,
+        stopped=False,
+        draining=False,
+        capacity=200,
+        queued=0,
+        devices=[{"user_id": "demo", "session_id": "support", "slot": "a", "queued": 0, "quality": 100}],
+    )
+)
+class ConnectorDetailsJson(ConnectorJson):
+    """A connector with the devices that it holds."""
+
+    capacity: int
+    """How many devices it may hold."""
+    queued: int
+    """How many messages wait with it."""
+    devices: list[HeldDeviceJson]
+
+
+@with_config(shape())
+class ConnectorsJson(TypedDict):
+    """Every connector that has ever run, by its name."""
+
+    connectors: list[ConnectorDetailsJson]
 
 
 @with_config(shape(alive=2, silent=0, stopped=0))

@@ -264,6 +264,11 @@ _BY_CATEGORY: dict[type[KeeplineError], tuple[ErrorCode, ...]] = {
         ErrorCode(
             "group_not_found", "WhatsApp knows no such group.", "GET /api/groups lists those that the number is in."
         ),
+        ErrorCode(
+            "connector_not_found",
+            "There is no such connector.",
+            "GET /api/connectors lists those that have ever run.",
+        ),
         ErrorCode("key_not_found", "There is no such key.", "List the keys that exist."),
         ErrorCode("message_not_found", "There is no such message.", "Use the message_id that an answer named."),
         ErrorCode(

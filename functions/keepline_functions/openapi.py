@@ -84,6 +84,7 @@ PATH_PARAMETERS: dict[str, PathParameter] = {
     "channel_id": PathParameter("The channel's id.", "chk4q2m3zt6b7r5xoe"),
     "key_id": PathParameter("The key's id.", "3f1c0a9be27d4c55"),
     "target_id": PathParameter("The target's id.", "connector_connector-1"),
+    "connector": PathParameter("The connector's name.", "connector-2"),
 }
 
 # What any request can be answered with, and what those can that need a credential, name a session, or have a body or a query.

@@ -12,9 +12,11 @@ from keepline.adapters.media_folder import MediaFolder
 from keepline.ports.documents import DocumentStore
 from keepline.usecases.access import Access
 from keepline.usecases.alerts import Alerts, EventLog
+from keepline.usecases.allowances import Allowances
 from keepline.usecases.api_keys import ApiKeys
 from keepline.usecases.asking_to_reconnect import ReconnectRequests
 from keepline.usecases.chats import Chats
+from keepline.usecases.connector_list import ConnectorList
 from keepline.usecases.contacts import Contacts
 from keepline.usecases.diagnosing import Diagnosing
 from keepline.usecases.fleet import Fleet
@@ -65,6 +67,8 @@ class Services:
     event_log: EventLog
     alerts: Alerts
     diagnosing: Diagnosing
+    allowances: Allowances
+    connector_list: ConnectorList
     reconnect_requests: ReconnectRequests
     reports: Reports
     fleet: Fleet

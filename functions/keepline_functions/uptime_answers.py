@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from keepline.domain.uptime_checks import State
 from keepline_functions.answers import At, ReasonJson, shape
+from keepline_functions.recovery_answers import RecoveryJson
 
 _Share = Annotated[float | None, Field(examples=[0.9998])]
 
@@ -194,3 +195,5 @@ class TargetStoryJson(TargetJson):
     """The last checks that are on record, the oldest first; 60 at most."""
     incidents: list[IncidentJson]
     """The newest first; 100 at most."""
+    recoveries: list[RecoveryJson]
+    """What was done about them, the newest first; 100 at most."""

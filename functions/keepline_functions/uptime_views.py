@@ -10,6 +10,7 @@ from keepline.domain.uptime_ledger import Figures
 from keepline.records.uptime import Outage, Target
 from keepline.usecases.uptime_targets import DayView, TargetStory, TargetView, UptimeView
 from keepline_functions.answers import ReasonJson
+from keepline_functions.recovery_views import recovery_json
 from keepline_functions.uptime_answers import (
     FiguresJson,
     IncidentJson,
@@ -100,6 +101,7 @@ def story_json(story: TargetStory) -> TargetStoryJson:
             for sample in story.view.target.condition.recent
         ],
         "incidents": [_incident_json(outage, story.at) for outage in story.outages],
+        "recoveries": [recovery_json(one) for one in story.recoveries],
     }
 
 

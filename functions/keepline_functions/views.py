@@ -106,18 +106,19 @@ def diagnosis_json(found: Diagnosis) -> DiagnosisJson:
         device["evidence"] = proof_json(proofs[device["slot"]])
     return {
         "session": session,
-        "connectors": [_connector_json(one) for one in found.connectors],
+        "connectors": [connector_json(one) for one in found.connectors],
         "events": [_event_json(event) for event in found.events],
         "limits": {
             "queue": {"limit": QUEUED_MAX, "used": found.session.queued},
             "user_sessions": {"limit": found.sessions_max, "used": found.sessions_used},
-            **{one.limit.name: _limit_json(one) for one in found.limits},
+            **{one.limit.name: limit_json(one) for one in found.limits},
         },
         "recommendations": [reason_json(one) for one in found.advice],
     }
 
 
-def _connector_json(one: ConnectorView) -> ConnectorJson:
+def connector_json(one: ConnectorView) -> ConnectorJson:
+    """A connector as its newest heartbeat has it."""
     return {
         "connector": one.id,
         "region": one.region,
@@ -138,7 +139,8 @@ def _event_json(event: SessionEvent) -> SessionEventJson:
     }
 
 
-def _limit_json(one: Charged) -> LimitJson:
+def limit_json(one: Charged) -> LimitJson:
+    """A limit, and what is left of it."""
     return {
         "count": one.limit.count,
         "period_s": one.limit.period_s,

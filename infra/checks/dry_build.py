@@ -123,11 +123,15 @@ class DryBuild:
                     self.missing += [name for name in words[2:] if not name.startswith("-") and not _BROUGHT[name]()]
             return
         _say(one.text)
-        path = environment["PATH"] if base is None else f"{base / 'bin'}:{environment['PATH']}"
+        path, stand_in = environment["PATH"], {}
+        if base is not None:
+            path = f"{base / 'bin'}:{path}"
+            # uv passes over an environment's Python on the path, and the image's own is no environment.
+            stand_in = {"UV_PYTHON": str((base / "bin" / "python").resolve())}
         done = subprocess.run(
             ["/bin/sh", "-euc", self._here(one.text)],
             cwd=workdir,
-            env={**_of_this_machine(), **environment, "PATH": path},
+            env={**_of_this_machine(), **stand_in, **environment, "PATH": path},
             capture_output=True,
             text=True,
             timeout=STEP_LIMIT_S,
@@ -175,7 +179,7 @@ class DryBuild:
 
 
 def list_files(root: Path, places: list[Path]) -> list[str]:
-    """`SHA-256 bytes path` of each file, in the order of their paths; of a link where it leads."""
+    """`SHA-256 bytes path` of each file, in the order of their paths; of a link where it leads; each folder."""
     lines = []
     for place in places:
         for file in sorted(place.rglob("*")):
@@ -185,6 +189,8 @@ def list_files(root: Path, places: list[Path]) -> list[str]:
             elif file.is_file():
                 content = file.read_bytes()
                 lines.append(f"{hashlib.sha256(content).hexdigest()} {len(content)} {path}")
+            else:
+                lines.append(f"folder - {path}")
     return lines
 
 
@@ -233,8 +239,8 @@ def main() -> int:
         return 1
     if build.missing:
         _say(f"in the image, and not on this machine: {', '.join(build.missing)}")
-    files = (build.out / "files.txt").read_text().splitlines()
-    _say(f"{len(files)} files in {build.root}")
+    found = (build.out / "files.txt").read_text().splitlines()
+    _say(f"{len(found)} files and folders in {build.root}")
     return 0
 
 

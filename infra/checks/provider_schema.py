@@ -7,8 +7,8 @@ schemas (`@cdktf/provider-google` and `@cdktf/provider-google-beta` 16.12.1 are 
     (unpack each into a folder)
     python -m infra.checks.provider_schema FOLDER_OF_GOOGLE/package FOLDER_OF_BETA/package
 
-Each entry: `arguments`, by name `{"block": true, "required": true, "arguments": {…}}` (the first two where they hold, the last of a
-block or an object); and `gives`, the names of all that others may refer to.
+Each entry: `arguments`, by name `{"block": true, "required": true, "arguments": {…}}` (the first two where they hold, the last of
+a block or an object); and `gives`, the names of all that others may refer to.
 """
 
 from __future__ import annotations

@@ -172,7 +172,6 @@ def _in_namespaces(image: Image) -> dict[str, Any]:
     system = [Path(f"/{name}") for name in ("usr", "etc", "bin", "sbin", "lib", "lib64")]
     for place in [*system, image.python_prefix(), *image.places(), image.keys]:
         _show(view, place, writable=False)
-    image.data.mkdir(exist_ok=True)
     _show(view, image.data, writable=True)
     _show(view, Path("/dev"), writable=True)
     (view / "proc").mkdir()
@@ -225,6 +224,8 @@ def main() -> int:
             return 0
         obtain(FIRESTORE)  # while there is a network
         image.make_keys()
+        shutil.rmtree(image.data)  # of an earlier run, perhaps by another user
+        image.data.mkdir()
         unshare = permitted()
         if unshare is not None:
             again = [sys.executable, "-m", "infra.checks.run_image", "--" + _INSIDE, str(image.out)]

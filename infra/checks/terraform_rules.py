@@ -1,4 +1,4 @@
-"""What `terraform validate` would find, and what it would not: all that is declared is used, and the providers take what is given.
+"""What `terraform validate` would find, and what it would not: all that is declared is used, the providers take what is given.
 
 Each function returns sentences about what is wrong; none is good.
 """

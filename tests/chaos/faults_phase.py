@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 
-from keepline_local.stack import ROOMY, Stack
+from keepline_local.stack import NOBODY_RECOVERS, ROOMY, Stack
 from tests.chaos.aftermath import Aftermath
 from tests.chaos.catalogue import FAULTS
 from tests.chaos.checker import Sent, Verdict, broken, check
@@ -89,7 +89,7 @@ def _round(options: Options, turn: int, names: list[str], result: Result, say: S
     folder = Path(tempfile.mkdtemp(prefix=f"keepline-faults-{options.phase}-"))
     # A hundred accounts that all change their state keep the emulator busy for longer than a lease of 3 s.
     profile = "normal" if with_outage else "extreme"
-    stack = Stack("demo", state_dir=folder, ports="free", env={"KEEPLINE_PROFILE": profile, **ROOMY})
+    stack = Stack("demo", state_dir=folder, ports="free", env={"KEEPLINE_PROFILE": profile, **ROOMY, **NOBODY_RECOVERS})
     say(f"logs are in {folder}")
     try:
         with stack:

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from keepline.domain import errors, views
+from keepline.domain.alert_channels import SCHEMES
+from keepline.domain.alert_rules import RULES, THRESHOLDS
+from keepline.domain.events import EVENTS
 from keepline.domain.message import MessageState
 from keepline.domain.session import REASONS, SessionState
 
@@ -119,3 +122,20 @@ def test_the_tests_that_the_security_page_names_are_there() -> None:
     }
     assert len(named) > 30
     assert named <= there, named - there
+
+
+def test_the_page_of_alerts_lists_every_event_every_rule_and_every_threshold() -> None:
+    def rows(heading: str) -> list[list[str]]:
+        lines = re.findall(r"^\| (`.*) \|$", section("alerts.md", heading).split("\n### ")[0], re.MULTILINE)
+        return [line.split(" | ") for line in lines]
+
+    severities = [(row[0].strip("`"), row[1]) for row in rows("## Events")]
+    assert severities == [(kind.value, words.severity.value) for kind, words in EVENTS.items()]
+    rules = [(row[0].strip("`"), row[1], row[5]) for row in rows("## Rules")]
+    assert rules == [(rule.value, words.severity.value, f"{words.clear_s:g} s") for rule, words in RULES.items()]
+    bounds = [tuple(row) for row in rows("### Thresholds")]
+    assert bounds == [
+        (f"`{name}`", f"{one.usual:g}", f"{one.least:g} to {one.most:g}") for name, one in THRESHOLDS.items()
+    ]
+    named = in_backticks(section("alerts.md", "## Channels"))
+    assert named >= SCHEMES

@@ -14,10 +14,12 @@ from .keepline import Api, Http, Phones, Session, eventually
 
 OK, DENIED, MISSING = 200, 403, 404
 # What a user's browser may read: only what carries the user's own id.
-OWN = {"outbox", "messages", "accounts", "events", "reports"}
+OWN = {"outbox", "messages", "accounts", "events", "monitoring", "alerts", "reports"}
 # Everything else that Keepline writes, by collection. Whoever may not read these is told so whether they are there or not.
 CLOSED = {
     "account_secrets": "account_secrets/demo_x",
+    "alert_channels": "alert_channels/ch_x",
+    "alert_settings": "alert_settings/demo",
     "api_keys": "api_keys/0123456789abcdef",
     "commands": "commands/c_x",
     "connectors": "connectors/connector-1",
@@ -28,12 +30,13 @@ CLOSED = {
     "gaps": "uptime/api/gaps/1",
     "lanes": "live/demo/lanes/l_x",
     "media": "media/f_x",
-    "monitoring": "monitoring/demo_x_y",
     "notices": "accounts/demo_x/notices/n_x",
     "outages": "uptime/api/outages/o1",
     "pairing": "pairing/demo_x_a",
     "pool": "pool/sessions",
     "rate_limits": "rate_limits/demo_messages_0",
+    "recoveries": "uptime/api/recoveries/r1",
+    "recovering": "recovering/api",
     "report_settings": "report_settings/demo",
     "segments": "whatsapp_sessions/demo_x_a/segments/0000000001",
     "send_authority": "send_authority/demo_x",
@@ -193,6 +196,40 @@ def test_a_user_reads_own_reports_and_an_operator_the_installations(stack: Stack
         assert browser.set(own) == browser.set("reports/new") == DENIED, who
 
 
+@pytest.fixture
+def watched(stack: Stack) -> dict[str, str]:
+    """An event and an alert of the user `demo`, and of the installation, as the back end would write them."""
+    http = Http(f"http://{stack.run.firestore}", {"Authorization": "Bearer owner"})
+    documents = f"/v1/projects/{stack.run.project}/databases/(default)/documents"
+    found = {}
+    for collection in ("monitoring", "alerts"):
+        for whose, tenant in (("demo", {"stringValue": "demo"}), ("installation", {"nullValue": None})):
+            path = f"{collection}/of_{whose}"
+            assert http.call("PATCH", f"{documents}/{path}", json={"fields": {"tenant": tenant}}).status_code == OK
+            found[f"{collection} of {whose}"] = path
+    return found
+
+
+def test_events_and_alerts_are_read_by_their_owner_and_the_installations_by_operators(
+    stack: Stack, watched: dict[str, str]
+) -> None:
+    def readable(browser: Browser) -> set[str]:
+        return {name for name, path in watched.items() if browser.get(path) == OK}
+
+    own = {"monitoring of demo", "alerts of demo"}
+    assert readable(Browser(stack, "demo")) == own
+    assert readable(Browser(stack, "olga", operator=True)) == set(watched) - own
+    assert readable(Browser(stack, "demo", operator=True)) == set(watched)
+    for stranger in (Browser(stack, "somebody-else"), Browser(stack, None)):
+        assert readable(stranger) == set()
+    for browser in (Browser(stack, "demo"), Browser(stack, "olga", operator=True)):
+        assert {browser.set(path) for path in watched.values()} == {DENIED}
+        assert {browser.delete(path) for path in watched.values()} == {DENIED}
+    for collection in ("monitoring", "alerts"):
+        assert Browser(stack, "demo").query(collection, "demo")[0] == OK
+        assert Browser(stack, "demo").query(collection, None) == (DENIED, 0)
+
+
 def test_nobody_writes_from_a_browser(stack: Stack, paths: dict[str, str]) -> None:
     for browser in (Browser(stack, "demo"), Browser(stack, None)):
         for path in (*paths.values(), *CLOSED.values(), "outbox/m_new", "api_keys/mine", "anything/else"):
@@ -209,7 +246,8 @@ def test_nobody_reads_what_is_the_back_ends(stack: Stack) -> None:
 
 def test_an_operator_reads_what_is_watched_and_nobody_else_does(stack: Stack) -> None:
     operator = Browser(stack, "boss", operator=True)
-    for path in ("uptime/none", "uptime/none/outages/o1", "uptime/none/gaps/1", "uptime/none/days/2026-01-01"):
+    below = ("outages/o1", "gaps/1", "days/2026-01-01", "recoveries/r1")
+    for path in ("uptime/none", "recovering/none", *(f"uptime/none/{one}" for one in below)):
         assert operator.get(path) == MISSING, path
         assert operator.set(path) == DENIED, path
         assert Browser(stack, "demo").get(path) == DENIED, path
@@ -231,6 +269,7 @@ def test_what_a_browser_may_read_of_a_session_has_no_secret(stack: Stack, paths:
         "standby",
         "standby_offered_at",
         "standby_refused_at",
+        "phone_seen_at",
         "wanted",
         "created_at",
         "changed_at",

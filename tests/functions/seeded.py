@@ -37,6 +37,7 @@ EXAMPLE_IDS = (
     *("m_6temzapiw5q236squ7ntrghjom", "i_t7um2p4ewmuwdfhmmbdsjjyevt", "i_poll2p4ewmuwdfhmmbdsjjyevt"),
     *("wk4q2m3zt6b7r5xoe", "3f1c0a9be27d4c55", "evt_kw2qa7ivnbzyvw3bm72gyhx3lg"),
     *("session_banned_kw2qa7ivnbzyvw3bm72gyhx3lg_1", "chk4q2m3zt6b7r5xoe"),
+    "connector-2",
 )
 
 
@@ -82,6 +83,7 @@ class Seeded:
             self._place(),
             self._alert(),
             self._made("/api/alerts/channels", name="mail", url="mailto://me@a.example")["channel_id"],
+            "c1",
         )
         self.ids = dict(zip(EXAMPLE_IDS, here, strict=True))
         if operation_id == "get_report":

@@ -70,6 +70,7 @@ PRIVATE = [
     ("GET", "/api/reports/2026-02-28"),
     ("GET", "/api/reports/settings"),
     ("PATCH", "/api/reports/settings"),
+    ("GET", "/api/fleet"),
     ("GET", "/api/uptime"),
     ("GET", "/api/uptime/api"),
     ("POST", "/api/uptime/targets"),
@@ -78,6 +79,10 @@ PRIVATE = [
     ("GET", "/health/shop"),
     ("GET", "/diagnostics/shop"),
     ("POST", "/reconnect/shop"),
+    ("GET", "/api/limits"),
+    ("GET", "/api/connectors"),
+    ("POST", "/api/connectors/c1/drain"),
+    ("POST", "/api/connectors/c1/undrain"),
 ]
 TOKEN = "header.payload.signature"
 
@@ -151,6 +156,7 @@ OF_SCOPE = {
         ("GET", "/api/alerts/settings"),
         ("GET", "/health/shop"),
         ("GET", "/diagnostics/shop"),
+        ("GET", "/api/limits"),
         ("GET", "/api/media/f_" + "a" * 26),
         ("GET", "/api/groups"),
         ("GET", GROUP),
@@ -195,7 +201,9 @@ OF_SCOPE = {
         ("PATCH", "/api/reports/settings"),
         ("POST", "/reconnect/shop"),
     },
-    "operator": {(method, path) for method, path in PRIVATE if path.startswith("/api/uptime")},
+    "operator": {
+        (method, path) for method, path in PRIVATE if path.startswith(("/api/fleet", "/api/uptime", "/api/connectors"))
+    },
 }
 
 

@@ -88,6 +88,8 @@ class Shop:
 
 CALLS: dict[str, Callable[[Any, Shop], Any]] = {
     "health": lambda keepline, _: keepline.health(detailed=True),
+    "fleet": lambda keepline, _: keepline.fleet(),
+    "limits": lambda keepline, _: keepline.limits(),
     "sessions.create": lambda keepline, _: keepline.sessions.create("other", on_doubt="hold", presence=None),
     "sessions.list": lambda keepline, _: keepline.sessions.list(),
     "sessions.get": lambda keepline, _: keepline.sessions.get("up"),
@@ -212,6 +214,9 @@ CALLS: dict[str, Callable[[Any, Shop], Any]] = {
     "uptime.get": lambda keepline, _: keepline.uptime.get(_target(keepline)),
     "uptime.update": lambda keepline, _: keepline.uptime.update(_target(keepline), settings={"slo": 0.99}),
     "uptime.delete": lambda keepline, _: keepline.uptime.delete(_target(keepline)),
+    "connectors.list": lambda keepline, _: keepline.connectors.list(),
+    "connectors.drain": lambda keepline, _: keepline.connectors.drain("c1"),
+    "connectors.undrain": lambda keepline, _: keepline.connectors.undrain("c1"),
     "sessions.delete": lambda keepline, _: keepline.sessions.delete("shop"),
 }
 
@@ -234,6 +239,7 @@ LISTS = {
     "WebhookList": list[types.Webhook],
     "KeyList": list[types.ApiKey],
     "GroupList": list[types.GroupSummary],
+    "ConnectorList": list[types.ConnectorDetails],
 }
 
 
@@ -281,7 +287,8 @@ def test_every_route_has_a_method_whose_type_is_what_the_api_answers(
     shop = Shop(world, monkeypatch, tmp_path)
     wire = Wire(world)
     wrong: list[str] = []
-    with Device(world), client(half, URL, world.add_key("anna", SCOPES)["X-Api-Key"], wire) as keepline:
+    key = world.add_key("anna", SCOPES)["X-Api-Key"]
+    with Device(world), client(half, URL, key, wire) as keepline:
         for number, (name, call) in enumerate(CALLS.items(), 3):
             world.clock.advance(1)
             world.beat("anna_shop", quality=90, n=number)

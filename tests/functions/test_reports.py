@@ -166,6 +166,19 @@ def test_of_two_rounds_at_once_one_makes_the_report_and_one_tells_it(world: Worl
     assert [tenant for tenant, _ in teller_of(world).told] == ["anna", None]
 
 
+def test_of_two_rounds_that_would_tell_a_report_at_once_one_does(world: World, function: FlaskClient) -> None:
+    linked(world)
+    at(world, 24.2)
+    teller_of(world).broken = 2
+    hour(function)
+    assert teller_of(world).told == []
+    at(world, 25.2)
+    # Both have read that nobody has told it when the first one takes it on.
+    world.store.meanwhile = [world.process.reporting.make]
+    hour(function)
+    assert sorted(str(tenant) for tenant, _ in teller_of(world).told) == ["None", "anna"]
+
+
 def test_a_day_ends_when_it_ends_for_its_people(world: World, function: FlaskClient) -> None:
     linked(world)
     world.client.patch("/api/reports/settings", json={"time_zone": "Europe/Bucharest"}, headers=world.anna)

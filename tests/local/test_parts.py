@@ -14,14 +14,18 @@ import threading
 from typing import ClassVar
 
 import pytest
+from werkzeug.serving import make_server
 from werkzeug.test import Client
+from werkzeug.wrappers import Request, Response
 
 from keepline_local import api_key, keeper, logs, ports, processes, run_file
 from keepline_local.auto_scan import Hands, Scanner
 from keepline_local.errors import LocalError
 from keepline_local.functions_host.hosting import Hosting
+from keepline_local.functions_host.passing_on import passing_on
 from keepline_local.lock import only_run
 from keepline_local.paths import State
+from keepline_local.ports import free_port
 from keepline_local.supervisor import RESTART_DELAY_MAX_S, Change, Launch, Part, Supervisor, restart_delay_s
 
 from .waiting import eventually, gone
@@ -321,3 +325,52 @@ def test_the_console_is_served_as_firebase_hosting_would(tmp_path):
     assert client.get("/none").status_code == 404
     assert client.get("/../secret").status_code == 404
     assert client.get("/%2e%2e/secret").status_code == 404
+
+
+def test_what_only_a_local_run_has_goes_before_the_files(tmp_path):
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "console.json").write_text('{"sign_in": "firebase"}')
+    (tmp_path / "web" / "index.html").write_text("<h1>console</h1>")
+    own = {"/console.json": Response("own"), "/simulator/": a_function}
+    client = Client(Hosting(tmp_path, {}, own))
+    assert client.get("/console.json").text == "own"
+    assert client.get("/simulator/phones").text == "function /simulator/phones"
+    assert client.get("/simulator").status_code == 404
+    assert client.get("/").text == "<h1>console</h1>"
+
+
+def test_what_is_passed_on_comes_back_as_it_comes():
+    """The emulator's answers have no end for a minute at a time; their parts must not wait for it."""
+    rest = threading.Event()
+
+    def streaming(environ, start_response):
+        body = Request(environ).get_data(as_text=True)
+        asked = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ['QUERY_STRING']} {body}"
+
+        def parts():
+            yield asked.encode()
+            assert rest.wait(10)
+            yield b" and the rest"
+
+        start_response("201 CREATED", [("Content-Type", "text/plain"), ("X-Own", environ["HTTP_X_OWN"])])
+        return parts()
+
+    server = make_server("127.0.0.1", 0, streaming, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        app = passing_on(f"127.0.0.1:{server.server_port}", without="/simulator")
+        answer = Client(app).post("/simulator/faults/a%20b?c=%20d", data="body", headers={"X-Own": "kept"})
+        parts = answer.iter_encoded()
+        assert next(parts) == b"POST /faults/a b?c=%20d body"
+        rest.set()
+        assert b"".join(parts) == b" and the rest"
+        assert (answer.status_code, answer.headers["X-Own"]) == (201, "kept")
+        answer.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_what_is_passed_on_to_nobody_is_answered_at_once():
+    answer = Client(passing_on(f"127.0.0.1:{free_port()}")).get("/x")
+    assert answer.status_code == 502

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from keepline.domain import recovery
@@ -15,14 +15,14 @@ T0 = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 
 limits = st.builds(
     Limits,
-    attempts_max=st.integers(1, 5),
+    attempts_max=st.integers(1, 3),
     window_s=st.sampled_from([600.0, 3600.0]),
     attempt_s=st.sampled_from([5.0, 90.0]),
 )
 # Seconds that pass, how the target looks then, and how what is under way ends, if it does.
 moments = st.lists(
     st.tuples(
-        st.floats(0.0, 400.0),
+        st.sampled_from([0.0, 1.0, 20.0, 100.0]) | st.floats(0.0, 400.0),
         st.booleans(),
         st.integers(0, 2),
         st.sampled_from([None, StepState.DONE, StepState.FAILED, StepState.NOT_OFFERED]),
@@ -34,6 +34,7 @@ moments = st.lists(
 )
 
 
+@settings(max_examples=500)
 @given(limits, moments)
 def test_attempts_within_any_window_are_limited_and_pauses_are_kept(bounds: Limits, schedule: list) -> None:  # type: ignore[type-arg]
     now, history = T0, History()

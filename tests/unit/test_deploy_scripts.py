@@ -18,8 +18,7 @@ from infra import running
 ROOT = Path(__file__).parents[2]
 IMAGE = "europe-west1-docker.pkg.dev/a-project/keepline/connector@sha256:" + "0" * 64
 
-# Writes down its name and arguments, and answers what the test has put beside it for the beginning of its arguments. What an answer
-# of "!" stands for fails.
+# Writes down its name and arguments, and answers what the test has put beside it for a part of them; "!" is a failure.
 TOOL = """#!{python}
 import json, pathlib, sys
 folder = pathlib.Path({folder!r})

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from keepline.domain.recovery import Phase, Reason, Recovery, StepState, Way
 from keepline.ports.documents import Put, Query, Update
 from keepline.records import recoveries
@@ -24,7 +26,7 @@ TARGET = "connector_c1"
 class World:
     """A connector c1 that is watched, beside another one, c2; and processes that recover it."""
 
-    def __init__(self, ways: Mapping[Way, Behaviour] | None = None, attempts_max: int = 3) -> None:
+    def __init__(self, ways: Mapping[Way, Behaviour] | None = None, attempts_max: Any = 3) -> None:
         self.clock = LoopClock()
         self.store = MemoryDocuments(self.clock)
         self.random = random.Random(7)
@@ -121,6 +123,23 @@ def test_never_two_recoveries_of_one_target_at_once() -> None:
         await asyncio.gather(*told)
         assert len(await world.recoveries()) == 1
         assert sorted(order.way for order in world.platform.orders) == [Way.REDEPLOY, Way.RESTART]
+
+    run_virtual(main())
+
+
+def test_a_driver_at_work_is_left_alone_when_the_monitor_tells_again() -> None:
+    async def main() -> None:
+        world = World({Way.RESTART: Behaviour(20.0)})
+        world.heals_after(Way.RESTART)
+        await world.begin()
+        driver = asyncio.create_task(world.process().recover(TARGET, Reason.DOWN))
+        await asyncio.sleep(3.0)
+        holder = world.store.peek(recoveries.gate_path(TARGET)).fields["holder"]
+        await world.process().recover(TARGET, Reason.DOWN)
+        await world.process().take_up()
+        assert world.store.peek(recoveries.gate_path(TARGET)).fields["holder"] == holder
+        await driver
+        assert (await world.only()).winner is Way.RESTART
 
     run_virtual(main())
 
@@ -223,6 +242,19 @@ def test_a_predictive_restart_waits_for_a_standby_with_room_and_is_only_advised_
     run_virtual(main())
 
 
+def test_a_connector_that_a_person_drains_is_left_to_that_person() -> None:
+    async def main() -> None:
+        world = World()
+        await world.begin("up")
+        await world.beat("c1", devices=0, drain=True)
+        await world.beat("c2")
+        await world.process().recover(TARGET, Reason.DEGRADING)
+        assert (await world.only()).phase is Phase.ADVISED
+        assert world.store.peek("connectors/c1").fields["drain"] is True
+
+    run_virtual(main())
+
+
 def test_a_driver_that_dies_while_draining_leaves_no_connector_drained() -> None:
     async def main() -> None:
         world = World({Way.RESTART: Behaviour(5.0)})
@@ -235,6 +267,19 @@ def test_a_driver_that_dies_while_draining_leaves_no_connector_drained() -> None
         await world.process().take_up()
         assert world.store.peek("connectors/c1").fields["drain"] is False
         assert (await world.only()).code == "drain_timed_out"
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(("typed", "attempts"), [(1, 1), (5, 5), ("5", 3), (0, 3), (11, 3), (True, 3), (None, 3)])
+def test_a_limit_that_is_typed_wrongly_is_the_usual_one(typed: Any, attempts: int) -> None:
+    async def main() -> None:
+        world = World({Way.RESTART: Behaviour(1.0, StepState.FAILED)}, typed)
+        await world.begin()
+        for _ in range(40):
+            await world.process().recover(TARGET, Reason.DOWN)
+            await asyncio.sleep(60.0)
+        assert len(world.platform.orders) == attempts
 
     run_virtual(main())
 

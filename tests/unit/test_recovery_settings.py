@@ -26,6 +26,7 @@ HOOK = "http://127.0.0.1:1/recoveries"
         (HOOK, API, {"provider": "webhook", "url": HOOK}),
         (HOOK, SHOP, None),
         ("cloud_run", CONNECTOR | {"recovery": {"provider": "off"}}, None),
+        ("cloud_run", CONNECTOR | {"recovery": "typed wrongly"}, None),
         ("off", SHOP | {"recovery": {"provider": "webhook", "url": "u"}}, {"provider": "webhook", "url": "u"}),
     ],
 )

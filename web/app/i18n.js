@@ -46,20 +46,25 @@ function plural(n) {
 }
 
 export function number(value, digits = 0) {
-  return new Intl.NumberFormat(language.value, { maximumFractionDigits: digits }).format(value);
+  return new Intl.NumberFormat(locale(), { maximumFractionDigits: digits }).format(value);
+}
+
+/** The reader's own form of the language, for numbers and times: en-GB has other dates than en-US. */
+function locale() {
+  return navigator.languages.find((tag) => tag.startsWith(language.value)) ?? language.value;
 }
 
 /** A point in time in full, in the reader's time zone. */
 export function fullTime(at) {
-  return new Intl.DateTimeFormat(language.value, { dateStyle: 'medium', timeStyle: 'medium' }).format(at);
+  return new Intl.DateTimeFormat(locale(), { dateStyle: 'medium', timeStyle: 'medium' }).format(at);
 }
 
 export function clockTime(at) {
-  return new Intl.DateTimeFormat(language.value, { hour: '2-digit', minute: '2-digit' }).format(at);
+  return new Intl.DateTimeFormat(locale(), { hour: '2-digit', minute: '2-digit' }).format(at);
 }
 
 export function dayName(at) {
-  return new Intl.DateTimeFormat(language.value, { weekday: 'long', day: 'numeric', month: 'long' }).format(at);
+  return new Intl.DateTimeFormat(locale(), { weekday: 'long', day: 'numeric', month: 'long' }).format(at);
 }
 
 const UNITS = [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]];
@@ -68,7 +73,7 @@ const UNITS = [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]];
 export function relativeTime(at, now = Date.now()) {
   const seconds = Math.round((at.getTime() - now) / 1000);
   const [unit, size] = UNITS.find(([, unitSize]) => Math.abs(seconds) >= unitSize) ?? UNITS[3];
-  return new Intl.RelativeTimeFormat(language.value, { numeric: 'auto' }).format(Math.trunc(seconds / size), unit);
+  return new Intl.RelativeTimeFormat(locale(), { numeric: 'auto' }).format(Math.trunc(seconds / size), unit);
 }
 
 /** "3 min 20 s": a length of time in its two largest units. */
@@ -77,6 +82,6 @@ export function duration(seconds) {
   const parts = [['day', Math.floor(whole / 86_400)], ['hour', Math.floor(whole / 3_600) % 24], ['minute', Math.floor(whole / 60) % 60], ['second', whole % 60]];
   const shown = parts.slice(Math.max(0, parts.findIndex(([, count]) => count > 0))).slice(0, 2).filter(([, count]) => count > 0);
   return (shown.length ? shown : [['second', 0]])
-    .map(([unit, count]) => new Intl.NumberFormat(language.value, { style: 'unit', unit, unitDisplay: 'short' }).format(count))
+    .map(([unit, count]) => new Intl.NumberFormat(locale(), { style: 'unit', unit, unitDisplay: 'short' }).format(count))
     .join(' ');
 }

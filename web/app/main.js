@@ -35,7 +35,8 @@ function Page({ route, parts, query }) {
     route.load().then((module) => setLoaded(() => module.default), setError);
   }, [route]);
   useEffect(() => {
-    if (Loaded && moved) document.querySelector('[data-page-title]')?.focus();
+    if (!Loaded) return;
+    if (moved) document.querySelector('[data-page-title]')?.focus();
     moved = true;
   }, [Loaded]);
   if (error) return html`<${Broken} />`;

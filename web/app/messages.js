@@ -55,12 +55,17 @@ export function chatName(chat, groups = {}) {
   return server === 'lid' ? t('chats.hidden_number', { end: name.slice(-4) }) : phone(name);
 }
 
-/** Digits with a plus and in groups of three from the end, so that they can be read. */
+// Country codes (E.164) have three digits unless they are among these.
+const SHORT_CODES = /^(1|7|20|27|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58])/;
+
+/** Digits as people write them: the country code with a plus, the rest in groups. */
 export function phone(digits) {
   if (!digits) return '';
-  const tail = digits.slice(-10);
-  const groups = [digits.slice(0, -10), tail.slice(0, -7), tail.slice(-7, -4), tail.slice(-4)].filter(Boolean);
-  return `+${groups.join(' ')}`;
+  const code = SHORT_CODES.exec(digits)?.[0] ?? digits.slice(0, 3);
+  const rest = digits.slice(code.length);
+  // Groups of three; what is left over makes the last one longer.
+  const groups = rest.match(/\d{3}(?=\d{3})|\d+/g) ?? [];
+  return `+${[code, ...groups].join(' ')}`;
 }
 
 export function personName(person) {

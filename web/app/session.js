@@ -34,7 +34,10 @@ export async function startSession() {
     sessionStorage.removeItem(REDIRECTED);
     await sdk.getRedirectResult(auth, sdk.browserPopupRedirectResolver).catch((error) => { signInError.value = error; });
   }
-  sdk.onAuthStateChanged(auth, signedInThroughFirebase);
+  sdk.onAuthStateChanged(auth, (found) => signedInThroughFirebase(found).catch((error) => {
+    signInError.value = error;
+    user.value = null;
+  }));
 }
 
 async function signedInThroughFirebase(found) {

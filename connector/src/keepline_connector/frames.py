@@ -38,6 +38,7 @@ _EVENT_TYPES: dict[str, type[Any]] = {
         link_events.QualityChanged,
         link_events.Evidence,
         link_events.RateSignal,
+        link_events.PhoneSeen,
         link_events.MessageHeard,
         link_events.MessageUnreadable,
         link_events.ReceiptHeard,

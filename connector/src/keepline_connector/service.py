@@ -24,6 +24,7 @@ from keepline.usecases.session_keeping import SessionKeeper
 from keepline_connector.cell_link import CellLink
 from keepline_connector.cell_process import CellProcess
 from keepline_connector.cells import CellPool
+from keepline_connector.client_build import client_built_at
 from keepline_connector.health import HealthServer, health_app
 from keepline_connector.lease_thread import LeaseThread
 from keepline_connector.left_journals import FolderLeftJournals
@@ -83,7 +84,13 @@ async def run(settings: Settings, cell_module: str, first_cell: CellProcess) -> 
     def keep_lease(own_store: DocumentStore) -> LeaseKeeper:
         process = secrets.token_hex(8)
         beater = Beater(
-            settings.connector, settings.region, process, settings.profile.ttl_s, settings.devices_max, clock.now()
+            settings.connector,
+            settings.region,
+            process,
+            settings.profile.ttl_s,
+            settings.devices_max,
+            clock.now(),
+            client_built_at(),
         )
         return LeaseKeeper(own_store, clock, beater, settings.profile, pool.renew)
 

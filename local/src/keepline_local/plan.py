@@ -245,9 +245,9 @@ def _sealing(plan: Plan) -> dict[str, str]:
 
 
 def _recovery(plan: Plan) -> dict[str, str]:
-    """Who restarts what hangs here: the runner itself."""
+    """Who restarts what hangs here: the runner itself, unless somebody has said otherwise."""
     return {
-        "KEEPLINE_RECOVERY": plan.url("recovery") + RECOVERIES,
+        "KEEPLINE_RECOVERY": os.environ.get("KEEPLINE_RECOVERY") or plan.url("recovery") + RECOVERIES,
         "KEEPLINE_RECOVERY_SECRET": plan.recovery_secret,
     }
 

@@ -24,6 +24,8 @@ POLL_S = 0.05
 
 # For runs with more sessions than the pool's usual limits: all that may be set.
 ROOMY = {"KEEPLINE_SESSIONS_PER_USER_MAX": "200", "KEEPLINE_SESSIONS_MAX": "1000"}
+# For runs in which what is stopped on purpose is to stay stopped.
+NOBODY_RECOVERS = {"KEEPLINE_RECOVERY": "off"}
 
 _PORT_VARIABLES = ("KEEPLINE_PORT", "KEEPLINE_CONSOLE_PORT", "KEEPLINE_SIMULATOR_PORT")
 

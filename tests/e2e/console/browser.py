@@ -43,7 +43,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watched:
-    """A page and all that it asks for: nothing beyond the console's own address gets through, and whatever tries is written down."""
+    """A page and all that it asks for: nothing but the console's own address gets through, and what tries is written down."""
 
     def __init__(self, context: BrowserContext, origin: str) -> None:
         self.origin = origin

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from keepline_local.stack import Stack
 
-from ..keepline import Api, Phones
+from ..keepline import Api, Phones, eventually
 from .browser import WIDE, Watched, chromium
 
 
@@ -50,7 +50,9 @@ def page(console: Watched) -> Page:
 def number(api: Api) -> Callable[[], str]:
     """The phone number of the session `console`, which the tests of this folder share."""
     api.create("console")
-    phone: str = api.wait_for_state("console", "connected")["phone"]
+    api.wait_for_state("console", "connected")
+    # The answer is put together of several documents; the account's can be a moment older than its device's.
+    phone: str = eventually(lambda: api.status("console")["phone"], "the number is known")
     return lambda: phone
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from keepline_local.stack import Stack
 
@@ -17,9 +19,8 @@ TOLD_WITHIN_S = 5.0
 SHARED = "console"
 
 
-def refused_by_whatsapp(phones: Phones, friend: str) -> dict[str, object]:
-    """The next message to this number is refused for good."""
-    return {"kind": "ack_error", "code": 479, "when": {"count": 1}}
+# The next message is refused for good.
+REFUSED = {"kind": "ack_error", "code": 479, "when": {"count": 1}}
 
 
 def bubble(page: Page, text: str) -> Locator:
@@ -52,14 +53,11 @@ def test_link_a_number_and_its_standby_in_one_flow(console: Watched, page: Page)
     expect(card).to_have_count(0)
 
 
-def test_a_code_is_shown_while_nobody_scans(console: Watched, page: Page, stack: Stack, api: Api) -> None:
+def test_a_code_is_shown_while_nobody_scans(console: Watched, page: Page, api: Api, number: Callable[[], str]) -> None:
+    number()
     page.route("**/api/qr/me/waits*format=json", lambda route: route.fulfill(json={"qr": "x", "expires_in_s": 19.0}))
     page.route("**/api/qr/me/waits*format=png", lambda route: route.fulfill(body=b"", content_type="image/png"))
-    waiting = api.json("GET", "/api/sessions")["sessions"][0] | {
-        "session_id": "waits",
-        "phone": None,
-        "state": "pairing",
-    }
+    waiting = api.status(SHARED) | {"session_id": "waits", "phone": None, "state": "pairing"}
     waiting["devices"] = [waiting["devices"][0] | {"slot": "a", "state": "pairing"}]
     page.route("**/api/sessions/waits/status", lambda route: route.fulfill(json=waiting))
     console.open("link/waits")
@@ -118,7 +116,7 @@ def test_a_broken_connection_shows_within_5_seconds_and_heals(
     console.open("overview")
     card = page.locator(f"[data-session={SHARED}]")
     expect(card).to_have_attribute("data-state", "connected")
-    phones.json("POST", "/faults", 201, json={"kind": "refuse", "target": {"number": phone}})
+    phones.json("POST", "/faults", 201, json={"kind": "login_failure", "code": 503, "target": {"number": phone}})
     phones.json("POST", "/connections/drop", json={"number": phone})
     broken_at = time.monotonic()
     expect(card).not_to_have_attribute("data-state", "connected", timeout=TOLD_WITHIN_S * 1000)
@@ -146,10 +144,10 @@ def test_a_dead_letter_is_replayed(console: Watched, page: Page, phones: Phones,
     number()
     friend = phones.new_number()
     open_chat(console, friend)
-    phones.json("POST", "/faults", 201, json=refused_by_whatsapp(phones, friend))
+    phones.json("POST", "/faults", 201, json=REFUSED)
     sent = send(page, "Refused at first")
     expect(sent).to_have_attribute("data-state", "failed")
-    expect(sent).to_contain_text("wa_479") if sent.get_by_text("wa_479").count() else None
+    expect(sent.get_by_role("button", name="Replay")).to_be_visible()  # beside what went wrong and what to do
     console.open(f"queue/{SHARED}?view=dead")
     row = page.get_by_role("row", name="Refused at first")
     expect(row).to_contain_text("wa_479")
@@ -184,9 +182,9 @@ def _in_a_week() -> str:
 
 def test_the_key_is_taken_out_of_the_address(console: Watched, page: Page, stack: Stack) -> None:
     assert stack.run.api_key not in page.url
+    assert stack.run.api_key not in page.evaluate("Object.values(localStorage).join()")
     page.go_back()
     assert stack.run.api_key not in page.url
-    assert page.evaluate("Object.values(localStorage).join()").find(stack.run.api_key) == -1
 
 
 def test_a_key_that_is_not_good_is_told_in_the_apis_words(visitor: Watched) -> None:
@@ -204,7 +202,9 @@ def test_signing_out_leaves_nothing_behind(console: Watched, page: Page, number:
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("API key")).to_be_visible()
     assert page.evaluate("sessionStorage.length") == 0
-    assert page.evaluate("indexedDB.databases().then((all) => all.length)") == 0
+    # Firebase's library notes there on which days it was used, and nothing of anybody.
+    stored = page.evaluate("indexedDB.databases().then((all) => all.map((one) => one.name))")
+    assert set(stored) <= {"firebase-heartbeat-database"}
     page.go_back()
     expect(page.get_by_label("API key")).to_be_visible()
     expect(page.get_by_role("navigation", name="Pages")).to_have_count(0)
@@ -213,16 +213,18 @@ def test_signing_out_leaves_nothing_behind(console: Watched, page: Page, number:
 def test_in_the_cloud_people_sign_in_through_firebase_and_nothing_else_is_asked(visitor: Watched, api: Api) -> None:
     """Against stand-ins for Firebase's sign-in; the policy of firebase.json is in force, and the page asks nobody else."""
     page, asked = visitor.page, []
-    token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1MSIsImV4cCI6NDEwMjQ0NDgwMCwiaWF0IjoxNzAwMDAwMDAwfQ."
+    token = _unsigned({"sub": "u1", "iat": 1_700_000_000, "auth_time": 1_700_000_000, "exp": 4_102_444_800})
     answers = {
         "accounts:signInWithPassword": {"localId": "u1", "idToken": token, "refreshToken": "r", "expiresIn": "3600"},
         "accounts:lookup": {"users": [{"localId": "u1", "email": "ada@example.com"}]},
     }
 
-    def firebase(route: object) -> None:
-        call = route.request.url.rpartition("/v1/")[2].partition("?")[0]  # type: ignore[attr-defined]
-        asked.append(call)
-        route.fulfill(json=answers[call], headers={"Access-Control-Allow-Origin": "*"})  # type: ignore[attr-defined]
+    def firebase(route: Route) -> None:
+        call = route.request.url.rpartition("/v1/")[2].partition("?")[0]
+        allowed = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
+        if route.request.method != "OPTIONS":
+            asked.append(call)
+        route.fulfill(json=answers.get(call, {}), headers=allowed)
 
     page.route("https://identitytoolkit.googleapis.com/**", firebase)
     page.route("**/console.json", lambda route: route.fulfill(json={"sign_in": "firebase"}))
@@ -239,13 +241,18 @@ def test_in_the_cloud_people_sign_in_through_firebase_and_nothing_else_is_asked(
     page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_text("No number yet")).to_be_visible()
     expect(page.get_by_text("ada@example.com").first).to_be_visible()
-    assert set(asked) == set(answers)
+    assert set(asked) == set(answers), asked
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("E-mail")).to_be_visible()
 
 
-def _bearer(route: object, token: str) -> bool:
-    return bool(route.request.headers.get("authorization") == f"Bearer {token}")  # type: ignore[attr-defined]
+def _unsigned(claims: dict[str, object]) -> str:
+    parts = ({"alg": "none"}, claims)
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
+
+
+def _bearer(route: Route, token: str) -> bool:
+    return route.request.headers.get("authorization") == f"Bearer {token}"
 
 
 # For everybody, everywhere
@@ -319,7 +326,7 @@ def test_the_keyboard_is_enough(console: Watched, page: Page, number: Callable[[
 
 def test_it_speaks_romanian(console: Watched, page: Page) -> None:
     page.get_by_label("Language").first.select_option("ro")
-    expect(page.get_by_role("heading", name="Privire de ansamblu")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sumar")).to_be_visible()
     assert page.evaluate("document.documentElement.lang") == "ro"
     page.reload()
     expect(page.get_by_role("button", name="Ieșire")).to_be_visible()

@@ -209,6 +209,24 @@ class Connector(TypedDict):
     draining: bool
 
 
+class HeldDevice(TypedDict):
+    """A linked device where it lives."""
+
+    user_id: str
+    session_id: str
+    slot: str
+    queued: int
+    quality: int | None
+
+
+class ConnectorDetails(Connector):
+    """A connector with the devices that it holds."""
+
+    capacity: int
+    queued: int
+    devices: list[HeldDevice]
+
+
 StateChange = TypedDict(
     "StateChange", {"at": str, "from": "str | None", "to": str, "code": str, "sentence": str}, total=True
 )
@@ -244,6 +262,20 @@ class Limits(TypedDict):
     lookups: Rate
     groups: Rate
     questions: Rate
+
+
+class SessionPlaces(TypedDict):
+    """Places for sessions: one's own, and those of the whole installation."""
+
+    user_sessions: Places
+    installation_sessions: Places
+
+
+class Allowance(TypedDict):
+    """What a user may do and have. `limits` are by their names."""
+
+    limits: dict[str, Rate]
+    places: SessionPlaces
 
 
 class Diagnosis(TypedDict):
@@ -950,6 +982,38 @@ class ConnectorCounts(TypedDict):
     stopped: int
 
 
+class FleetQueue(TypedDict):
+    """What waits with all connectors together."""
+
+    queued: int
+    oldest_queued_s: float
+
+
+class FleetConnector(TypedDict):
+    """A connector as its newest heartbeat has it."""
+
+    id: str
+    region: str
+    state: Literal["alive", "silent", "stopped"]
+    heartbeat_age_s: float
+    draining: bool
+    capacity: int
+    devices: int
+    poor_devices: int
+    held_devices: int
+    queued: int
+    oldest_queued_s: float
+
+
+class Fleet(TypedDict):
+    """The whole installation: everybody's sessions by state, what waits, and each connector."""
+
+    at: str
+    sessions: dict[str, int]
+    queue: FleetQueue
+    connectors: list[FleetConnector]
+
+
 class Health(TypedDict):
     """Whether the API and its store answer; detailed also the connectors, and the sessions by state."""
 
@@ -1098,6 +1162,34 @@ class Incident(TypedDict):
     reason: Reason
 
 
+class RecoveryStep(TypedDict):
+    """What was done for a target. `ended_at` is None while it is under way."""
+
+    way: Literal["drain", "restart", "redeploy", "undrain"]
+    attempt: int
+    state: Literal["under_way", "done", "failed", "not_offered", "called_off", "left_running"]
+    at: str
+    ended_at: str | None
+    detail: str
+
+
+class Recovery(TypedDict):
+    """A recovery of a target. `winner`: what was done first when it was healthy again."""
+
+    recovery_id: str
+    reason: Literal["down", "degrading"]
+    phase: Literal["cooling", "draining", "trying", "recovered", "failed", "advised"]
+    began_at: str
+    opened_at: str
+    ended_at: str | None
+    next_at: str | None
+    attempts: int
+    winner: Literal["restart", "redeploy"] | None
+    code: str
+    sentence: str
+    steps: list[RecoveryStep]
+
+
 class TargetStory(Target):
     """A target with all that is on record of it."""
 
@@ -1107,6 +1199,7 @@ class TargetStory(Target):
     months: list[UptimeMonth]
     recent: list[Sample]
     incidents: list[Incident]
+    recoveries: list[Recovery]
 
 
 class TargetChanges(TypedDict, total=False):

@@ -26,6 +26,7 @@ from keepline.domain.link_events import (
     LinkFailed,
     MediaWaiting,
     MessageHeard,
+    PhoneSeen,
     QualityChanged,
     RateSignal,
     Resumed,
@@ -232,7 +233,7 @@ class CellDevice:
             self._quality.connected()
         elif isinstance(event, (Stalled, Resumed)):
             self._quality.interrupted()
-        elif not isinstance(event, (CaughtUp, RateSignal)):
+        elif not isinstance(event, (CaughtUp, RateSignal, PhoneSeen)):
             self._stalls.disconnected()
             self._quality.disconnected()
         self._tell(frames.event_to_json(event))

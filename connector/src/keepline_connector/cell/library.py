@@ -54,6 +54,7 @@ from keepline_connector.cell.commanding import carry_out
 from keepline_connector.cell.compose import compose
 from keepline_connector.cell.media_keys import FileKey
 from keepline_connector.cell.outcomes import WA_RATE_LIMITED, code_error_of, is_answer, is_rate_signal, outcome_of
+from keepline_connector.cell.own_phone import OwnPhone
 from keepline_connector.cell.people import People
 from keepline_connector.cell.reading import file_key_in
 from keepline_connector.cell.store import DeviceStore, OwnNumber
@@ -141,6 +142,7 @@ class LibraryClient:
         self._offering_since_s = 0.0  # monotonic
         self._told_at_s = 0.0  # monotonic; when the library last told something
         self._own: OwnNumber | None = None
+        self._own_phone = OwnPhone()
         self._people: OrderedDict[str, tuple[str | None, str | None]] = OrderedDict()  # by chat
         self._sent_lately: deque[str] = deque(maxlen=_REMEMBERED_BY_LIBRARY)
 
@@ -379,6 +381,8 @@ class LibraryClient:
                 event = to_event(message, self._store)
                 if event is not None and not self._answered_by_library(event):
                     self._tell_with_file(event, message)
+                if (seen := self._own_phone.look(message)) is not None:
+                    self._tell(seen)
             except Exception:
                 # ctypes would swallow it without a word.
                 log.exception("an event of the WhatsApp library could not be taken")

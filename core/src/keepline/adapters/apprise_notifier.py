@@ -14,13 +14,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
-from typing import Any
-
-import apprise
-from apprise.plugins.email import NotifyEmail
+from typing import TYPE_CHECKING, Any
 
 from keepline.domain.link_settings import is_public
 from keepline.ports.notifying import Telling
+
+if TYPE_CHECKING:
+    import apprise
 
 TOTAL_TIMEOUT_S = 20.0
 # Apprise's own, for each connection and each answer of a service.
@@ -75,10 +75,12 @@ class AppriseNotifier:
         self._public_only = not private_allowed
         self._timeout_s = timeout_s
         self._threads = ThreadPoolExecutor(THREADS_MAX, "notifier")
+        # It names the hosts of its users' addresses; what failed is told by our own words.
+        logging.getLogger("apprise").setLevel(logging.CRITICAL)
         _hook()
 
-    def knows(self, url: str) -> bool:
-        return _instance(url) is not None
+    async def knows(self, url: str) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _instance, url) is not None
 
     async def tell(self, url: str, title: str, text: str, html: str | None = None) -> Telling:
         began_s = time.monotonic()
@@ -91,6 +93,9 @@ class AppriseNotifier:
         return Telling(error, round((time.monotonic() - began_s) * 1000))
 
     def _tell(self, url: str, title: str, text: str, html: str | None) -> str | None:
+        import apprise  # As in `_instance`.
+        from apprise.plugins.email import NotifyEmail
+
         instance = _instance(url)
         if instance is None:
             return "bad_address"
@@ -111,6 +116,8 @@ class AppriseNotifier:
 
 
 def _instance(url: str) -> apprise.NotifyBase | None:
+    import apprise  # It loads a module for each of its ways, which a request that tells nobody need not wait for.
+
     # Nothing of a user's address may be written to this machine's disk or to the log.
     asset = apprise.AppriseAsset(storage_mode=apprise.PersistentStoreMode.MEMORY, secure_logging=True)
     joiner = "&" if "?" in url else "?"

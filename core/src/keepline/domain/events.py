@@ -48,6 +48,7 @@ class EventKind(StrEnum):
     RECOVERY_STEP = "recovery_step"
     RECOVERED = "recovered"
     RECOVERY_FAILED = "recovery_failed"
+    RECOVERY_ADVISED = "recovery_advised"  # A restart would help, but nobody could take over meanwhile.
     ALERT_OPENED = "alert_opened"
     ALERT_CLOSED = "alert_closed"
     NOTIFIER_FAILED = "notifier_failed"  # A channel could not be told.
@@ -155,16 +156,17 @@ EVENTS: Mapping[EventKind, EventWords] = {
         "Look at the schedule and at the log of its function.",
         False,
     ),
-    EventKind.RECOVERY_STARTED: EventWords(
-        _INFO, "The recovery of {subject} has begun (attempt {attempt}).", _NOTHING, False
-    ),
-    EventKind.RECOVERY_STEP: EventWords(_INFO, "Recovery of {subject}: {step}, {outcome}.", _NOTHING, False),
-    EventKind.RECOVERED: EventWords(_INFO, "{subject} was recovered in {seconds} s.", _NOTHING, False),
+    EventKind.RECOVERY_STARTED: EventWords(_INFO, "The recovery of {name} has begun: it is {reason}.", _NOTHING, False),
+    EventKind.RECOVERY_STEP: EventWords(_INFO, "Recovery of {name}: {way}, {outcome}.", _NOTHING, False),
+    EventKind.RECOVERED: EventWords(_INFO, "{sentence}", _NOTHING, False),
     EventKind.RECOVERY_FAILED: EventWords(
         _CRITICAL,
-        "{subject} could not be recovered ({attempts} attempts).",
-        "Look at its log and bring it back by hand.",
+        "{sentence}",
+        "Look at its log and at what its platform says; recovery tries again within an hour while it is down.",
         False,
+    ),
+    EventKind.RECOVERY_ADVISED: EventWords(
+        _WARNING, "{sentence}", "Restart it yourself, or give it others that can take over.", False
     ),
     EventKind.ALERT_OPENED: EventWords(_WARNING, "{sentence}", "Look at the alert.", True),
     EventKind.ALERT_CLOSED: EventWords(_INFO, "It is over: {sentence}", _NOTHING, True),

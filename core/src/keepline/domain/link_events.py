@@ -126,6 +126,13 @@ class RateSignal:
 
 
 @dataclass(frozen=True)
+class PhoneSeen:
+    """The account's own phone wrote or read a message. WhatsApp tells nothing else of it."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
 class MessageHeard:
     """A message that WhatsApp considers delivered to this device. `seq` numbers it in the device's journal.
 
@@ -236,7 +243,7 @@ StateEvent = (
 # What a document is written of.
 RecordedEvent = MessageHeard | MessageUnreadable | NoticeHeard
 HeardEvent = RecordedEvent | ReceiptHeard
-LinkEvent = StateEvent | HeardEvent | MediaWaiting | QualityChanged | Evidence | RateSignal
+LinkEvent = StateEvent | HeardEvent | MediaWaiting | QualityChanged | Evidence | RateSignal | PhoneSeen
 
 
 @dataclass(frozen=True)

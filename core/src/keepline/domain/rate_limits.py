@@ -67,7 +67,8 @@ def wait_s(limit: Limit, shard: int, whole_at: datetime | None, now: datetime) -
 def state_of(limit: Limit, moments: Sequence[datetime | None], now: datetime) -> Verdict:
     """What can be used now of all shards, which were whole at these moments. Whether one more use is allowed, and else when."""
     waits_s = [wait_s(limit, shard, whole_at, now) for shard, whole_at in enumerate(moments)]
-    remaining = sum(_uses(limit, one_s) for one_s in waits_s)
+    # Room for roundings is no use of the limit's own.
+    remaining = min(limit.burst, sum(_uses(limit, one_s) for one_s in waits_s))
     reset_s = max(_debt_s(whole_at, now) for whole_at in moments)
     return Verdict(remaining > 0, now + timedelta(seconds=reset_s), remaining, reset_s, max(0.0, min(waits_s)))
 

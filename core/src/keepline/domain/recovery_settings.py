@@ -22,7 +22,8 @@ class InstallationRecovery:
         """The settings of a target, by its document's fields: `provider` and what that one needs. None: nobody restarts it."""
         own = target.get("recovery")
         if own is not None:
-            return None if own.get("provider") == OFF else own
+            # A person types it into the Firestore console: what cannot be read restarts nothing.
+            return None if not isinstance(own, Mapping) or own.get("provider") == OFF else own
         kind = target.get("kind")
         if self.who == OFF or kind not in ("connector", "api"):
             return None  # What somebody else runs is restarted only if its operator says how.

@@ -17,7 +17,7 @@ class Telling:
 class Notifier(Protocol):
     """Ends within its own time limit, whatever the other side does, and dials nobody that it may not."""
 
-    def knows(self, url: str) -> bool:
+    async def knows(self, url: str) -> bool:
         """Whether the address names somebody who can be told."""
         ...
 

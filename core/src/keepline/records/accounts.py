@@ -244,6 +244,7 @@ def new_account(
         "standby": standby.value,
         "standby_offered_at": None,
         "standby_refused_at": None,
+        "phone_seen_at": None,
         "wanted": True,
         "created_at": SERVER_TIME,
         **status_fields(status),
@@ -367,8 +368,18 @@ def device_restored(account: str, slot: str) -> Update:
     return Update(device_path(account, slot), {"restored_at": SERVER_TIME})
 
 
-def account_status(account: str, status: SessionStatus, *, phone: str | None, lid: str | None) -> Update:
+def account_status(
+    account: str,
+    status: SessionStatus,
+    *,
+    phone: str | None,
+    lid: str | None,
+    phone_seen_at: datetime | None = None,
+) -> Update:
+    """`phone_seen_at`: when its phone last did something that we know of; None says nothing new."""
     fields = status_fields(status)
+    if phone_seen_at is not None:
+        fields["phone_seen_at"] = phone_seen_at
     if phone is not None:
         fields["phone"] = phone
     if lid is not None:

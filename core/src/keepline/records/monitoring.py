@@ -139,7 +139,8 @@ def device_moved(device: Device, to: str, at: datetime) -> list[Put]:
     if not device.linked or not to or device.connector == to:
         return []
     details = {"slot": device.slot, "from": device.connector or "none", "to": to}
-    named = f"{device.slot} {device.version.isoformat()}"
+    # It goes into the commit that assigns the device, which its version guards: no other is made of the same move.
+    named = f"{device.slot} {device.connector} {to} {at.isoformat()}"
     return [of_session(EventKind.DEVICE_MOVED, named, at=at, account=device.account, details=details)]
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from keepline.domain.events import EventKind
 from keepline.domain.recovery import History, Phase, Reason, Recovery, Step, StepState, Way
-from keepline.ports.documents import SERVER_TIME, Create, Document, Put, Query, Update, Version, Where, Write
-from keepline.records.monitoring import event_path
+from keepline.ports.documents import Create, Document, Put, Query, Update, Version, Where, Write
+from keepline.records import monitoring
 from keepline.records.uptime import target_path
 
 GATES = "recovering"
@@ -22,7 +23,6 @@ OPEN_MAX = 200
 LISTED_MAX = 100
 # As long as the monitor keeps a target's outages and the console shows them.
 RECOVERY_KEPT = timedelta(days=400)
-EVENT_KEPT = timedelta(days=90)
 
 
 def gate_path(target: str) -> str:
@@ -161,13 +161,9 @@ def _read_step(fields: Mapping[str, Any]) -> Step:
 
 
 _END_KINDS = {
-    Phase.RECOVERED: ("recovered", "info", "Nothing to do."),
-    Phase.FAILED: (
-        "recovery_failed",
-        "critical",
-        "Look at its log and at what its platform says; recovery tries again within an hour if it is still down.",
-    ),
-    Phase.ADVISED: ("recovery_advised", "warning", "Restart it yourself, or give it a standby that can take over."),
+    Phase.RECOVERED: EventKind.RECOVERED,
+    Phase.FAILED: EventKind.RECOVERY_FAILED,
+    Phase.ADVISED: EventKind.RECOVERY_ADVISED,
 }
 
 
@@ -178,64 +174,31 @@ def events(before: Recovery | None, after: Recovery, now: datetime) -> list[Writ
     """
     found: list[Write] = []
     if before is None and after.phase is not Phase.ADVISED:
-        why = "is down" if after.reason is Reason.DOWN else "is getting worse"
-        found.append(
-            _event(after, "recovery_started", "begin", now, "info", f"{after.name} {why}: its recovery has begun.")
-        )
+        found.append(_event(EventKind.RECOVERY_STARTED, after, "begin", now, {"reason": after.reason.value}))
     known = {(step.way, step.attempt): step for step in before.steps} if before is not None else {}
     for step in after.steps:
         if known.get((step.way, step.attempt)) != step:
-            found.append(_step_event(after, step, now))
+            about = {
+                "way": step.way.value,
+                "attempt": step.attempt,
+                "outcome": step.state.value.replace("_", " "),
+                "detail": step.detail,
+            }
+            named = f"{step.attempt} {step.way} {step.state}"
+            found.append(_event(EventKind.RECOVERY_STEP, after, named, now, about))
     if after.phase.is_end and (before is None or not before.phase.is_end):
-        kind, severity, next_step = _END_KINDS[after.phase]
-        found.append(_event(after, kind, "end", now, severity, after.sentence, code=after.code, next_step=next_step))
+        about = {"code": after.code, "sentence": after.sentence, "attempts": after.attempts}
+        found.append(_event(_END_KINDS[after.phase], after, "end", now, about))
     return found
 
 
-def _step_event(recovery: Recovery, step: Step, now: datetime) -> Put:
-    detail = f" ({step.detail})" if step.detail else ""
-    words = step.state.value.replace("_", " ")
-    return _event(
-        recovery,
-        "recovery_step",
-        f"{step.attempt}_{step.way}_{step.state}",
-        now,
-        "info",
-        f"{recovery.name}: {step.way} is {words}{detail}.",
-        code=step.state.value,
-        details={"way": step.way.value, "attempt": step.attempt, "detail": step.detail},
-    )
-
-
-def _event(
-    recovery: Recovery,
-    kind: str,
-    named: str,
-    now: datetime,
-    severity: str,
-    sentence: str,
-    *,
-    code: str = "",
-    next_step: str = "Nothing to do.",
-    details: Mapping[str, Any] | None = None,
-) -> Put:
-    return Put(
-        event_path(f"{kind}_{recovery.target}_{recovery.id}_{named}"),
-        {
-            "kind": kind,
-            "at": now,
-            "severity": severity,
-            "tenant": None,
-            "subject": recovery.target,
-            "account": None,
-            "session_id": None,
-            "code": code or kind,
-            "sentence": sentence,
-            "next_step": next_step,
-            "details": {"recovery": recovery.id, "attempts": recovery.attempts, **(details or {})},
-            "recorded_at": SERVER_TIME,
-            "expire_at": now + EVENT_KEPT,
-        },
+def _event(kind: EventKind, recovery: Recovery, named: str, now: datetime, details: Mapping[str, Any]) -> Put:
+    return monitoring.event(
+        kind,
+        f"{recovery.target} {recovery.id} {named}",
+        at=now,
+        subject=recovery.target,
+        details={"name": recovery.name, "recovery": recovery.id, **details},
     )
 
 

@@ -172,7 +172,7 @@ class Alerts:
         sealed: SealedSecrets | None = None
         if wanted.url is not None:
             url = check_channel_url(wanted.url, private_allowed=self._private_allowed)
-            if not self._notifier.knows(url):
+            if not await self._notifier.knows(url):
                 raise bad_channel_url()
             sealed, seen = await self._sealer.seal(owner, channel, url), shown(url)
         else:

@@ -308,12 +308,14 @@ class DeviceRunner:
         async for event in self._link.events():
             if not self._number.passes(event):
                 continue
-            if not isinstance(event, link.Evidence | link.RateSignal):
+            if not isinstance(event, link.Evidence | link.RateSignal | link.PhoneSeen):
                 self._session.poke()
             match event:
                 case link.Evidence(kind=kind, age_ms=age_ms, quality=quality):
                     self._proof.heard(kind, age_ms)
                     self._quality = quality
+                case link.PhoneSeen(at=at):
+                    self._keeper.show_phone(at)
                 case link.RateSignal():
                     self._proof.rate_signal()
                 case link.QualityChanged():
@@ -440,6 +442,7 @@ class DeviceRunner:
             case link.Paired(phone=phone, lid=lid):
                 self._desk.offer(None)
                 self._keeper.show_number(phone, lid)
+                self._keeper.show_phone(self._clock.now())
             case link.PairingEnded():
                 self._desk.offer(None)
             case link.Connected(phone=phone, lid=lid):

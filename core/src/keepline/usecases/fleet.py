@@ -51,8 +51,9 @@ class ConnectorView:
 
 @dataclass(frozen=True)
 class FleetView:
-    """All connectors, how many sessions are in which state, and what happened lately."""
+    """All connectors, how many sessions are in which state, and what happened lately, as it was `at`."""
 
+    at: datetime
     connectors: tuple[ConnectorView, ...]
     sessions: Mapping[SessionState, int]
     events: Mapping[EventKind, int]  # of the last hour, by kind
@@ -67,11 +68,11 @@ class Fleet:
         self._lock = asyncio.Lock()
         self._looked: tuple[float, FleetView] | None = None
 
-    async def look(self) -> FleetView:
-        """At most 15 s old. Raises StoreUnavailable."""
+    async def look(self, age_s_max: float = LOOK_EVERY_S) -> FleetView:
+        """At most so old. Raises StoreUnavailable."""
         async with self._lock:
             now_s = self._clock.monotonic_s()
-            if self._looked is None or now_s - self._looked[0] > LOOK_EVERY_S:
+            if self._looked is None or now_s - self._looked[0] > age_s_max:
                 self._looked = (now_s, await self._look())
             return self._looked[1]
 
@@ -87,7 +88,7 @@ class Fleet:
         )
         views = [view_of(ConnectorBeat.read(document), now) for document in documents]
         of_state = dict(zip(SessionState, counts, strict=True))
-        return FleetView(tuple(views), of_state, dict(zip(KINDS_COUNTED, events, strict=True)))
+        return FleetView(now, tuple(views), of_state, dict(zip(KINDS_COUNTED, events, strict=True)))
 
 
 def view_of(beat: ConnectorBeat, now: datetime) -> ConnectorView:

@@ -33,6 +33,7 @@ LOOK_S = 1.0
 # A pause longer than this is not waited for: the monitor's next run takes the recovery up again.
 WAIT_S_MAX = 20.0
 CALL_OFF_S_MAX = 5.0
+ATTEMPTS_SETTABLE_MAX = 10
 # What a heartbeat may be late before its connector is no place for another one's devices.
 BEAT_LATE_S = 3.0
 
@@ -312,7 +313,11 @@ class _Ward:
 
     @property
     def limits(self) -> Limits:
-        return Limits(attempts_max=int(self.settings.get("attempts_max", policy.ATTEMPTS_MAX)))
+        said = self.settings.get("attempts_max")
+        # A person may have typed it; more than these would be no limit.
+        if type(said) is int and 1 <= said <= ATTEMPTS_SETTABLE_MAX:
+            return Limits(attempts_max=said)
+        return Limits()
 
     @classmethod
     def read(cls, document: Document, settings: Mapping[str, Any]) -> _Ward:

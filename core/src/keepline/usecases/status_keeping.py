@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from keepline.domain.events import EventKind, is_restore_failure
 from keepline.domain.reconnect import Breaker
@@ -20,6 +20,7 @@ from keepline.records.accounts import LinkLife
 from keepline.usecases.session_keeping import SessionKeeper, Step
 
 _STORE_RETRY_S = 1.0
+PHONE_NOTED_EVERY = timedelta(hours=6)
 
 # What was heard last, and when in monotonic seconds.
 Newest = Callable[[], tuple[str, float] | None]
@@ -45,8 +46,10 @@ class StatusKeeper:
         self._status: SessionStatus | None = None
         self._phone: str | None = None
         self._lid: str | None = None
+        self._phone_seen_at: datetime | None = None
         self._tries = (0, Breaker.CLOSED)
-        self._of_account: tuple[SessionStatus, str | None, str | None] | None = None  # as it is written
+        # As it is written.
+        self._of_account: tuple[SessionStatus, str | None, str | None, datetime | None] | None = None
         self._wake = asyncio.Event()
 
     def show(self, status: SessionStatus) -> None:
@@ -58,6 +61,12 @@ class StatusKeeper:
     def show_number(self, phone: str | None, lid: str | None) -> None:
         if (phone, lid) != (self._phone, self._lid):
             self._phone, self._lid = phone or self._phone, lid or self._lid
+            self._wake.set()
+
+    def show_phone(self, at: datetime) -> None:
+        """The account's own phone was alive at this time. Days are what counts: it is written down a few times a day."""
+        if self._phone_seen_at is None or at - self._phone_seen_at >= PHONE_NOTED_EVERY:
+            self._phone_seen_at = at
             self._wake.set()
 
     def show_tries(self, failures: int, breaker: Breaker) -> None:
@@ -90,7 +99,7 @@ class StatusKeeper:
                 return
 
     async def _write(self, status: SessionStatus) -> None:
-        of_account = (status, self._phone, self._lid)
+        of_account = (status, self._phone, self._lid, self._phone_seen_at)
         writes = [*(self._account_writes(status) if of_account != self._of_account else []), *self._refusal(status)]
 
         def device(step: Step | None) -> Write:
@@ -107,7 +116,11 @@ class StatusKeeper:
     def _account_writes(self, status: SessionStatus) -> list[Write]:
         if self._slot != accounts.FIRST_SLOT:
             return []
-        return [accounts.account_status(self._account, status, phone=self._phone, lid=self._lid)]
+        return [
+            accounts.account_status(
+                self._account, status, phone=self._phone, lid=self._lid, phone_seen_at=self._phone_seen_at
+            )
+        ]
 
     def _refusal(self, status: SessionStatus) -> list[Write]:
         """The event of a stored session that was refused: once a day, however often that is tried."""

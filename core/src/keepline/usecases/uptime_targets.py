@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from keepline.domain.errors import InvalidInput, LimitReached, NotFound, StateConflict, Unavailable
+from keepline.domain.recovery import Recovery
 from keepline.domain.uptime_counts import DayCounts
 from keepline.domain.uptime_ledger import (
     Budget,
@@ -29,7 +30,7 @@ from keepline.domain.uptime_ledger import (
 from keepline.domain.webhook_settings import check_headers, check_url
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict
-from keepline.records import uptime, uptime_runs
+from keepline.records import recoveries, uptime, uptime_runs
 from keepline.records.uptime import TARGETS_MAX, HttpCheck, Outage, Settings, Target
 from keepline.records.uptime_runs import Run
 from keepline.usecases.session_chain import Entropy
@@ -101,7 +102,7 @@ class DayView:
 
 @dataclass(frozen=True)
 class TargetStory:
-    """All that is on record of a target: 90 days and their months, the oldest first, and its outages, the newest first."""
+    """All that is on record of a target: 90 days and their months, the oldest first; outages and recoveries, the newest first."""
 
     at: datetime
     view: TargetView
@@ -110,6 +111,7 @@ class TargetStory:
     days: Sequence[DayView]
     months: Sequence[tuple[date, Figures]]
     outages: Sequence[Outage]
+    recoveries: Sequence[Recovery]
 
 
 @dataclass(frozen=True)
@@ -167,10 +169,11 @@ class UptimeTargets:
     async def story(self, target_id: str) -> TargetStory:
         """Raises NotFound (`target_not_found`)."""
         target = await self._target(target_id)
-        documents, found, gaps = await asyncio.gather(
+        documents, found, gaps, recovered = await asyncio.gather(
             self._store.query(uptime.days_of(target.id)),
             self._store.query(uptime.newest_outages_of(target.id)),
             self._store.query(uptime.newest_gaps_of(target.id)),
+            self._store.query(recoveries.newest_recoveries(target.id)),
         )
         now = self._clock.now()
         record = _Record(
@@ -191,6 +194,7 @@ class UptimeTargets:
             [DayView(day, figures(ledger, day_span(day)), counts.get(day, DayCounts(day))) for day in days],
             [(month, figures(ledger, month_span(month))) for month in months],
             record.outages[target.id][:INCIDENTS_SHOWN],
+            [recoveries.read_recovery(document) for document in recovered],
         )
 
     async def add(self, wanted: Wanted) -> TargetView:

@@ -1,8 +1,8 @@
 """The console's ways to what Firebase is not: the Firestore emulator and the simulator, through the console's own address.
 
-So the console's policy (`connect-src 'self'`) is the same here as in the cloud. Nothing is opened that was closed: both listen on this
-machine without any password. What the console may read of Firestore, the rules say, by a token that the browser's library makes and
-only the emulator takes.
+So the console's policy needs no address of this machine. Nothing is opened that was closed: both listen on this machine without
+any password. What the console may read of Firestore, the rules say, by a token that the browser's library makes and only the
+emulator takes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from werkzeug.wrappers import Request, Response
 
@@ -38,7 +39,7 @@ def passing_on(host: str, *, without: str = "") -> WSGIApplication:
 
 def _answer(request: Request, host: str, without: str) -> Response:
     connection = http.client.HTTPConnection(host, timeout=READ_TIMEOUT_S)
-    target = request.path.removeprefix(without)
+    target = quote(request.path.removeprefix(without), safe="/:@+")  # as WSGI gives it, it is decoded
     if request.query_string:
         target += "?" + request.query_string.decode("latin-1")
     try:

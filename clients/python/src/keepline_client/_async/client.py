@@ -6,6 +6,7 @@ import httpx
 
 from keepline_client._async.alerts import AsyncAlerts
 from keepline_client._async.chats import AsyncChats
+from keepline_client._async.connectors import AsyncConnectors
 from keepline_client._async.contacts import AsyncContacts
 from keepline_client._async.events import AsyncEvents
 from keepline_client._async.groups import AsyncGroups
@@ -18,7 +19,7 @@ from keepline_client._async.transport import AsyncTransport
 from keepline_client._async.uptime import AsyncUptime
 from keepline_client._async.webhooks import AsyncWebhooks
 from keepline_client._calls import Call
-from keepline_client.types import Health
+from keepline_client.types import Allowance, Fleet, Health
 
 
 class AsyncKeepline:
@@ -51,12 +52,23 @@ class AsyncKeepline:
         self.keys = AsyncKeys(self._transport)
         self.reports = AsyncReports(self._transport)
         self.uptime = AsyncUptime(self._transport)
+        self.connectors = AsyncConnectors(self._transport)
 
     async def health(self, *, detailed: bool = False) -> Health:
         """Whether Keepline answers; `detailed` also how its connectors and your sessions are. Asked once, without tries."""
         query = {"detailed": "true"} if detailed else {}
         health: Health = await self._transport.json(Call("GET", "/health", query=query, is_patient=False))
         return health
+
+    async def fleet(self) -> Fleet:
+        """The whole installation, for operators."""
+        fleet: Fleet = await self._transport.json(Call("GET", "/api/fleet"))
+        return fleet
+
+    async def limits(self) -> Allowance:
+        """What you may do and have, and how much of it is left. Asking uses none of it."""
+        allowance: Allowance = await self._transport.json(Call("GET", "/api/limits"))
+        return allowance
 
     async def close(self) -> None:
         """Close the connections."""

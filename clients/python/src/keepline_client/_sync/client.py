@@ -8,6 +8,7 @@ import httpx
 from keepline_client._calls import Call
 from keepline_client._sync.alerts import Alerts
 from keepline_client._sync.chats import Chats
+from keepline_client._sync.connectors import Connectors
 from keepline_client._sync.contacts import Contacts
 from keepline_client._sync.events import Events
 from keepline_client._sync.groups import Groups
@@ -19,7 +20,7 @@ from keepline_client._sync.sessions import Sessions
 from keepline_client._sync.transport import Transport
 from keepline_client._sync.uptime import Uptime
 from keepline_client._sync.webhooks import Webhooks
-from keepline_client.types import Health
+from keepline_client.types import Allowance, Fleet, Health
 
 
 class Keepline:
@@ -52,12 +53,23 @@ class Keepline:
         self.keys = Keys(self._transport)
         self.reports = Reports(self._transport)
         self.uptime = Uptime(self._transport)
+        self.connectors = Connectors(self._transport)
 
     def health(self, *, detailed: bool = False) -> Health:
         """Whether Keepline answers; `detailed` also how its connectors and your sessions are. Asked once, without tries."""
         query = {"detailed": "true"} if detailed else {}
         health: Health = self._transport.json(Call("GET", "/health", query=query, is_patient=False))
         return health
+
+    def fleet(self) -> Fleet:
+        """The whole installation, for operators."""
+        fleet: Fleet = self._transport.json(Call("GET", "/api/fleet"))
+        return fleet
+
+    def limits(self) -> Allowance:
+        """What you may do and have, and how much of it is left. Asking uses none of it."""
+        allowance: Allowance = self._transport.json(Call("GET", "/api/limits"))
+        return allowance
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,0 +1,38 @@
+# Made of _async/connectors.py by make_sync.py: change that one, then run `make client`.
+"""The installation's connectors, for its operator: which devices live where, and taking one out of use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keepline_client._calls import Call, path
+from keepline_client._sync.transport import Transport
+from keepline_client.types import ConnectorDetails
+
+if TYPE_CHECKING:
+    ConnectorList = list[ConnectorDetails]
+
+
+class Connectors:
+    """`keepline.connectors`"""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list(self) -> ConnectorList:
+        """Every connector that has ever run, by its name, with the devices that it holds."""
+        found: ConnectorList = (self._transport.json(Call("GET", "/api/connectors")))["connectors"]
+        return found
+
+    def drain(self, connector: str) -> ConnectorDetails:
+        """Have it give its devices to others, one after another, and take no more. It goes on running."""
+        return self._told(connector, "drain")
+
+    def undrain(self, connector: str) -> ConnectorDetails:
+        """Have it take devices again."""
+        return self._told(connector, "undrain")
+
+    def _told(self, connector: str, what: str) -> ConnectorDetails:
+        call = Call("POST", path("api", "connectors", connector, what), is_harmless=True)
+        details: ConnectorDetails = self._transport.json(call)
+        return details
