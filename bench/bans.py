@@ -262,7 +262,7 @@ class Paced:
         self._queues[is_first].append(message)
 
     def due_s(self) -> float:
-        return min((at_s for at_s, _ in self._heads()), default=math.inf)
+        return max(min((at_s for at_s, _ in self._heads()), default=math.inf), self._whatsapp.banned_until_s)
 
     def told(self) -> None:
         """A ban came of something else than a message."""
