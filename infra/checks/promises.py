@@ -1,4 +1,4 @@
-"""Every promise has its tests: tests/promises.toml names them sentence by sentence, and docs/architecture.md says the same sentences.
+"""Every promise has its tests: tests/promises.toml names them by sentence, and docs/architecture.md says the same sentences.
 
 Tests are looked up in the files' syntax, none is run or imported. What a promise loses when it is reworded is the tests that were
 written for its words; so whoever changes a sentence on the page has to change the entry in which those tests stand.
