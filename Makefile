@@ -67,6 +67,11 @@ chaos-webhooks: .venv/.synced  ## Kill a webhook's receiver, its deliverers and 
 chaos: .venv/.synced  ## Break everything that can break, again and again, under load; print the gaps (about 20 minutes)
 	@$(BIN)/python -m tests.chaos.faults $(CHAOS)
 
+# Nightly: make soak SOAK="--minutes 480"; the same again: SOAK="--seed 7"
+.PHONY: soak
+soak: .venv/.synced  ## Everything at once for 30 minutes: kills, cuts, stalls, bans, deploys, a slow Firestore; then compare
+	@$(BIN)/python -m tests.chaos.soak $(SOAK)
+
 # With other figures: make recovery-test RECOVERY="--runs 6 --seed 7"
 .PHONY: recovery-test
 recovery-test: .venv/.synced  ## Stop a service 20 times: how long until it is noticed, and until it works again (about 5 minutes)
@@ -142,6 +147,16 @@ profile: .venv/.synced  ## Profile the hot paths: send, settle, inbound, API acc
 .PHONY: bench
 bench: .venv/.synced  ## Time a message from its 202 to the wire, beside neonize called directly; count what it costs
 	@$(BIN)/python bench/accept_to_wire.py
+
+# With other figures: make compare COMPARE="--repeat 1 --only reset --seed 7"; in two minutes: COMPARE=--quick
+.PHONY: compare
+compare: .venv/.synced  ## Keepline beside a gateway as they are commonly built, under the same faults (about 20 minutes)
+	@$(BIN)/python -m bench.compare $(COMPARE)
+
+# With other figures: make bench-sustained SUSTAINED="--minutes 5 --rate 4"
+.PHONY: bench-sustained
+bench-sustained: .venv/.synced  ## The same load for 30 minutes without a fault: memory and file descriptors must stay flat
+	@$(BIN)/python -m tests.chaos.soak --calm $(SUSTAINED)
 
 # With other figures: make bench-api API="--users 50 500 --seconds 30"
 .PHONY: bench-api

@@ -1,8 +1,8 @@
 """`make report`: runs what is measured, keeps each run's figures in bench/results/, and writes docs/reliability.md from them.
 
 The page, its plots (docs/images/reliability/) and the summary in README.md come from the kept results alone, so `--from-results`
-writes them anew without a run. `--quick` is the same shape with smaller counts, in less than ten minutes on two cores. A run that cannot be
-started here (its command is missing) or gives no figures leaves those of the last one that did, and is named.
+writes them anew without a run. `--quick` is the same shape with smaller counts, in less than ten minutes on two cores. A run that
+cannot be started here (its command is missing) or gives no figures leaves those of the last one that did, and is named.
 
 The last line is JSON: every figure of the summary, Keepline's and the baseline's. The exit code is 1 if a run gave no figures.
 """
@@ -85,7 +85,7 @@ def main() -> int:
     plots.draw(results)
     pages.write(results)
     line = summary.line(results, without_figures)
-    if not arguments.from_results:
+    if not arguments.from_results and not arguments.only:
         history.remember(results)
     print(json.dumps(line))
     return int(bool(without_figures))

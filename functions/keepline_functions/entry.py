@@ -13,7 +13,8 @@ from werkzeug.test import run_wsgi_app
 
 from keepline.domain.events import Severity, state_severity
 from keepline.usecases.monitoring import record_message_turn, record_state_change
-from keepline_functions.bootstrap import Process, bootstrap
+from keepline_functions.assembling import Process
+from keepline_functions.bootstrap import bootstrap
 from keepline_functions.errors import not_started
 from keepline_functions.events import MalformedEvent, due_lane, message_turn, state_change, written_document
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -124,10 +125,16 @@ def connector_stop(ground: Ground, account: str) -> Struck:
     struck = Struck(ground.devices_on(connector), ground.speaks_on(connector))
     pid = ground.process(connector)
     send_signal(pid, signal.SIGSTOP, group=True)
-    going_on = threading.Timer(STOPPED_S, send_signal, (pid, signal.SIGCONT), {"group": True})
+    going_on = threading.Timer(STOPPED_S, _go_on, (pid,))
     going_on.daemon = True
     going_on.start()
     return Struck(struck.gone, struck.accounts, tidy=going_on.join)
+
+
+def _go_on(pid: int) -> None:
+    # It may have been found to hang by then, and another process started in its place.
+    with contextlib.suppress(ProcessLookupError):
+        send_signal(pid, signal.SIGCONT, group=True)
 
 
 def region_lost(ground: Ground, account: str) -> Struck:

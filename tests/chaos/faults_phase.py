@@ -44,6 +44,7 @@ class Options:
     seed: int
     outage_s: float
     outage_accounts: int
+    rate_per_s: float = RATE_PER_S
 
 
 @dataclass
@@ -52,6 +53,7 @@ class Result:
 
     figures: defaultdict[str, Figures] = field(default_factory=lambda: defaultdict(Figures))
     outages: list[OutageFigures] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
     lost: list[Sent] = field(default_factory=list)
     twice: list[Sent] = field(default_factory=list)
     voices: list[tuple[str, Acceptance]] = field(default_factory=list)
@@ -91,7 +93,7 @@ def _round(options: Options, turn: int, names: list[str], result: Result, say: S
     say(f"logs are in {folder}")
     try:
         with stack:
-            found = _run(options, turn, names, stack, result, say, with_outage=with_outage)
+            found = run_on(stack, options, turn, names, result, say, with_outage=with_outage)
     except BaseException:
         say(f"seed {options.seed}; logs are kept in {folder}")
         raise
@@ -102,10 +104,10 @@ def _round(options: Options, turn: int, names: list[str], result: Result, say: S
         stack.remove()
 
 
-def _run(
-    options: Options, turn: int, names: list[str], stack: Stack, result: Result, say: Say, *, with_outage: bool
+def run_on(
+    stack: Stack, options: Options, turn: int, names: list[str], result: Result, say: Say, *, with_outage: bool = False
 ) -> list[str]:
-    """One round; its figures go into `result`. Returns what was broken."""
+    """One round on a system that runs already; its figures go into `result`. Returns what was broken."""
     run = stack.run
     assert run.simulator is not None, "the demo has a simulator"
     api = Api(run.api, run.api_key)
@@ -118,7 +120,7 @@ def _run(
     seed = f"{options.seed} {options.phase} {turn}"
     doubts, truth, watching = Doubts(run), Truth(run.simulator), Watching(run)
     # What is accepted during an outage waits until its end: few messages, for it is the connections that are looked at.
-    rate, inbound = (OUTAGE_RATE_PER_S, OUTAGE_RATE_PER_S) if with_outage else (RATE_PER_S, INBOUND_PER_S)
+    rate, inbound = (OUTAGE_RATE_PER_S, OUTAGE_RATE_PER_S) if with_outage else (options.rate_per_s, INBOUND_PER_S)
     load = Load(run.api, run.api_key, run.simulator, chats, rate, seed, inbound_rate=inbound, steady=True)
     ground = Ground(stack, truth, watching, phones, list(phones)[:LOADED], Random(f"{seed} faults"))
     injector = Injector(ground, options.phase, result.figures, say)
@@ -153,6 +155,7 @@ def _run(
     for sentence in found:
         say(f"BROKEN: {sentence}")
     _keep(stack, book, verdict, watching, truth, after)
+    result.verdicts.append(verdict)
     result.lost += verdict.lost
     result.twice += verdict.twice
     result.voices += voices

@@ -13,7 +13,7 @@ import pytest
 
 from keepline_local.stack import NOBODY_RECOVERS, ROOMY, Stack
 
-from .keepline import Api, Http, Phones, Session
+from .keepline import Api, Http, Phones, Session, eventually
 
 _sessions = itertools.count(1)
 CONNECTORS = ("connector-1", "connector-2")
@@ -54,7 +54,9 @@ def session(api: Api) -> Session:
     """A new session of the test's own, linked by the demo's phone."""
     name = f"session-{next(_sessions)}"
     api.create(name)
-    return Session(name, api.wait_for_state(name, "connected")["phone"])
+    # The number is known a moment after the connection stands.
+    api.wait_for_state(name, "connected")
+    return Session(name, eventually(lambda: api.status(name)["phone"], f"{name} has a number"))
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from keepline.testing.webhook_calls import MemoryReceiver, MemoryWaker
 from keepline.usecases.access import SignedIn
 from keepline.usecases.limiting import OWN_LIMITS_S
 from keepline.usecases.media import Shelf
-from keepline_functions.bootstrap import Process, assemble
+from keepline_functions.assembling import Outside, Process, assemble
 from keepline_functions.loop import BackgroundLoop
 
 from .described import described_client
@@ -123,24 +123,25 @@ class World:
         self.waker = MemoryWaker()
         self.our_probe, self.probe = MemoryProbe(), MemoryProbe()
         self.notifier = MemoryNotifier()
-        self.process: Process = assemble(
-            self.loop,
-            self.store,
-            self.clock,
-            self._verify,
-            secrets.token_bytes,
-            self.keys,
-            self.keys,
-            self.receiver,
-            self.waker,
-            self.our_probe,
-            self.probe,
-            self.notifier,
+        self.outside = Outside(
+            loop=self.loop,
+            store=self.store,
+            clock=self.clock,
+            verify_token=self._verify,
+            entropy=secrets.token_bytes,
+            keys=self.keys,
+            webhook_keys=self.keys,
+            caller=self.receiver,
+            waker=self.waker,
+            our_probe=self.our_probe,
+            probe=self.probe,
+            notifier=self.notifier,
             private_addresses=False,
             api_url="https://api.example.com",
             metrics_token=METRICS_TOKEN,
             shelf=shelf(self.clock) if shelf is not None else None,
         )
+        self.process: Process = assemble(self.outside)
         self.client = described_client(self.process.app)
         self.anna = self.add_key("anna")
         self.bert = self.add_key("bert")

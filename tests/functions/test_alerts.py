@@ -104,7 +104,7 @@ def test_a_round_that_dies_while_it_tells_leaves_the_notice_to_a_later_one(banne
     channel(banned)
     told = banned.notifier.tell
 
-    async def dies(url: str, title: str, text: str) -> Any:
+    async def dies(url: str, title: str, text: str, html: str | None = None) -> Any:
         raise RuntimeError("the process ends here")
 
     banned.notifier.tell = dies  # type: ignore[method-assign]

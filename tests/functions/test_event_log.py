@@ -69,7 +69,7 @@ def test_a_lost_connection_and_a_new_one_are_on_record(world: World, tell: Any) 
 
 def test_an_event_says_what_to_do_and_when_it_goes(world: World) -> None:
     write = monitoring.event(
-        EventKind.RECOVERY_STARTED, "n", at=NOON, subject="api", details={"attempt": 1, "how": "restart"}
+        EventKind.RECOVERY_STARTED, "n", at=NOON, subject="api", details={"name": "api", "reason": "down"}
     )
     world.commit(write)
     world.commit(write)
@@ -85,9 +85,9 @@ def test_an_event_says_what_to_do_and_when_it_goes(world: World) -> None:
         "account": None,
         "session_id": None,
         "code": "recovery_started",
-        "sentence": "The recovery of api has begun (attempt 1).",
+        "sentence": "The recovery of api has begun: it is down.",
         "next_step": "Nothing to do.",
-        "details": {"attempt": 1, "how": "restart"},
+        "details": {"name": "api", "reason": "down"},
         "expire_at": NOON + EVENTS_KEPT,
     }
 

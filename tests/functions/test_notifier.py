@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from email import message_from_bytes
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from keepline.adapters.apprise_notifier import AppriseNotifier
-from keepline_functions.bootstrap import Process, assemble
+from keepline_functions.assembling import Process, assemble
 
 from .support import World
 
@@ -87,11 +88,8 @@ def sink() -> Iterator[Sink]:
 
 def process(world: World, *, private: bool = True) -> Process:
     """The functions with the notifier that they have in production."""
-    return assemble(
-        *(world.loop, world.store, world.clock, world._verify, lambda n: bytes(range(n)), world.keys, world.keys),
-        *(world.receiver, world.waker, AppriseNotifier(private_allowed=private)),
-        private_addresses=private,
-    )
+    notifier = AppriseNotifier(private_allowed=private)
+    return assemble(replace(world.outside, notifier=notifier, private_addresses=private))
 
 
 def add(world: World, parts: Process, url: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from keepline.records import accounts
 from keepline.records.accounts import Account, Device
 from keepline.usecases.proxy_sealing import opened_proxy
 from keepline.usecases.sessions import TRIES_MAX
-from keepline_functions.bootstrap import assemble
+from keepline_functions.assembling import assemble
 
 from .support import World, error_code
 
@@ -225,11 +226,7 @@ def test_the_same_address_is_sealed_anew_each_time(world: World) -> None:
 
 
 def without_keys(world: World) -> Any:
-    process = assemble(
-        *(world.loop, world.store, world.clock, world._verify, lambda n: bytes(n), None, None),
-        *(world.receiver, world.waker, world.our_probe, world.probe, world.notifier),
-        private_addresses=False,
-    )
+    process = assemble(replace(world.outside, keys=None, webhook_keys=None))
     return process.app.test_client()
 
 
@@ -257,11 +254,7 @@ def test_a_keeper_of_keys_that_does_not_answer_is_to_be_asked_again(world: World
 
 def test_an_installation_can_allow_private_proxies(world: World) -> None:
     create(world)
-    process = assemble(
-        *(world.loop, world.store, world.clock, world._verify, lambda n: bytes(n), world.keys, world.keys),
-        *(world.receiver, world.waker, world.our_probe, world.probe, world.notifier),
-        private_addresses=True,
-    )
+    process = assemble(replace(world.outside, private_addresses=True))
     answer = process.app.test_client().patch(
         "/api/sessions/shop", json={"proxy": "http://127.0.0.1:3128"}, headers=world.anna
     )
