@@ -130,6 +130,20 @@ destroy: .venv/.synced  ## Take down what costs and keep the data: make destroy 
 	@scripts/destroy "$(PROJECT)" "$(DATA)"
 
 ##@ Measure
+# Smaller counts: make report QUICK=1; the pages alone, from what is kept: make report FROM=results; some runs: make report REPORT="--only year"
+.PHONY: report
+report: .venv/.synced  ## Measure everything, write docs/reliability.md and README's summary (hours; QUICK=1: 10 minutes)
+	@$(BIN)/python -m bench.report $(if $(QUICK),--quick) $(if $(FROM),--from-results) $(REPORT)
+
+# Which ratios belong to a release: make bench-compare RELEASE="--release 0.1.0"
+.PHONY: bench-compare
+bench-compare: .venv/.synced  ## Compare the ratios of the kept results with the last release's; exit 1 beyond the tolerance
+	@$(BIN)/python -m bench.report.history $(RELEASE)
+
+.PHONY: profile
+profile: .venv/.synced  ## Profile the hot paths: send, settle, inbound, API accept; the largest costs of each
+	@$(BIN)/python -m bench.profile
+
 .PHONY: bench
 bench: .venv/.synced  ## Time a message from its 202 to the wire, beside neonize called directly; count what it costs
 	@$(BIN)/python bench/accept_to_wire.py
@@ -166,6 +180,11 @@ bench-assignment: .venv/.synced  ## Place the devices of a million accounts; los
 .PHONY: uptime
 uptime: .venv/.synced  ## A month of faults in virtual time: how long an accepted message cannot leave (about 2 minutes)
 	@$(BIN)/python -m tests.simulation.month $(UPTIME)
+
+# With other figures: make uptime-year YEAR="--rounds 10 --seed 7"
+.PHONY: uptime-year
+uptime-year: .venv/.synced  ## The same for a year, both profiles, with what each assumption matters (about 3 minutes)
+	@$(BIN)/python -m tests.simulation.year $(YEAR)
 
 .PHONY: bench-simulator
 bench-simulator: .venv/.synced  ## Messages a second, linked devices and memory of the simulator

@@ -1,8 +1,9 @@
 """How long a message waits in an idle Keepline: from its 202 to its stanza at WhatsApp, beside neonize called directly.
 
 Runs the whole demo on free ports, links one session and one bare neonize client, and sends by turns. Both times end when the
-simulator has the stanza. Then it counts what a message costs in Firestore (store_costs.py). The last line is JSON; compare the
-ratio, the milliseconds belong to the machine.
+simulator has the stanza. Then both send as fast as they can: the bare client one after the other, which is how its call works,
+Keepline from its API on, with receipts, while it is counted what a message costs in Firestore (store_costs.py). The last line is
+JSON; compare the ratios, milliseconds and messages a second belong to the machine.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from statistics import median
 from typing import Any
 
 from demo import Keepline
-from store_costs import CostBench
+from store_costs import LOAD_MESSAGES, CostBench
 
 from keepline_local.stack import Stack
 from simulator.client import SimulatorClient
@@ -70,6 +71,12 @@ class Bare:
         raise SystemExit("the bare neonize client ended")
 
 
+def per_second(arrived: dict[str, float], began_at: float, count: int) -> float:
+    """Messages a second, from the first call until the last of so many was at WhatsApp."""
+    came = sorted(at for at in arrived.values() if at >= began_at)[:count]
+    return len(came) / (came[-1] - began_at)
+
+
 def arrivals(whatsapp: SimulatorClient) -> dict[str, float]:
     """When the simulator accepted each stanza, by WhatsApp id."""
     arrived: dict[str, float] = {}
@@ -109,9 +116,15 @@ def main() -> None:
                 if n % 10 == 0:
                     print(f"  {n} of {WARM_UP + samples}", flush=True)
             arrived = arrivals(whatsapp)
+            bare_began_at = time.time()
+            for n in range(LOAD_MESSAGES):
+                bare.send(f"bare at once {n}")
+            bare_rate = per_second(arrivals(whatsapp), bare_began_at, LOAD_MESSAGES)
         finally:
             bare.stop()
-        costs = CostBench(stack).measure()
+        bench = CostBench(stack)
+        costs = bench.measure()
+        rate = per_second(arrivals(whatsapp), bench.load_began_at, LOAD_MESSAGES)
     gateway_ms = [(arrived[wa_id] - started) * 1000 for wa_id, started in gateway_starts.items()]
     bare_ms = [(arrived[wa_id] - started) * 1000 for wa_id, started in bare_starts.items()]
     gateway_p50, bare_p50 = median(gateway_ms), median(bare_ms)
@@ -119,10 +132,14 @@ def main() -> None:
         f"from the 202 to the wire: median {gateway_p50:.1f} ms, worst {max(gateway_ms):.1f} ms ({len(gateway_ms)} messages)"
     )
     print(f"neonize called directly:  median {bare_p50:.1f} ms, worst {max(bare_ms):.1f} ms ({len(bare_ms)} messages)")
+    print(f"at once: {rate:.0f} messages a second, neonize called directly: {bare_rate:.0f} ({LOAD_MESSAGES} messages)")
     figures = {
         "accept_to_wire_ms_p50": round(gateway_p50, 2),
         "bare_ms_p50": round(bare_p50, 2),
         "ratio": round(gateway_p50 / bare_p50, 2),
+        "messages_per_s": round(rate, 1),
+        "bare_messages_per_s": round(bare_rate, 1),
+        "throughput_ratio": round(rate / bare_rate, 3),
         **costs,
     }
     print(json.dumps(figures))

@@ -63,6 +63,8 @@ class CostBench:
         self._health = stack.run.health[status["devices"][0]["connector"]]
         self._journal = Journal(stack, f"{stack.run.user_id}_{self._session}")
         self._friends = [str(FRIENDS_FROM + n) for n in range(LOAD_CHATS)]
+        self.load_began_at = 0.0
+        """Unix time of the first of the messages that are sent at once."""
 
     def measure(self) -> dict[str, float | None]:
         """The figures of the last line; None where the connector does not count."""
@@ -123,6 +125,7 @@ class CostBench:
             self._send_all([(self._friends[n % LOAD_CHATS], f"alone {n}")])
 
     def _at_once(self, count: int) -> None:
+        self.load_began_at = time.time()
         self._send_all([(self._friends[n % LOAD_CHATS], f"in a crowd {n}") for n in range(count)])
 
     def _send_all(self, messages: list[tuple[str, str]]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 import time
 
-from infra.checks import commands, functions, permissions, schemas, terraform_rules
+from infra.checks import commands, functions, permissions, promises, schemas, terraform_rules
 
 CHECKS = {
     "Terraform: declared, used, and as the providers take it": terraform_rules.problems,
@@ -14,6 +14,7 @@ CHECKS = {
     "Functions: main.py, functions.json and Terraform": functions.problems,
     "Firebase and Cloud Build: their schemas": schemas.problems,
     "Commands in the documentation": commands.problems,
+    "Promises: the page's words, and a test for each": promises.problems,
 }
 
 

@@ -67,10 +67,13 @@ class Kind:
 class Trial:
     """One ring in which kinds strike one after another, while probes are sent."""
 
-    def __init__(self, seed: int, profile: LeaseProfile) -> None:
+    def __init__(
+        self, seed: int, profile: LeaseProfile, login_s_max: float = LOGIN_S_MAX, late_s: float = LATE_S
+    ) -> None:
         self.random = Random(seed)
         self.ring = Ring(self.random, profile)
-        self.ring.login_s_max = LOGIN_S_MAX
+        self.ring.login_s_max = login_s_max
+        self._late_s = late_s
         self._sent = 0
 
     async def gaps(self, kind: Kind) -> dict[str, float]:
@@ -82,7 +85,7 @@ class Trial:
         await kind.strike(self)
         await self._until_calm()
         probing.cancel()
-        await asyncio.sleep(2 * LATE_S)  # The last probes have their time as well.
+        await asyncio.sleep(2 * self._late_s)  # The last probes have their time as well.
         await self._until_calm()
         return {account: self._down_s(number, first[account]) for account, number in self.ring.numbers.items()}
 
@@ -103,7 +106,9 @@ class Trial:
     def _down_s(self, number: Number, first: int) -> float:
         texts = list(number.accepted.values())[first:]
         late = [
-            text for text in texts if number.arrived_at_s.get(text, float("inf")) - number.accepted_at_s[text] > LATE_S
+            text
+            for text in texts
+            if number.arrived_at_s.get(text, float("inf")) - number.accepted_at_s[text] > self._late_s
         ]
         return len(late) * PROBE_EVERY_S
 
@@ -247,11 +252,18 @@ class Sample:
         return self.kind.a_month * STANDARD_ERRORS * pstdev(seconds) / sqrt(max(1, len(seconds) - 1))
 
 
-def measure(kind: Kind, rounds: int, seed: int, profile: LeaseProfile = EXTREME) -> Sample:
+def measure(
+    kind: Kind,
+    rounds: int,
+    seed: int,
+    profile: LeaseProfile = EXTREME,
+    login_s_max: float = LOGIN_S_MAX,
+    late_s: float = LATE_S,
+) -> Sample:
     """Let a kind strike `rounds` times, in a ring of its own."""
 
     async def trials() -> Sample:
-        trial, sample = Trial(seed, profile), Sample(kind)
+        trial, sample = Trial(seed, profile, login_s_max, late_s), Sample(kind)
         await trial.ring.start()
         for _ in range(rounds):
             gaps = await trial.gaps(kind)
