@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from google.api_core.exceptions import GoogleAPIError
 from google.cloud.run_v2 import UpdateWorkerPoolRequest, WorkerPool, WorkerPoolsAsyncClient
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from infra.canary.releasing import PoolTrouble
 
@@ -37,7 +38,8 @@ class WorkerPools:
             pool = await self._pool(connector)
             pool.template.containers[0].image = image
             pool.template.revision = ""  # a name is used once; the platform makes one
-            operation = await self._client.update_worker_pool(request=UpdateWorkerPoolRequest(worker_pool=pool))
+            update = UpdateWorkerPoolRequest(worker_pool=pool, update_mask=FieldMask(paths=["template"]))
+            operation = await self._client.update_worker_pool(request=update)
             await operation.result(timeout=UPDATE_LIMIT_S)  # type: ignore[no-untyped-call]
         except (GoogleAPIError, TimeoutError) as error:
             raise PoolTrouble(f"the new revision was not taken on: {error}") from error

@@ -13,7 +13,7 @@ from keepline.adapters.key_file import LocalKeyFile, create_key_file, rotate_key
 from keepline.adapters.kms_keys import KmsKeys
 from keepline.ports.keys import KeyRefused, KeyUnavailable, KeyWrapper, Unwrapped
 from keepline.testing.keys import MemoryKeys
-from tests.contract.kms_server import KEY_NAME, KmsServer
+from tests.google_apis.kms import KEY_NAME, KmsServer
 
 KEY = bytes(range(32))
 CONTEXT = b"demo_s1 a"

@@ -26,7 +26,7 @@ from google.cloud.storage import Client
 from keepline.adapters.cloud_storage import CloudStorage
 from keepline.adapters.media_folder import MediaFolder
 from keepline.ports.media import MediaMissing, MediaStore, MediaUnavailable
-from tests.contract.storage_server import BUCKET, MAIL, StorageServer
+from tests.google_apis.storage import BUCKET, MAIL, StorageServer
 
 MEDIA_ID = "f_" + "a" * 26
 # More than what Google's client sends at once.

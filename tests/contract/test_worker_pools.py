@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import grpc
 import pytest
 from google.cloud import run_v2
-from google.cloud.run_v2.services.worker_pools.transports import WorkerPoolsGrpcAsyncIOTransport
-from google.longrunning import operations_pb2
-from google.protobuf import any_pb2
 
 from infra.canary.looking import look
 from infra.canary.releasing import PoolTrouble
@@ -22,108 +18,71 @@ from keepline.records import accounts
 from keepline.records.connectors import Beater, DeviceBeat
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
+from tests.google_apis.cloud_run import POOL, CloudRun
 
-NAME = "projects/p/locations/europe-west4/workerPools/keepline-connector-2"
-REGIONS = {"connector-2": "europe-west4"}
+CONNECTOR = "connector-1"
+REGIONS = {CONNECTOR: "europe-west1"}
+NEW = "example.pkg.dev/p/keepline/connector@sha256:" + "b" * 64
 
 
-class PoolServer:
-    """One pool. `trouble` is the status that the next call ends with; `failure` what its next operation ends with."""
-
-    def __init__(self) -> None:
-        container = run_v2.Container(image="old", env=[run_v2.EnvVar(name="KEEPLINE_REGION", value="europe-west4")])
-        template = run_v2.WorkerPoolRevisionTemplate(
-            containers=[container], service_account="keepline-connector@p", revision="keepline-connector-2-00007"
-        )
-        self.pool = run_v2.WorkerPool(name=NAME, template=template, etag="e1")
-        self.updates: list[run_v2.UpdateWorkerPoolRequest] = []
-        self.trouble: grpc.StatusCode | None = None
-        self.failure = ""
-
-    async def get(self, request: Any, context: Any) -> Any:
-        await self._check(context)
-        if request.name != NAME:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"Resource {request.name} was not found")
-        return self.pool
-
-    async def update(self, request: Any, context: Any) -> Any:
-        await self._check(context)
-        if request.worker_pool.etag != self.pool.etag:
-            await context.abort(grpc.StatusCode.ABORTED, "Conflict")
-        self.updates.append(request)
-        done = operations_pb2.Operation(name="projects/p/locations/europe-west4/operations/o", done=True)
-        if self.failure:
-            done.error.code, done.error.message = 9, self.failure
-        else:
-            self.pool = request.worker_pool
-            packed = any_pb2.Any()
-            packed.Pack(run_v2.WorkerPool.pb(self.pool))
-            done.response.CopyFrom(packed)
-        return done
-
-    async def _check(self, context: Any) -> None:
-        if self.trouble is not None:
-            await context.abort(self.trouble, "in the test")
-
-    @asynccontextmanager
-    async def pools(self) -> AsyncIterator[WorkerPools]:
-        server = grpc.aio.server()
-
-        def handler(method: Any, request: Any, serialize: Any) -> Any:
-            return grpc.unary_unary_rpc_method_handler(
-                method, request_deserializer=request.deserialize, response_serializer=serialize
-            )
-
-        methods = {
-            "GetWorkerPool": handler(self.get, run_v2.GetWorkerPoolRequest, run_v2.WorkerPool.serialize),
-            "UpdateWorkerPool": handler(
-                self.update, run_v2.UpdateWorkerPoolRequest, operations_pb2.Operation.SerializeToString
-            ),
-        }
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler("google.cloud.run.v2.WorkerPools", methods),)
-        )
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
-        client = run_v2.WorkerPoolsAsyncClient(transport=WorkerPoolsGrpcAsyncIOTransport(channel=channel))
-        try:
-            yield WorkerPools(client, "p", REGIONS)
-        finally:
-            await channel.close()
-            await server.stop(None)
+@asynccontextmanager
+async def pools_of(google: CloudRun) -> AsyncIterator[WorkerPools]:
+    async with google.clients() as clients:
+        yield WorkerPools(clients.worker_pools, "p", REGIONS)
 
 
 async def test_a_release_changes_the_image_and_nothing_else_of_a_pool() -> None:
-    server = PoolServer()
-    before = run_v2.WorkerPool(server.pool)
-    async with server.pools() as pools:
-        assert await pools.image("connector-2") == "old"
-        await pools.set_image("connector-2", "new@sha256:1")
-        assert await pools.image("connector-2") == "new@sha256:1"
-    (update,) = server.updates
-    before.template.containers[0].image = "new@sha256:1"
-    before.template.revision = ""
-    assert update.worker_pool == before
+    google = CloudRun()
+    template = google.resources[POOL].template
+    template.containers[0].env = [run_v2.EnvVar(name="KEEPLINE_REGION", value="europe-west1")]
+    template.service_account = "keepline-connector@p"
+    template.revision = "r-00001"  # A name is used once: Cloud Run refuses it the second time.
+    before = run_v2.WorkerPoolRevisionTemplate(template)
+    old = template.containers[0].image
+    async with pools_of(google) as pools:
+        assert await pools.image(CONNECTOR) == old
+        await pools.set_image(CONNECTOR, NEW)
+        assert await pools.image(CONNECTOR) == NEW
+    (update,) = google.updates()
+    before.containers[0].image = NEW
+    before.revision = ""
+    assert (update.worker_pool.name, update.worker_pool.template) == (POOL, before)
+    assert list(update.update_mask.paths) == ["template"]
+    assert {call.location for call in google.calls} == {"europe-west1"}
+
+
+async def test_a_release_never_overwrites_what_somebody_deployed_meanwhile() -> None:
+    google = CloudRun()
+    stale = run_v2.WorkerPool(google.resources[POOL])
+    google.deploy(POOL, "somebody-elses", ready=True)
+    async with pools_of(google) as pools:
+
+        async def read_stale(_connector: str) -> run_v2.WorkerPool:
+            return stale
+
+        pools._pool = read_stale  # type: ignore[method-assign]
+        with pytest.raises(PoolTrouble, match="Conflict"):
+            await pools.set_image(CONNECTOR, NEW)
+    assert google.resources[POOL].template.containers[0].image == "somebody-elses"
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.ABORTED])
 async def test_a_platform_that_refuses_is_told_of(status: grpc.StatusCode) -> None:
-    server = PoolServer()
-    async with server.pools() as pools:
-        server.trouble = status
+    google = CloudRun()
+    async with pools_of(google) as pools:
+        google.trouble = [status] * 2
         with pytest.raises(PoolTrouble, match="in the test"):
-            await pools.set_image("connector-2", "new")
+            await pools.set_image(CONNECTOR, NEW)
         with pytest.raises(PoolTrouble, match="in the test"):
-            await pools.image("connector-2")
+            await pools.image(CONNECTOR)
 
 
 async def test_a_revision_that_does_not_become_ready_is_trouble() -> None:
-    server = PoolServer()
-    server.failure = "Revision is not ready: image not found"
-    async with server.pools() as pools:
+    google = CloudRun()
+    google.broken = "Revision is not ready: image not found"
+    async with pools_of(google) as pools:
         with pytest.raises(PoolTrouble, match="image not found"):
-            await pools.set_image("connector-2", "new")
+            await pools.set_image(CONNECTOR, NEW)
 
 
 async def test_a_look_sees_beats_sessions_and_who_sends() -> None:

@@ -11,7 +11,7 @@ resource "google_kms_crypto_key" "sessions" {
   name                       = "sessions"
   key_ring                   = google_kms_key_ring.keepline.id
   purpose                    = "ENCRYPT_DECRYPT"
-  rotation_period            = "7776000s"  # 90 days
+  rotation_period            = "7776000s" # 90 days
   destroy_scheduled_duration = "2592000s" # 30 days
 
   lifecycle {
