@@ -17,7 +17,7 @@ from simulator.testing import RunningSimulator
 from tests.chaos.load import Book, Program
 
 PHONE, FRIEND = "14155560000", "14155570000"
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture
