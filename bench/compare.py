@@ -52,7 +52,7 @@ UPTIME_GOAL_PERCENT = 99.99
 BANS_RATIO_GOAL = 0.25
 
 # Why the goal of half a second is out of reach for some faults, by what they are.
-_SILENT = "nobody says that the path is dead: it takes 1 to 2 s without an answer to know, and what was on its way waits 5 s in doubt"
+_SILENT = "nobody says that the path is dead: it takes 1 to 2 s of silence to know, and what was on its way waits 5 s in doubt"
 _DEAD = "nobody may speak in a connector's place before its lease has run out, 3 s after its last heartbeat"
 BEYOND_REACH = {
     "black_hole": _SILENT,
