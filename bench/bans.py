@@ -1,6 +1,6 @@
 """A model of bans: how often a number would be banned that is driven by Keepline's policies, and by the baseline's habits.
 
-    python -m bench.bans --accounts 300 --days 60 --seed 1
+    python -m bench.bans --accounts 120 --days 60 --seed 1
 
 **It is a model.** WhatsApp tells nobody what it bans for. What is assumed, and why, is in docs/assumptions.md; what is real are
 the policies: domain/pacing.py, reconnect.py and keep_alive.py, against a gateway that sends what it is given at once, retries
@@ -30,7 +30,9 @@ from keepline.domain.pacing import NORMAL, Pacing
 from keepline.domain.reconnect import Reconnecting
 from simulator.rates import RatePolicy, Rates
 
-ACCOUNTS, QUICK_ACCOUNTS, DAYS = 300, 60, 60
+ACCOUNTS, QUICK_ACCOUNTS, DAYS = 120, 40, 60
+# Each assumption is tried twice: fewer accounts are enough to see which of them matters.
+SENSITIVITY_ACCOUNTS = 15
 MINUTE_S, DAY_S = 60.0, 86_400.0
 BASELINE_GAP_S = 0.1  # what a send takes
 BASELINE_RETRY_S, BASELINE_TRIES = 1.0, 3  # bench/baseline/gateway.py
@@ -391,7 +393,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="default 1")
     arguments = parser.parse_args()
     found = run(arguments.accounts, arguments.days, arguments.seed)
-    found["sensitivity"] = sensitivity(min(arguments.accounts, QUICK_ACCOUNTS), arguments.days, arguments.seed)
+    found["sensitivity"] = sensitivity(min(arguments.accounts, SENSITIVITY_ACCOUNTS), arguments.days, arguments.seed)
     for one in found["sensitivity"]:
         words = f"{one['assumption']} x {one['factor']:g}"
         print(f"{words:36} Keepline {one['keepline']:8.2f}   baseline {one['baseline']:8.2f}")

@@ -51,6 +51,18 @@ RECONNECT_GOAL = 0.999
 UPTIME_GOAL_PERCENT = 99.99
 BANS_RATIO_GOAL = 0.25
 
+# Why the goal of half a second is out of reach for some faults, by what they are.
+_SILENT = "nobody says that the path is dead: it takes 1 to 2 s of silence to know, and what was on its way waits 5 s in doubt"
+_DEAD = "nobody may speak in a connector's place before its lease has run out, 3 s after its last heartbeat"
+BEYOND_REACH = {
+    "black_hole": _SILENT,
+    "half_open": _SILENT,
+    "stop_answering": _SILENT,
+    "connector_kill": _DEAD,
+    "connector_stop": _DEAD,
+    "region_lost": _DEAD,
+}
+
 Say = Callable[[str], None]
 
 
@@ -241,6 +253,9 @@ def main() -> int:
     theirs = figures(theirs_side, 1, modelled["baseline"]["bans_per_1000_account_days"])
     beyond = missed(ours, theirs)
     show(ours, theirs, beyond)
+    reasons = {name: why for name, why in BEYOND_REACH.items() if f"downtime {name}" in beyond}
+    for name, why in reasons.items():
+        print(f"{name}: {why}")
     for sentence in ours_side.troubles:
         print(f"Keepline: {sentence}")
     print(
@@ -262,6 +277,7 @@ def main() -> int:
                     "uptime_percent_min": UPTIME_GOAL_PERCENT,
                 },
                 "missed": beyond,
+                "beyond_reach": reasons,
                 "took_s": round(time.monotonic() - began, 1),
             }
         )
