@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from keepline.domain.addresses import is_group
@@ -136,13 +136,17 @@ class SendQueue:
         self._seen: OrderedDict[str, datetime] = OrderedDict()  # message id -> newest version we wrote
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
-        """Take in the whole present result of the outbox query for this account (rows whose state is `queued`)."""
+        """Take in the whole present result of the outbox query for this account (rows whose state is `queued`).
+
+        What is written on a row here, that it was claimed for one, is nothing to the next holder of the rows, so those that are
+        taken are copies: of a long queue few are new each time.
+        """
         present = {row.message_id: row for row in rows}
         for message_id, row in present.items():
             # A row that we settled can still stand in a result that was read before.
             seen = self._seen.get(message_id)
             if message_id not in self._open and (seen is None or row.version > seen):
-                self._open[message_id] = row
+                self._open[message_id] = replace(row, times=dict(row.times))
         for message_id, row in list(self._open.items()):
             idle = row.claim is None and row.state is MessageState.QUEUED and not row.dirty
             if message_id not in present and idle:
@@ -326,8 +330,9 @@ class SendQueue:
     def is_durable(self, wa_message_id: str) -> bool:
         """Whether everything known of the message with this WhatsApp id has been written."""
         row = self._sent.get(wa_message_id)
-        repairing = any(dirty.repair_of == wa_message_id for dirty in self._dirty.values())
-        return not repairing and (row is None or not (row.dirty or row.unreadable))
+        if row is not None and (row.dirty or row.unreadable):
+            return False
+        return all(dirty.repair_of != wa_message_id for dirty in self._dirty.values())
 
     def claimed(self) -> list[Outgoing]:
         """Rows under an open claim, with or without an outcome."""
