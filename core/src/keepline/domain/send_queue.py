@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from keepline.domain.addresses import is_group
@@ -136,23 +136,23 @@ class SendQueue:
         self._seen: OrderedDict[str, datetime] = OrderedDict()  # message id -> newest version we wrote
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
-        """Take in the whole present result of the outbox query for this account (rows whose state is `queued`).
-
-        What is written on a row here, that it was claimed for one, is nothing to the next holder of the rows, so those that are
-        taken are copies: of a long queue few are new each time.
-        """
+        """Take in the whole present result of the outbox query for this account (rows whose state is `queued`)."""
         present = {row.message_id: row for row in rows}
         for message_id, row in present.items():
             # A row that we settled can still stand in a result that was read before.
             seen = self._seen.get(message_id)
             if message_id not in self._open and (seen is None or row.version > seen):
-                self._open[message_id] = replace(row, times=dict(row.times))
+                self._open[message_id] = row
         for message_id, row in list(self._open.items()):
             idle = row.claim is None and row.state is MessageState.QUEUED and not row.dirty
             if message_id not in present and idle:
                 # Cancelled, or gone with its session; or the result is an older one, and then the next shows it again.
                 del self._open[message_id]
                 self._seen.pop(message_id, None)
+
+    def has(self, message_id: str) -> bool:
+        """Whether a row is taken in and not settled yet."""
+        return message_id in self._open
 
     def adopt(self, row: Outgoing, outcome: SendOutcome | None, tried_by: str, now: datetime, now_s: float) -> None:
         """A row that an earlier holder had claimed or left in doubt, and what this device's store knows of that try.
