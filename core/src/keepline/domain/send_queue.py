@@ -150,6 +150,10 @@ class SendQueue:
                 del self._open[message_id]
                 self._seen.pop(message_id, None)
 
+    def has(self, message_id: str) -> bool:
+        """Whether a row is taken in and not settled yet."""
+        return message_id in self._open
+
     def adopt(self, row: Outgoing, outcome: SendOutcome | None, tried_by: str, now: datetime, now_s: float) -> None:
         """A row that an earlier holder had claimed or left in doubt, and what this device's store knows of that try.
 
@@ -326,8 +330,9 @@ class SendQueue:
     def is_durable(self, wa_message_id: str) -> bool:
         """Whether everything known of the message with this WhatsApp id has been written."""
         row = self._sent.get(wa_message_id)
-        repairing = any(dirty.repair_of == wa_message_id for dirty in self._dirty.values())
-        return not repairing and (row is None or not (row.dirty or row.unreadable))
+        if row is not None and (row.dirty or row.unreadable):
+            return False
+        return all(dirty.repair_of != wa_message_id for dirty in self._dirty.values())
 
     def claimed(self) -> list[Outgoing]:
         """Rows under an open claim, with or without an outcome."""

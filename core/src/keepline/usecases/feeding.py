@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from keepline.domain.send_queue import Outgoing
 from keepline.ports.documents import IN_VALUES_MAX, Document, DocumentStore
 from keepline.records import accounts, commands, outbox, witness
 from keepline.records.accounts import SLOTS, Pairing
@@ -75,13 +76,16 @@ class Feeds:
 
     async def _feed_rows(self, group: tuple[str, ...]) -> None:
         async with self._store.watch(outbox.waiting_rows(group)) as watch:
+            known: dict[str, Outgoing] = {}
             async for documents in watch:
-                rows: dict[str, list[Document]] = {account: [] for account in group}
+                # Most rows of a long queue stood in the result before: only what has changed is read anew.
+                known = {document.path: _read_anew(document, known.get(document.path)) for document in documents}
+                rows: dict[str, list[Outgoing]] = {account: [] for account in group}
                 for document in documents:
-                    rows[document.fields["account"]].append(document)
+                    rows[document.fields["account"]].append(known[document.path])
                 for account, of_account in rows.items():
                     for runner in self._runners_of(account):
-                        runner.offer(map(outbox.to_outgoing, of_account))
+                        runner.offer(of_account)
 
     async def _feed_authorities(self, group: tuple[str, ...]) -> None:
         async with self._store.watch(outbox.authorities_of(group)) as watch:
@@ -92,6 +96,10 @@ class Feeds:
 
     def _runners_of(self, account: str) -> list[DeviceRunner]:
         return [runner for slot in SLOTS if (runner := self._runners.get((account, slot)))]
+
+
+def _read_anew(document: Document, known: Outgoing | None) -> Outgoing:
+    return known if known is not None and known.version == document.version else outbox.to_outgoing(document)
 
 
 def _batched(names: list[str], size: int) -> list[tuple[str, ...]]:

@@ -91,8 +91,14 @@ class Sender:
         self._stepping: asyncio.Task[None] | None = None
 
     def offer(self, rows: Iterable[Outgoing]) -> None:
-        """The present result of the outbox watch for this account."""
-        self._queue.offer(rows)
+        """The present result of the outbox watch for this account.
+
+        What is written on a row here, that it was claimed for one, is nothing to the next sender: the queue gets copies. Of a long
+        result few rows are new to it, and only those are copied.
+        """
+        self._queue.offer(
+            row if self._queue.has(row.message_id) else replace(row, times=dict(row.times)) for row in rows
+        )
         self._wake.set()
 
     def connected(self) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime
 from random import Random
 
@@ -95,7 +94,7 @@ class Speaker:
         """The account's present waiting rows."""
         self._offered = list(rows)
         if self._sender is not None:
-            self._sender.offer(_copies(self._offered))
+            self._sender.offer(self._offered)
 
     def authority_seen(self, authority: Authority) -> None:
         """The authority document, which anybody may have changed."""
@@ -300,7 +299,7 @@ class Speaker:
             self._known_since,
         )
         await sender.settle_earlier_claims(unsettled)
-        sender.offer(_copies(self._offered))
+        sender.offer(self._offered)
         if self._logged_in and not self._stalled:
             sender.connected()
         if self._caught_up:
@@ -421,11 +420,6 @@ class Speaker:
 
 def _holder(authority: Authority) -> Holder:
     return Holder(authority.connector, authority.slot, authority.yielded)
-
-
-def _copies(rows: Iterable[Outgoing]) -> list[Outgoing]:
-    """What a sender writes on its rows, that it claimed them for one, is nothing to the next sender."""
-    return [replace(row, times=dict(row.times)) for row in rows]
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
