@@ -114,6 +114,23 @@ def test_what_cannot_be_called_off_is_on_record_as_left_running() -> None:
     run_virtual(main())
 
 
+def test_a_provider_that_breaks_ends_its_way_and_neither_the_other_one_nor_the_recovery() -> None:
+    def breaks(_order: object) -> None:
+        raise RuntimeError("secret-in-a-message")
+
+    async def main() -> None:
+        world = World({Way.RESTART: Behaviour(1.0, then=breaks), Way.REDEPLOY: Behaviour(3.0)})
+        world.heals_after(Way.REDEPLOY)
+        await world.begin()
+        await world.process().recover(TARGET, Reason.DOWN)
+        found = await world.only()
+        assert (found.phase, found.winner) == (Phase.RECOVERED, Way.REDEPLOY)
+        assert steps(found) == {Way.RESTART: StepState.FAILED, Way.REDEPLOY: StepState.DONE}
+        assert [step.detail for step in found.steps if step.way is Way.RESTART] == ["RuntimeError"]
+
+    run_virtual(main())
+
+
 def test_never_two_recoveries_of_one_target_at_once() -> None:
     async def main() -> None:
         world = World()
