@@ -259,6 +259,19 @@ def test_a_predictive_restart_waits_for_a_standby_with_room_and_is_only_advised_
     run_virtual(main())
 
 
+@pytest.mark.parametrize("other", [{"drain": True}, {"stopping": True}], ids=["drained", "stopping"])
+def test_a_connector_that_gives_its_own_devices_away_is_no_place_for_others(other: dict[str, Any]) -> None:
+    async def main() -> None:
+        world = World()
+        await world.begin("up")
+        await world.beat("c2", **other)
+        await world.process().recover(TARGET, Reason.DEGRADING)
+        assert (await world.only()).phase is Phase.ADVISED
+        assert world.platform.orders == []
+
+    run_virtual(main())
+
+
 def test_a_connector_that_a_person_drains_is_left_to_that_person() -> None:
     async def main() -> None:
         world = World()
