@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Write keepline_client/_sync anew from _async: the same without `await`. `make client` runs this.
 
-A test sees to it that what is there is what this would write (docs/decisions/030-a-client-written-once.md).
+A test sees to it that what is there is what this would write (docs/decisions/030-a-client-written-once.md). unasync would
+take over the table of words and no more: imports in their order, lines filled anew and files that are gone stay to be done here.
 """
 
 from __future__ import annotations

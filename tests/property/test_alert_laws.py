@@ -110,6 +110,13 @@ def test_an_alert_closes_only_when_its_condition_has_been_gone_for_long_enough(
             return
 
 
+def test_a_channel_is_not_told_of_what_was_over_before_it_was_made() -> None:
+    alert = Alert("k", 1, CONDITIONS[0], Severity.CRITICAL, BEGIN, BEGIN, AlertState.CLOSED, closed_at=BEGIN)
+    later = BEGIN + timedelta(seconds=1)
+    assert due(alert, CHANNEL, Severity.INFO, BEGIN, None, later) is Notice.CLOSED
+    assert due(alert, CHANNEL, Severity.INFO, later, None, later) is None
+
+
 @given(st.integers(0, 48 * 60))
 def test_whatever_the_minute_a_warning_waits_for_the_end_of_the_quiet_and_is_told_then(minute: int) -> None:
     now = BEGIN + timedelta(minutes=minute)

@@ -5,13 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keepline.domain.addresses import parse_chat, phone_of
 from keepline.domain.content.bodies import text_content
 from keepline.domain.errors import InvalidInput
-from keepline.domain.ids import inbound_message_id, is_message_id, message_id_for_key, new_message_id, new_session_id
+from keepline.domain.ids import (
+    inbound_message_id,
+    is_message_id,
+    is_own_id,
+    message_id_for_key,
+    new_message_id,
+    new_session_id,
+)
 from keepline.domain.link_events import SendOutcome
 from keepline.domain.message import Cause, MessageState, next_state
 from keepline.domain.pacing import OFF, Pacing
@@ -146,3 +154,10 @@ def test_whatever_happens_a_chat_is_sent_in_order_and_nothing_is_handed_over_twi
             in_flight.remove(row)
     for chat, places in proven.items():
         assert places == sorted(set(places)), chat
+
+
+@pytest.mark.parametrize("text", ["", "__name__", "_x", "a/b", "..", "a-b", "ä", "a" * 81])
+def test_what_firestore_would_refuse_or_take_for_a_path_is_no_id_of_ours(text: str) -> None:
+    assert not is_own_id(text)
+    assert is_own_id("wk4q2m3zt6b7r5xoe")
+    assert is_own_id("session_banned_kw2qa7ivnbzyvw3bm72gyhx3lg_1")

@@ -109,6 +109,13 @@ def test_a_dead_letter_is_an_alert() -> None:
     assert counted(happened(EventKind.DEAD_LETTER, NOW)) == [Rule.DEAD_LETTERS]
 
 
+def test_a_dead_letter_of_a_webhook_is_an_alert_of_the_webhook_whatever_number_of_messages_is_let_pass() -> None:
+    death = Seen(EventKind.WEBHOOK_DEAD_LETTER, NOW, "wk1", "anna", None, {})
+    [found] = alert_rules.of_counts([death], ago(hours=1), {"anna": Thresholds({"dead_letters_per_hour": 50})})
+    assert (found.rule, found.subject, found.session_id) == (Rule.WEBHOOK_DEAD_LETTERS, "wk1", None)
+    assert "wk1" in found.sentence
+
+
 def downtime(*changes: Change, before: str = "connected") -> list[Rule]:
     return rules(alert_rules.of_downtime(SESSION, changes, before, NOW, USUAL))
 

@@ -114,6 +114,23 @@ def test_what_cannot_be_called_off_is_on_record_as_left_running() -> None:
     run_virtual(main())
 
 
+def test_a_provider_that_breaks_ends_its_way_and_neither_the_other_one_nor_the_recovery() -> None:
+    def breaks(_order: object) -> None:
+        raise RuntimeError("secret-in-a-message")
+
+    async def main() -> None:
+        world = World({Way.RESTART: Behaviour(1.0, then=breaks), Way.REDEPLOY: Behaviour(3.0)})
+        world.heals_after(Way.REDEPLOY)
+        await world.begin()
+        await world.process().recover(TARGET, Reason.DOWN)
+        found = await world.only()
+        assert (found.phase, found.winner) == (Phase.RECOVERED, Way.REDEPLOY)
+        assert steps(found) == {Way.RESTART: StepState.FAILED, Way.REDEPLOY: StepState.DONE}
+        assert [step.detail for step in found.steps if step.way is Way.RESTART] == ["RuntimeError"]
+
+    run_virtual(main())
+
+
 def test_never_two_recoveries_of_one_target_at_once() -> None:
     async def main() -> None:
         world = World()
@@ -238,6 +255,19 @@ def test_a_predictive_restart_waits_for_a_standby_with_room_and_is_only_advised_
         assert await world.kinds() == ["recovery_advised"]
         assert world.platform.orders == []
         assert world.store.peek("connectors/c1").fields["drain"] is False
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("other", [{"drain": True}, {"stopping": True}], ids=["drained", "stopping"])
+def test_a_connector_that_gives_its_own_devices_away_is_no_place_for_others(other: dict[str, Any]) -> None:
+    async def main() -> None:
+        world = World()
+        await world.begin("up")
+        await world.beat("c2", **other)
+        await world.process().recover(TARGET, Reason.DEGRADING)
+        assert (await world.only()).phase is Phase.ADVISED
+        assert world.platform.orders == []
 
     run_virtual(main())
 

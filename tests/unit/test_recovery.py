@@ -194,3 +194,10 @@ def test_an_end_stays_an_end() -> None:
     over = decide(trying(), HEALTHY, at(1))
     for seen in (DOWN, HEALTHY):
         assert decide(Decision(over.recovery, over.history), seen, at(1e6)).recovery == over.recovery
+
+
+def test_when_the_attempts_of_an_hour_are_used_up_the_next_may_begin_when_the_oldest_that_counts_is_an_hour_old() -> (
+    None
+):
+    begun = (at(0), at(600), at(1_200), at(1_800))  # one more than the limit, as another setting may have left it
+    assert recovery.earliest_attempt(History(begun, at(1_900)), at(2_000), LIMITS) == at(600 + 3_600)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from random import Random
 
 import pytest
@@ -23,6 +23,7 @@ from keepline.domain.uptime_checks import (
     put_to_rest,
     struck,
 )
+from keepline.domain.uptime_counts import DayCounts, with_check
 from keepline.domain.uptime_trend import slow_in_s
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -176,3 +177,15 @@ def test_a_pace_out_of_bounds_is_refused(preset: str, overrides: dict[str, int])
 
 def test_what_is_overridden_holds() -> None:
     assert pace_of("balanced", {"interval_s": 10, "failures_until_down": 2}).failures_until_down == 2
+
+
+def test_a_check_that_failed_is_not_slow_as_well() -> None:
+    day = with_check(DayCounts(date(2026, 3, 1)), ok=False, ms=900, slow_ms=500, watched_s=5.0)
+    assert (day.checks, day.failures, day.slow) == (1, 1, 0)
+    assert with_check(day, ok=True, ms=501, slow_ms=500, watched_s=5.0).slow == 1
+
+
+def test_what_is_slow_already_is_no_prediction() -> None:
+    rising = [(float(n), 100.0 + 10 * n) for n in range(40)]
+    assert slow_in_s(rising, 500) is not None
+    assert slow_in_s(rising, 400) is None

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from keepline.domain.alert_rules import Condition, Rule
+from keepline.domain.alerts import Alert, Notice
+from keepline.domain.events import Severity
 from keepline.domain.link_events import MessageHeard
 from keepline.domain.webhook_policy import FAILURES_BEFORE_REST
-from keepline.ports.documents import Create, Query, Update
+from keepline.ports.documents import Create, Document, Query, Update, Where
 from keepline.ports.webhook_calls import Answer, WakeFailed
 from keepline.records import history, webhooks
-from keepline.records.monitoring import StateChange
+from keepline.records.monitoring import MONITORING, StateChange
 from keepline.records.webhooks import DELIVERIES, LANES, WEBHOOKS, Delivery, Webhook
 from keepline.testing.clock import LoopClock
 from keepline.testing.documents import MemoryDocuments
@@ -100,6 +103,11 @@ class World:
     def states(self, webhook: str) -> dict[str, str]:
         found = self.store.run_query(Query(f"{WEBHOOKS}/{webhook}/{DELIVERIES}", limit=1000))
         return {json.loads(one.fields["body"])["data"]["text"]: one.fields["state"] for one in found}
+
+    def deaths(self, webhook: str) -> list[Document]:
+        """What is on record of deliveries that were given up."""
+        where = [Where("subject", "==", webhook)]
+        return self.store.run_query(Query(MONITORING, where, order_by="at", limit=1000))
 
     def read(self, webhook: str) -> Webhook:
         return Webhook.read(self.store.peek(webhooks.webhook_path(webhook)))
@@ -224,6 +232,7 @@ async def test_an_event_is_tried_for_a_day_and_then_a_dead_letter_that_can_be_re
     assert world.states(webhook)["stuck"] == "dead"
     assert world.clock.monotonic_s() - began_s > 24 * HOUR_S
     assert 10 <= len(world.receiver.calls) <= 20
+    assert [one.fields["kind"] for one in world.deaths(webhook)] == ["webhook_dead_letter"]
     world.receiver.answers = []
     await world.trigger(*await world.hear("next"))
     await world.pass_time(15 * HOUR_S)
@@ -285,6 +294,34 @@ async def test_events_that_wait_behind_a_resting_endpoint_are_given_up_in_their_
     assert len(world.receiver.calls) - calls <= 12
     await world.pass_time(4 * HOUR_S)
     assert set(world.states(webhook).values()) == {"dead"}
+    hours = world.deaths(webhook)
+    assert 1 <= len(hours) <= 7, "an hour's are one event"
+    assert all(one.fields["tenant"] == "anna" for one in hours)
+
+
+@in_virtual_time
+async def test_the_death_of_a_notice_of_an_alert_makes_no_alert(world: World) -> None:
+    webhook = await world.webhook()
+    condition = Condition(Rule.QUEUE_AGE, "anna_shop", "anna", "shop", {"age_s": 700})
+    alert = Alert("queue_age_x", 1, condition, Severity.WARNING, world.clock.now(), world.clock.now())
+    world.receiver.answers = [Answer(500, None, 3)] * 10_000
+    await world.feeder.tell_alert(world.read(webhook), alert, Notice.OPENED, {"text": "alert", "alert_id": alert.id})
+    await world.deliver()
+    await world.pass_time(33 * HOUR_S)
+    assert world.states(webhook) == {"alert": "dead"}
+    assert world.deaths(webhook) == []
+
+
+@in_virtual_time
+async def test_the_user_who_switched_a_webhook_off_is_not_told_that_its_events_were_given_up(world: World) -> None:
+    webhook = await world.webhook("message")
+    world.receiver.answers = [Answer(500, None, 3)] * 10_000
+    await world.trigger(*await world.hear("stuck"))
+    await world.deliver()
+    await world.webhooks.change("anna", webhook, Changes(enabled=False))
+    await world.pass_time(33 * HOUR_S)
+    assert world.states(webhook) == {"stuck": "dead"}
+    assert world.deaths(webhook) == []
 
 
 @in_virtual_time

@@ -1,4 +1,8 @@
-"""One holder per device folder on this machine: a cell whose supervisor died still writes down what it heard."""
+"""One holder per device folder on this machine: a cell whose supervisor died still writes down what it heard.
+
+flock itself is a line, and the kernel lets go of it with the process; filelock would bring soft locks, re-entrance and platforms
+that a connector does not have.
+"""
 
 from __future__ import annotations
 

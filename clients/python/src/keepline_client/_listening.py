@@ -32,7 +32,11 @@ class Place:
         self._has_reached = True
 
     def hear(self, line: str) -> WebhookEvent | None:
-        """The event that a line of the stream completes, if it completes one. Keepline sends each field once."""
+        """The event that a line of the stream completes, if it completes one. Keepline sends each field once.
+
+        httpx-sse would be one more dependency of every user's program for these ten lines, whose other end is Keepline's own;
+        where to go on and when, which is most of listening, it leaves to its caller.
+        """
         if line:
             name, _, value = line.partition(":")
             if name:  # else it is a comment

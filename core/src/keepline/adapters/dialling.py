@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import SplitResult
 
 # One address that swallows packets must not eat the time of the next.
 ADDRESS_TIMEOUT_S = 4.0
@@ -25,6 +27,10 @@ MayDial = Callable[[Address], bool]
 
 class AddressNotAllowed(Exception):
     """A host has no address that may be dialled."""
+
+
+HTTP_FAILURES = (AddressNotAllowed, OSError, EOFError, ValueError, asyncio.LimitOverrunError)
+"""How asking over HTTP fails; the last two are answers that are none."""
 
 
 async def resolved(host: str, port: int) -> list[str]:
@@ -51,6 +57,32 @@ async def connect(host: str, port: int, may_dial: MayDial, resolve: Resolve = re
         except OSError as error:
             failure = error
     raise failure
+
+
+async def open_http(
+    parts: SplitResult, may_dial: MayDial, resolve: Resolve, tls: ssl.SSLContext, head_bytes_max: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the host of an `http` or `https` URL; a head may be so large. Raises one of HTTP_FAILURES."""
+    secure = parts.scheme == "https"
+    host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+    connected = await connect(host, port, may_dial, resolve)
+    return await asyncio.open_connection(
+        sock=connected, limit=head_bytes_max, ssl=tls if secure else None, server_hostname=host if secure else None
+    )
+
+
+def failure_code(error: Exception) -> str:
+    """The stable word for what a question over HTTP has raised (one of `HTTP_FAILURES`)."""
+    match error:
+        case AddressNotAllowed():
+            return "address_not_allowed"
+        case TimeoutError():
+            return "timeout"
+        case ssl.SSLError():
+            return "tls_failed"
+        case socket.gaierror():
+            return "unknown_host"
+    return "connection_failed"
 
 
 async def _dial(address: str, port: int) -> socket.socket:

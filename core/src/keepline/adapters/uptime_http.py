@@ -7,12 +7,11 @@ whole way that a new caller would. One time limit holds for all of it together. 
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import time
 from urllib.parse import urlsplit
 
-from keepline.adapters.dialling import AddressNotAllowed, Resolve, any_address, connect, resolved
+from keepline.adapters.dialling import HTTP_FAILURES, Resolve, any_address, failure_code, open_http, resolved
 from keepline.domain.link_settings import is_public
 from keepline.ports.uptime_probes import Found, Question
 
@@ -41,30 +40,16 @@ class HttpProbe:
                 await self._ask(question, answered)
         except _Failed as failure:
             code = str(failure)
-        except AddressNotAllowed:
-            code = "address_not_allowed"
-        except TimeoutError:
-            code, answered = "timeout", []
-        except ssl.SSLError:
-            code = "tls_failed"
-        except socket.gaierror:
-            code = "unknown_host"
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
-            code = "connection_failed"
+        except HTTP_FAILURES as failure:
+            code = failure_code(failure)
+            if isinstance(failure, TimeoutError):
+                answered = []
         return Found(code, round((answered[0] - began_s) * 1000) if answered else None)
 
     async def _ask(self, question: Question, answered: list[float]) -> None:
         """Raises _Failed and what connections raise. `answered` gets the time at which the answer's head was there."""
         parts = urlsplit(question.url)
-        secure = parts.scheme == "https"
-        host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-        connected = await connect(host, port, self._may_dial, self._resolve)
-        reader, writer = await asyncio.open_connection(
-            sock=connected,
-            limit=HEAD_BYTES_MAX,
-            ssl=self._tls if secure else None,
-            server_hostname=host if secure else None,
-        )
+        reader, writer = await open_http(parts, self._may_dial, self._resolve, self._tls, HEAD_BYTES_MAX)
         try:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             fields = {"user-agent": "Keepline-uptime", "accept": "*/*", "accept-encoding": "identity"}

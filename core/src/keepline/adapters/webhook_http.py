@@ -7,13 +7,12 @@ all of it together.
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from keepline.adapters.dialling import AddressNotAllowed, Resolve, any_address, connect, resolved
+from keepline.adapters.dialling import HTTP_FAILURES, Resolve, any_address, failure_code, open_http, resolved
 from keepline.domain.link_settings import is_public
 from keepline.ports.webhook_calls import Answer
 
@@ -44,23 +43,14 @@ class HttpWebhookCaller:
                 status, retry_after_s = await self._post(url, headers, body)
         except _Refused as refusal:
             error = str(refusal)
-        except AddressNotAllowed:
-            error = "address_not_allowed"
-        except TimeoutError:
-            error = "timeout"
-        except ssl.SSLError:
-            error = "tls_failed"
-        except socket.gaierror:
-            error = "unknown_host"
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
-            error = "connection_failed"
+        except HTTP_FAILURES as failure:
+            error = failure_code(failure)
         return Answer(status, error, round((time.monotonic() - began_s) * 1000), retry_after_s)
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, int | None]:
         parts = urlsplit(url)
-        secure = parts.scheme == "https"
-        host, port = parts.hostname or "", parts.port or (443 if secure else 80)
-        reader, writer = await self._connected(host, port, secure=secure)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            reader, writer = await open_http(parts, self._may_dial, self._resolve, self._tls, HEAD_BYTES_MAX)
         try:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             fields = {**headers, "host": parts.netloc, "content-length": str(len(body)), "connection": "close"}
@@ -70,18 +60,6 @@ class HttpWebhookCaller:
             return await _answer(reader)
         finally:
             writer.transport.abort()
-
-    async def _connected(
-        self, host: str, port: int, *, secure: bool
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            connected = await connect(host, port, self._may_dial, self._resolve)
-            return await asyncio.open_connection(
-                sock=connected,
-                limit=HEAD_BYTES_MAX,
-                ssl=self._tls if secure else None,
-                server_hostname=host if secure else None,
-            )
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, int | None]:

@@ -30,6 +30,7 @@ class Rule(StrEnum):
     CLIENT_OLD = "client_old"
     PHONE_UNSEEN = "phone_unseen"
     DEAD_LETTERS = "dead_letters"
+    WEBHOOK_DEAD_LETTERS = "webhook_dead_letters"
     SESSION_BANNED = "session_banned"
     SESSION_OUTDATED = "session_outdated"
     SESSION_LOGGED_OUT = "session_logged_out"
@@ -110,6 +111,12 @@ RULES: Mapping[Rule, RuleWords] = {
         _WARNING,
         "{count} messages of {session} were given up within an hour.",
         "Look at GET /api/dead-letters, then replay them or leave them.",
+        _STEADY_S,
+    ),
+    Rule.WEBHOOK_DEAD_LETTERS: RuleWords(
+        _WARNING,
+        "Events for the webhook {subject} were given up within the last hour.",
+        "Look at its deliveries, then replay them or leave them.",
         _STEADY_S,
     ),
     Rule.SESSION_BANNED: RuleWords(
@@ -292,19 +299,21 @@ def of_counts(events: Iterable[Seen], since: datetime, of: Mapping[str, Threshol
         if event.kind in _COUNTED and event.at > since and event.tenant is not None:
             counts.setdefault((event.kind, event.subject), []).append(event)
     found = []
-    for (kind, account), seen in counts.items():
+    for (kind, subject), seen in counts.items():
         rule, threshold, more = _COUNTED[kind]
         tenant = seen[0].tenant
         assert tenant is not None, "events of nobody were left out"
-        if len(seen) >= of.get(tenant, USUAL)[threshold] + more:
-            found.append(Condition(rule, account, tenant, seen[0].session_id, {"count": len(seen)}))
+        least = of.get(tenant, USUAL)[threshold] + more if threshold is not None else 1
+        if len(seen) >= least:
+            found.append(Condition(rule, subject, tenant, seen[0].session_id, {"count": len(seen)}))
     return found
 
 
-# The rule, its threshold, and 1 where more than that many are meant.
-_COUNTED = {
+# The rule, its threshold (None: one is enough), and 1 where more than that many are meant.
+_COUNTED: Mapping[EventKind, tuple[Rule, str | None, int]] = {
     EventKind.SESSION_DISCONNECTED: (Rule.DISCONNECTS, "disconnects_per_hour", 1),
     EventKind.DEAD_LETTER: (Rule.DEAD_LETTERS, "dead_letters_per_hour", 0),
+    EventKind.WEBHOOK_DEAD_LETTER: (Rule.WEBHOOK_DEAD_LETTERS, None, 0),
 }
 COUNTED_KINDS = frozenset(_COUNTED)
 COUNTED_FOR = timedelta(hours=1)

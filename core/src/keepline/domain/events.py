@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     RATE_SIGNAL = "rate_signal"  # WhatsApp says that the number does too much.
     DOUBT = "doubt"  # It is not known whether a message left.
     DEAD_LETTER = "dead_letter"  # A message was given up.
+    WEBHOOK_DEAD_LETTER = "webhook_dead_letter"  # Events for a webhook were given up, in an hour that the event names.
     LIMIT_REACHED = "limit_reached"  # A user's limit was hit, in a minute that the event names.
     CONNECTOR_SILENT = "connector_silent"
     CONNECTOR_BACK = "connector_back"
@@ -125,6 +126,12 @@ EVENTS: Mapping[EventKind, EventWords] = {
         _WARNING,
         "The message {message_id} of {session} was given up ({code}).",
         "Look at its error, then replay it or leave it.",
+        True,
+    ),
+    EventKind.WEBHOOK_DEAD_LETTER: EventWords(
+        _WARNING,
+        "The webhook {subject} could not be told of what happened: events for it were given up.",
+        "Look at its deliveries, then replay them or leave them.",
         True,
     ),
     EventKind.LIMIT_REACHED: EventWords(

@@ -14,6 +14,7 @@ _MESSAGE_ID = re.compile(r"[mi]_[a-z2-7]{26}")
 _MEDIA_ID = re.compile(r"f_[a-z2-7]{26}")
 # Letters and digits, of whatever client; what begins with two underscores, or is only dots, Firestore refuses.
 _WA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_OWN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,79}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,127}")
 _IDEMPOTENCY_KEY_LENGTH_MAX = 255
 
@@ -47,6 +48,11 @@ def new_session_id(entropy: bytes) -> str:
 def account_id(tenant: str, session_id: str) -> str:
     """The document id of a tenant's session. A tenant can only ever form ids of its own, so others' are out of reach."""
     return f"{check_tenant(tenant)}_{check_session_id(session_id)}"
+
+
+def is_own_id(text: str) -> bool:
+    """Whether `text` could be an id that Keepline has made (of a webhook, an event, an alert), so that it is safe in a path."""
+    return bool(_OWN_ID.fullmatch(text))
 
 
 def is_message_id(text: str) -> bool:

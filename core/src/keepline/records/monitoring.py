@@ -239,6 +239,12 @@ def open_silences() -> Query:
     return Query(MONITORING, where, limit=OPEN_SILENCES_MAX)
 
 
+def webhook_dead_letter(tenant: str, webhook: str, at: datetime) -> Put:
+    """Of one endpoint that is away many events are given up: an hour's are one event, with the time of the last."""
+    named = f"{webhook} {at:%Y-%m-%dT%H}"
+    return event(EventKind.WEBHOOK_DEAD_LETTER, named, at=at, subject=webhook, tenant=tenant)
+
+
 def limit_reached(tenant: str, limit: str, at: datetime) -> Put:
     """A user's limit was hit in this minute: one document, however many requests were refused by however many instances."""
     minute = at.replace(second=0, microsecond=0)

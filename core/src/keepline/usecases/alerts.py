@@ -15,6 +15,7 @@ from keepline.domain.alert_rules import THRESHOLDS, Thresholds
 from keepline.domain.alerts import Alert, AlertState
 from keepline.domain.errors import InvalidInput, LimitReached, NotFound, Unavailable
 from keepline.domain.events import EventKind, Severity
+from keepline.domain.ids import is_own_id
 from keepline.domain.quiet_hours import QuietHours
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict
@@ -116,7 +117,7 @@ class Alerts:
 
     async def look(self, tenant: str | None, alert: str) -> KeptAlert:
         """Raises NotFound (`alert_not_found`)."""
-        document = await self._store.get(alerts.alert_path(alert)) if _is_id(alert) else None
+        document = await self._store.get(alerts.alert_path(alert)) if is_own_id(alert) else None
         if document is None or document.fields["tenant"] != tenant:
             raise alert_not_found()
         return KeptAlert.read(document)
@@ -183,7 +184,7 @@ class Alerts:
 
     async def channel(self, tenant: str | None, channel: str) -> Channel:
         """Raises NotFound (`channel_not_found`)."""
-        document = await self._store.get(alerts.channel_path(channel)) if _is_id(channel) else None
+        document = await self._store.get(alerts.channel_path(channel)) if is_own_id(channel) else None
         if document is None or document.fields["tenant"] != tenant:
             raise NotFound(
                 "channel_not_found", "There is no such channel of alerts.", "GET /api/alerts/channels lists them."
@@ -199,7 +200,7 @@ class Alerts:
         return await self._teller.test(await self.channel(tenant, channel))
 
     async def _own_webhook(self, owner: str, webhook: str | None) -> str:
-        document = await self._store.get(webhooks.webhook_path(webhook)) if webhook and _is_id(webhook) else None
+        document = await self._store.get(webhooks.webhook_path(webhook)) if webhook and is_own_id(webhook) else None
         if document is None or Webhook.read(document).tenant != owner:
             raise webhook_not_found()
         return document.id
@@ -210,11 +211,6 @@ def alert_not_found() -> NotFound:
     return NotFound(
         "alert_not_found", "There is no such alert.", "GET /api/alerts lists them; closed ones stay 90 days."
     )
-
-
-def _is_id(text: str) -> bool:
-    """Whether it has the form of an id of ours, so that it is safe in a path."""
-    return text.isascii() and text.replace("_", "").isalnum() and len(text) <= 80
 
 
 def _bad_threshold(name: str) -> InvalidInput:

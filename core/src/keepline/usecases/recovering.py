@@ -279,7 +279,11 @@ class Recoverer:
         restarter = self._restarters.get(held.ward.provider)
         if restarter is None:
             return Outcome(StepState.NOT_OFFERED, "its settings name nobody who restarts it")
-        return await restarter.carry_out(_order(held, step))
+        try:
+            return await restarter.carry_out(_order(held, step))
+        except Exception as error:  # noqa: BLE001  # A provider's mistake ends this way, not the other one nor other recoveries.
+            log.warning("the %s of %s failed with %s", step.way, held.ward.name, type(error).__name__)
+            return Outcome(StepState.FAILED, type(error).__name__)
 
     async def _call_off(
         self, held: _Held, step: Step, running: Mapping[tuple[Way, int], asyncio.Task[Outcome]]
@@ -291,7 +295,8 @@ class Recoverer:
         try:
             async with asyncio.timeout(CALL_OFF_S_MAX):
                 return restarter is None or await restarter.call_off(_order(held, step))
-        except TimeoutError:
+        except Exception as error:  # noqa: BLE001  # As in `_carry_out`; the time limit is one of these.
+            log.warning("the %s of %s could not be called off: %s", step.way, held.ward.name, type(error).__name__)
             return False
 
 

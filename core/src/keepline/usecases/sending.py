@@ -136,7 +136,9 @@ class Sender:
         may have forgotten the tag with its disk: there nothing counts as not handed over. Nor in the store of another device than
         the one that tried; but what that has is a copy, so WhatsApp took it.
         """
-        store_is_whole = self._authority.incarnation == self._session.step.incarnation
+        # Where neither names a life of the store, nothing says that it is the same one.
+        incarnation = self._session.step.incarnation
+        store_is_whole = incarnation != "" and self._authority.incarnation == incarnation
         tags = {row.message_id: self._tag(row, _open_attempt(row)) for row in unsettled}
         tried = await self._link.find_tried(list(tags.values()))
         now, now_s = self._clock.now(), self._clock.monotonic_s()

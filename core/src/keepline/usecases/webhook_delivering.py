@@ -18,6 +18,7 @@ from enum import Enum
 from typing import Any
 
 from keepline.domain import webhook_signing
+from keepline.domain.webhook_events import ALERT_CLOSED, ALERT_OPENED
 from keepline.domain.webhook_policy import (
     FAILURES_BEFORE_REST,
     Breaker,
@@ -31,7 +32,7 @@ from keepline.log_lines import about
 from keepline.ports.clock import Clock
 from keepline.ports.documents import DocumentStore, StoreConflict, Write
 from keepline.ports.webhook_calls import Answer, DeliveryWaker, WakeFailed, WebhookCaller
-from keepline.records import webhooks
+from keepline.records import monitoring, webhooks
 from keepline.records.webhooks import Delivery, Lane, Webhook
 from keepline.usecases.session_chain import Entropy
 from keepline.usecases.webhook_sealing import SecretsUnreadable, WebhookSealer
@@ -169,6 +170,7 @@ class _Run:
         self._store = deliverer.store
         self._clock = deliverer.clock
         self._lane = lane
+        self._death_told = False
 
     async def pending(self) -> list[Delivery]:
         found = await self._store.query(webhooks.pending_of_lane(self._lane.webhook, self._lane.id, PAGE))
@@ -182,12 +184,12 @@ class _Run:
             return _Next.STOP
         now = self._clock.now()
         if not webhook.enabled:
-            return await self._not_now(delivery, delivery.queued_at, now + timedelta(seconds=DISABLED_PAUSE_S))
+            return await self._not_now(webhook, delivery, delivery.queued_at, now + timedelta(seconds=DISABLED_PAUSE_S))
         breaker = webhook.breaker
         if breaker.is_open:
             if breaker.rests_until is not None and breaker.is_resting(now):
                 later = breaker.rests_until + timedelta(seconds=self._deliverer.jitter())
-                return await self._not_now(delivery, breaker.opened_at, later)
+                return await self._not_now(webhook, delivery, breaker.opened_at, later)
             try:
                 await self._store.commit([webhooks.changed_breaker(webhook, breaker.probing(now))])
             except StoreConflict:  # Somebody else probes, or the endpoint was changed.
@@ -228,14 +230,21 @@ class _Run:
         document = await self._store.get(webhooks.webhook_path(self._lane.webhook))
         return Webhook.read(document) if document is not None else None
 
-    async def _not_now(self, delivery: Delivery, since: datetime | None, later: datetime) -> _Next:
+    async def _not_now(self, webhook: Webhook, delivery: Delivery, since: datetime | None, later: datetime) -> _Next:
         """Its endpoint may not be called before `later`, and could not be since `since`."""
         now = self._clock.now()
         if is_given_up(delivery.queued_at, since, now):
-            await self._save([webhooks.given_up(delivery, now)])
+            await self._bury(webhook, delivery, webhooks.given_up(delivery, now))
             return _Next.GO_ON
         await self.let_go(later)
         return _Next.STOP
+
+    async def _bury(self, webhook: Webhook, delivery: Delivery, dead: Write, **changes: Any) -> None:
+        """The delivery is given up. That is an event: once for each run, for many lanes of an endpoint write the same one."""
+        tells = not self._death_told and _concerns_its_user(webhook, delivery)
+        event = [monitoring.webhook_dead_letter(webhook.tenant, webhook.id, self._clock.now())] if tells else []
+        await self._save([dead, *event], **changes)
+        self._death_told = self._death_told or tells
 
     async def _note(self, webhook: Webhook, delivery: Delivery, answer: Answer) -> _Next:
         now = self._clock.now()
@@ -251,7 +260,7 @@ class _Run:
         failed: dict[str, Any] = {"failures": lane.failures + 1, "failing_since": lane.failing_since or now}
         await self._missed(webhook, verdict)
         if is_given_up(delivery.queued_at, since, now):
-            await self._save([webhooks.tried(delivery, attempt, DeliveryState.DEAD, now)], **failed)
+            await self._bury(webhook, delivery, webhooks.tried(delivery, attempt, DeliveryState.DEAD, now), **failed)
             return _Next.GO_ON
         noted = webhooks.tried(delivery, attempt, DeliveryState.PENDING, now)
         if lane.failures == 0 and verdict is Verdict.FAILED and not answer.retry_after_s:
@@ -318,6 +327,15 @@ class _Run:
         if lane is None or lane.holder != self._lane.holder:
             raise LaneLost
         self._lane = lane
+
+
+def _concerns_its_user(webhook: Webhook, delivery: Delivery) -> bool:
+    """Whether its user is to be told that this delivery was given up.
+
+    Not of an endpoint that they have switched off themselves; nor of a notice of an alert, which would make the next alert.
+    """
+    wanted = webhook.enabled or webhook.disabled_because is not None
+    return wanted and delivery.type not in (ALERT_OPENED, ALERT_CLOSED)
 
 
 def _message_of(body: str) -> str | None:

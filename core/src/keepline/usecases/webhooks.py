@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from keepline.domain.errors import LimitReached, NotFound, StateConflict, Unavailable
+from keepline.domain.ids import is_own_id
 from keepline.domain.webhook_events import TEST, envelope
 from keepline.domain.webhook_policy import Breaker, DeliveryState, Verdict, judge
 from keepline.domain.webhook_settings import check_events, check_headers, check_url
@@ -125,7 +126,7 @@ class Webhooks:
 
     async def look(self, tenant: str, webhook: str) -> Webhook:
         """Raises NotFound (`webhook_not_found`)."""
-        document = await self._store.get(webhooks.webhook_path(webhook)) if _is_id(webhook) else None
+        document = await self._store.get(webhooks.webhook_path(webhook)) if is_own_id(webhook) else None
         if document is None or (found := Webhook.read(document)).tenant != tenant:
             raise webhook_not_found()
         return found
@@ -243,7 +244,7 @@ class Webhooks:
             query = webhooks.newest_deliveries(found.id, DeliveryState.DEAD, REPLAYED_MAX, None)
             dead = await self._store.query(query)
         else:
-            paths = [webhooks.delivery_path(found.id, event) for event in dict.fromkeys(events) if _is_id(event)]
+            paths = [webhooks.delivery_path(found.id, event) for event in dict.fromkeys(events) if is_own_id(event)]
             read = await asyncio.gather(*(self._store.get(path) for path in paths))
             dead = [document for document in read if document is not None]
             if len(dead) < len(set(events)):
@@ -297,11 +298,6 @@ class Webhooks:
 def webhook_not_found() -> NotFound:
     """The answer for what is not there, and for what is somebody else's."""
     return NotFound("webhook_not_found", "There is no such webhook.", "GET /api/webhooks lists yours.")
-
-
-def _is_id(text: str) -> bool:
-    """Whether it has the form of an id of ours, so that it is safe in a path."""
-    return text.isascii() and text.replace("_", "").isalnum() and len(text) <= 64
 
 
 def _millisecond(at: datetime) -> datetime:
