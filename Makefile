@@ -43,6 +43,12 @@ test: .venv/.synced  ## Run all tests, quick ones first, with a coverage figure
 $(RINGS:%=test-%): test-%: .venv/.synced
 	$(PYTEST) tests/$*
 
+# Optional, because npm brings it: 240 MB. Without it these tests are skipped.
+.PHONY: test-firebase-tools
+test-firebase-tools: .venv/.synced  ## Run the console on Firebase's own emulators, with real sign-in (needs Node.js 20)
+	@cd tests/firebase_tools && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	$(PYTEST) tests/firebase_tools
+
 .PHONY: test-slow
 test-slow: .venv/.synced  ## Run the tests that wait for the library's real times (minutes)
 	$(PYTEST) $(RING_FOLDERS) -m slow

@@ -29,13 +29,13 @@ PHONE = {"width": 360, "height": 740}
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """The machine's Chromium, headless; `scripts/browser` says how to get one."""
+def chromium(*arguments: str) -> Iterator[Browser]:
+    """The machine's Chromium, headless, with more arguments if given; `scripts/browser` says how to get one."""
     found = subprocess.run([str(ROOT / "scripts" / "browser")], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found.stdout.strip(), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=found.stdout.strip(), args=[*ARGUMENTS, *arguments])
         try:
             yield browser
         finally:
