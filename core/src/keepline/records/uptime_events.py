@@ -1,4 +1,4 @@
-"""Events of the uptime monitor in `monitoring/`, of a target by its id and with the name that people gave it. Told twice, each is one document."""
+"""Events of the uptime monitor in `monitoring/`, with the name that people gave the target. Told twice, each is one document."""
 
 from __future__ import annotations
 
