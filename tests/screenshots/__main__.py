@@ -12,7 +12,7 @@ from keepline_local.stack import Stack
 from simulator.client import SimulatorClient
 
 from ..e2e.console.browser import chromium
-from . import history, life
+from . import history, life, terminal
 from .camera import Camera
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +38,7 @@ def main() -> int:
             life.one_is_banned(here)
             _say("what lies in the past")
             history.write(run)
+            terminal.draw_status(run, options.out / "status.svg")
         with chromium() as browser:
             camera = Camera(browser, run, options.out)
             camera.take_all(options.only)

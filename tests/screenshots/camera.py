@@ -47,7 +47,7 @@ SHOTS = (
     Shot("overview", "/overview"),
     Shot("link", "/link"),
     Shot("chats", "/chats/shop/14155550301@s.whatsapp.net"),
-    Shot("queue", "/queue/dead"),
+    Shot("queue", "/queue/bookings?view=dead"),
     Shot("alerts", "/alerts"),
     Shot("alert-channels", "/alerts/channels"),
     Shot("alert-settings", "/alerts/settings"),

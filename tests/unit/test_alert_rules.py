@@ -160,6 +160,13 @@ def test_an_outage_is_an_alert_until_it_has_ended() -> None:
         assert (Rule.UPTIME_DOWN, "api", None) in found.ended
 
 
+def test_an_outage_is_told_by_the_name_of_its_target() -> None:
+    began = Seen(EventKind.OUTAGE_BEGAN, NOW, "u_1", None, None, {"name": "Online shop", "code": "timeout"})
+    [condition] = alert_rules.of_latches([began]).open
+    assert condition.sentence == "Online shop does not answer as it should (timeout)."
+    assert condition.subject == "u_1"
+
+
 def test_a_failed_recovery_is_over_when_its_target_is_back() -> None:
     failed = latch(EventKind.RECOVERY_FAILED, 5)
     assert rules(list(alert_rules.of_latches([failed]).open)) == [Rule.RECOVERY_FAILED]

@@ -6,6 +6,7 @@ import { useFollowed } from './followed.js';
 import { Badge, Button, Card, Empty, ErrorNote, Loading, Time, toast } from './kit.js';
 import { useAction } from './live.js';
 import { usePages } from './paging.js';
+import { to } from './router.js';
 import { Older, Severity } from './watch_kit.js';
 
 /** state: 'open' | 'closed'; of: what the query says besides, `{ installation: 'true' }` for the installation's. */
@@ -25,6 +26,9 @@ export function AlertList({ state, of }) {
     <${Older} more=${more} older=${older} />`;
 }
 
+/** Where one sees what the alert is about. */
+const whereOf = ({ rule, session_id: id }) => (rule === 'dead_letters' ? to('queue', id, { view: 'dead' }) : to('overview', id));
+
 function Alert({ one, of, refresh }) {
   const take = useAction(async () => {
     await api.post(`/api/alerts/${encodeURIComponent(one.alert_id)}/acknowledge${of.installation ? '?installation=true' : ''}`);
@@ -35,7 +39,7 @@ function Alert({ one, of, refresh }) {
   return html`<li>
     <span class="lead"><${Severity} of=${one.severity} /></span>
     <div class="what stack tight">
-      <p><span class="strong">${rule}</span> ${one.session_id && html`<span class="quiet">· ${one.session_id}</span>`}</p>
+      <p><span class="strong">${rule}</span> ${one.session_id && html`<span class="quiet">· <a href=${whereOf(one)}>${one.session_id}</a></span>`}</p>
       <p>${one.sentence}</p>
       ${one.state === 'open' && html`<p class="small"><span class="strong">${t('alerts.do')}</span> ${one.next_step}</p>`}
       <p class="small quiet">${one.state === 'open' ? html`${t('alerts.since')} <${Time} at=${one.opened_at} /> · ${t('alerts.seen')} <${Time} at=${one.last_seen_at} />` : t('alerts.from_until', { from: fullTime(new Date(one.opened_at)), until: fullTime(new Date(one.closed_at)) })}</p>

@@ -1,11 +1,13 @@
 // Charts, each with its figures as a table beside it: whoever cannot see a drawing, or wants the numbers, has the same.
 import uPlot from '../vendor/uplot.js';
 import { html, useEffect, useRef, useState } from './html.js';
-import { number, t } from './i18n.js';
+import { axisTime, number, t } from './i18n.js';
 import { colour, useTheme } from './theme.js';
 
 const HEIGHT_PX = 200;
 const NARROW_PX = 420;
+// Below an axis of time there are hours and minutes, or days: no two of its labels are to be the same.
+const TIME_STEPS_S = [60, 120, 300, 600, 1800, 3600, 7200, 10_800, 21_600, 43_200, ...[1, 2, 3, 5, 7, 10, 15, 30].map((days) => days * 86_400)];
 
 /**
  * Lines or bars over time. at: Dates; series: [{ name, values, tone, format }], values may be null where there is none; `bars` draws
@@ -80,7 +82,7 @@ function options(box, series, { bars, days }) {
     cursor: { show: false },
     scales: { x: { time: true, range: bars ? withRoom : undefined }, y: { range: (_, least, most) => [0, most > 0 ? most * 1.12 : 1] } },
     axes: [
-      { ...axis, size: 30, grid: { show: false }, space: width < NARROW_PX ? 70 : 60, values: (_, times) => times.map((seconds) => tick(seconds, days)) },
+      { ...axis, size: 30, grid: { show: false }, incrs: TIME_STEPS_S, space: width < NARROW_PX ? 70 : 60, values: (_, times) => times.map((seconds) => axisTime(new Date(seconds * 1000), days)) },
       { ...axis, size: 62, values: (_, values) => values.map((value) => (value === null ? '' : first(value))) },
     ],
     series: [{}, ...series.map(({ tone }, index) => line(colour(`--${tone}`), bars, index, series.length))],
@@ -100,9 +102,4 @@ function line(stroke, bars, index, count) {
   // Beside each other: the first stands left of its time, the second right of it.
   const align = count === 1 ? 0 : index === 0 ? -1 : 1;
   return { ...common, width: 0, fill: stroke, paths: uPlot.paths.bars({ size: [count === 1 ? 0.7 : 0.36, 28], align, radius: 0.2 }) };
-}
-
-function tick(seconds, days) {
-  const form = days ? { day: 'numeric', month: 'short' } : { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
-  return new Intl.DateTimeFormat(document.documentElement.lang, form).format(new Date(seconds * 1000));
 }

@@ -67,6 +67,21 @@ export function dayName(at) {
   return new Intl.DateTimeFormat(locale(), { weekday: 'long', day: 'numeric', month: 'long' }).format(at);
 }
 
+/** A calendar day, which the API writes as YYYY-MM-DD: the same in every time zone. */
+export function calendarDay(date, form = { dateStyle: 'medium' }) {
+  return new Intl.DateTimeFormat(locale(), { ...form, timeZone: 'UTC' }).format(new Date(`${date}T00:00:00Z`));
+}
+
+/** A time below a chart: its day, or its hour. */
+export function axisTime(at, days) {
+  const form = days ? { day: 'numeric', month: 'short' } : { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
+  return new Intl.DateTimeFormat(locale(), form).format(at);
+}
+
+export function dollars(usd) {
+  return new Intl.NumberFormat(locale(), { style: 'currency', currency: 'USD', currencyDisplay: 'narrowSymbol', maximumFractionDigits: usd < 1 ? 4 : 2 }).format(usd);
+}
+
 const UNITS = [['day', 86_400], ['hour', 3_600], ['minute', 60], ['second', 1]];
 
 /** "2 minutes ago", "in 3 hours". */

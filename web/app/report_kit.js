@@ -1,21 +1,12 @@
 // What both pages of reports show.
 import { html } from './html.js';
-import { duration, number, t } from './i18n.js';
+import { dollars, duration, number, t } from './i18n.js';
 import { share } from './uptime_kit.js';
 import { Figure } from './watch_kit.js';
-
-/** A day as people write it; `date` is YYYY-MM-DD in the report's own time zone. */
-export function dayOf(date, form = { dateStyle: 'full' }) {
-  return new Intl.DateTimeFormat(document.documentElement.lang, { ...form, timeZone: 'UTC' }).format(new Date(`${date}T00:00:00Z`));
-}
 
 export function seconds(value) {
   if (value === null || value === undefined) return '–';
   return value < 60 ? t('report.seconds', { s: number(value, value < 1 ? 3 : 1) }) : duration(value);
-}
-
-export function dollars(usd) {
-  return new Intl.NumberFormat(document.documentElement.lang, { style: 'currency', currency: 'USD', maximumFractionDigits: usd < 1 ? 4 : 2 }).format(usd);
 }
 
 /** The figures of a report: of the whole, or of one session. */

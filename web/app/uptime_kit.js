@@ -2,14 +2,13 @@
 import { html, useState } from './html.js';
 import { api } from './api.js';
 import { DayBars, AsTable } from './charts.js';
-import { duration, number, t } from './i18n.js';
+import { calendarDay, duration, number, t } from './i18n.js';
 import { Button, Checkbox, Dialog, ErrorNote, Field, SelectField, TextField } from './kit.js';
 import { useAction } from './live.js';
 import { NumberField } from './watch_kit.js';
 
 const PERCENT = 100;
-const ALL_BUT_A_MOMENT = 0.9995; // above, a day is green; an outage of 43 s a day is below
-const MOST = 0.99;
+const MOST = 0.99; // a day with an outage is amber down to here, red below (14 min)
 const PRESETS = ['aggressive', 'balanced', 'conservative'];
 const METHODS = ['GET', 'HEAD', 'POST'];
 
@@ -27,22 +26,19 @@ export const markOf = (row) => [row.id, row.state, row.since, row.outage];
 export function NinetyDays({ name, days }) {
   const down = days.filter((day) => day.outages > 0).length;
   const label = t('uptime.bars', { name, n: days.length, down });
-  const shown = days.map((day) => ({ name: dayOf(day), tone: toneOf(day), said: saidOf(day) }));
+  const shown = days.map((day) => ({ name: calendarDay(day.date), tone: toneOf(day), said: saidOf(day) }));
   return html`<div>
     <${DayBars} label=${label} days=${shown} />
     <div class="bars-foot"><span>${t('uptime.days_ago', { n: days.length })}</span><span>${t('uptime.today')}</span></div>
     <${AsTable} label=${label} head=${[t('chart.day'), t('uptime.share'), t('uptime.down_for'), t('uptime.outages'), t('uptime.not_watched')]}
-      rows=${[...days].reverse().map((day) => [dayOf(day), share(day.uptime), duration(day.down_s), number(day.outages), duration(day.not_watched_s)])} />
+      rows=${[...days].reverse().map((day) => [calendarDay(day.date), share(day.uptime), duration(day.down_s), number(day.outages), duration(day.not_watched_s)])} />
   </div>`;
 }
 
-function dayOf({ date }) {
-  return new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeZone: 'UTC' }).format(new Date(`${date}T00:00:00Z`));
-}
-
-function toneOf({ uptime }) {
+/** Green is without any outage, however short. */
+function toneOf({ uptime, outages }) {
   if (uptime === null) return '';
-  if (uptime >= ALL_BUT_A_MOMENT) return 'good';
+  if (outages === 0) return 'good';
   return uptime >= MOST ? 'warn' : 'bad';
 }
 

@@ -23,7 +23,7 @@ export default function Chats({ parts: [sessionId, chat] }) {
     <div class=${chat ? 'wide-only' : ''}><${PageHead} title=${t('nav.chats')} actions=${session && html`<${SessionChoice} page="chats" sessions=${sessions} session=${session} /><${Button} kind="main" icon="plus" onClick=${() => setStarting(true)}>${t('chats.new')}<//>`} /></div>
     <${ErrorNote} error=${error} retry=${refresh} />
     ${loading && sessions.length === 0 && html`<${Loading} />`}
-    ${!loading && !error && !session && html`<${NoSession} />`}
+    ${!loading && !error && !session && html`<${NoSession} sessions=${sessions} page="chats" />`}
     ${session && html`<${Both} key=${session.session_id} session=${session} chat=${chat} />`}
     ${starting && html`<${NewChat} session=${session} onClose=${() => setStarting(false)} />`}`;
 }

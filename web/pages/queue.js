@@ -20,7 +20,7 @@ export default function Queue({ parts: [sessionId], query }) {
     <${PageHead} title=${t('queue.title')} lead=${t('queue.lead')} actions=${session && html`<${SessionChoice} page="queue" sessions=${sessions} session=${session} />`} />
     <${ErrorNote} error=${error} retry=${refresh} />
     ${loading && sessions.length === 0 && html`<${Loading} />`}
-    ${!loading && !error && !session && html`<${NoSession} />`}
+    ${!loading && !error && !session && html`<${NoSession} sessions=${sessions} page="queue" />`}
     ${session && html`
       ${session.queue.held && html`<${Note} tone="warn" title=${session.queue.held.sentence}>${session.queue.held.next_step} <${Time} at=${session.queue.held.until} /><//>`}
       <${Tabs} label=${t('queue.title')} value=${view} onValue=${(next) => replace('queue', session.session_id, { view: next })} tabs=${Object.keys(VIEWS).map((one) => [one, t(`queue.view.${one}`)])} />

@@ -2,18 +2,18 @@
 import { html } from '../app/html.js';
 import { api } from '../app/api.js';
 import { TimeChart } from '../app/charts.js';
-import { clockTime, duration, has, number, t } from '../app/i18n.js';
+import { calendarDay, clockTime, dollars, duration, has, number, t } from '../app/i18n.js';
 import { Card, ErrorNote, Loading, PageHead, Table } from '../app/kit.js';
 import { usePolled } from '../app/live.js';
 import { to } from '../app/router.js';
-import { ReportFigures, dayOf, dollars, seconds } from '../app/report_kit.js';
+import { ReportFigures, seconds } from '../app/report_kit.js';
 import { share } from '../app/uptime_kit.js';
 
 export default function Report({ date, installation }) {
   const { data, error, refresh } = usePolled(() => api.get(`/api/reports/${encodeURIComponent(date)}`, installation ? { installation: 'true' } : {}), null, [date]);
   return html`
     <p><a class="row tight" href=${to('reports', installation ? { of: 'installation' } : {})}>${t('reports.back')}</a></p>
-    <${PageHead} title=${data ? dayOf(data.date) : t('nav.reports')} lead=${data && t('report.zone', { zone: data.time_zone.replaceAll('_', ' '), n: data.sessions_total })} />
+    <${PageHead} title=${data ? calendarDay(data.date, { dateStyle: 'full' }) : t('nav.reports')} lead=${data && t('report.zone', { zone: data.time_zone.replaceAll('_', ' '), n: data.sessions_total })} />
     <${ErrorNote} error=${error} retry=${refresh} />
     ${!data && !error && html`<${Loading} />`}
     ${data && html`<${Shown} report=${data} installation=${installation} />`}`;

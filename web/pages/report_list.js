@@ -2,12 +2,11 @@
 import { html, useState } from '../app/html.js';
 import { api } from '../app/api.js';
 import { TimeChart } from '../app/charts.js';
-import { number, t } from '../app/i18n.js';
+import { calendarDay, dollars, number, t } from '../app/i18n.js';
 import { Badge, Button, Card, Checkbox, Dialog, Empty, ErrorNote, Loading, PageHead, Table, Time, toast } from '../app/kit.js';
 import { useAction, usePolled } from '../app/live.js';
 import { usePages } from '../app/paging.js';
 import { replace, to } from '../app/router.js';
-import { dayOf, dollars } from '../app/report_kit.js';
 import { useUser } from '../app/session.js';
 import { share } from '../app/uptime_kit.js';
 import { Older, Whose, ZoneField } from '../app/watch_kit.js';
@@ -32,7 +31,7 @@ export default function ReportList({ installation }) {
     ${data && rows.length === 0 && html`<${Card}><${Empty} icon="report" title=${t('reports.empty')}>${t('reports.empty.text')}<//><//>`}
     ${rows.length >= CHART_LEAST && html`<${Days} rows=${[...rows].reverse()} />`}
     ${rows.length > 0 && html`<${Card} flush><${Table} label=${t('nav.reports')} rows=${rows} rowKey=${(one) => one.report_id} columns=${[
-      { label: t('chart.day'), cell: (one) => html`<a class="strong" href=${to('reports', one.date, installation ? { of: 'installation' } : {})}>${dayOf(one.date, { dateStyle: 'medium' })}</a>` },
+      { label: t('chart.day'), cell: (one) => html`<a class="strong" href=${to('reports', one.date, installation ? { of: 'installation' } : {})}>${calendarDay(one.date)}</a>` },
       { label: t('report.uptime'), cell: (one) => share(one.uptime.share) },
       { label: t('report.sent'), cell: (one) => number(one.messages.sent) },
       { label: t('report.received'), cell: (one) => number(one.messages.received) },

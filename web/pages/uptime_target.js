@@ -54,7 +54,7 @@ function Shown({ target }) {
       ${target.incidents.length === 0 && html`<${Empty} icon="check" title=${t('uptime.incidents.none')} />`}
       <ul class="entries">${target.incidents.map((one) => html`<${Incident} key=${one.outage_id} one=${one} />`)}</ul>
     <//>
-    <p class="small quiet">${t('uptime.how', { preset: has(`uptime.preset.${settings.preset}`) ? t(`uptime.preset.${settings.preset}`) : settings.preset, interval: duration(settings.interval_s), failures: settings.failures_until_down, slow: number(settings.slow_ms) })}</p>`;
+    <p class="small quiet">${t('uptime.how', { preset: has(`uptime.preset.${settings.preset}`) ? t(`uptime.preset.${settings.preset}`) : settings.preset, interval: duration(settings.interval_s), n: settings.failures_until_down, slow: number(settings.slow_ms) })}</p>`;
 }
 
 function Responses({ target }) {

@@ -142,12 +142,12 @@ RULES: Mapping[Rule, RuleWords] = {
     ),
     Rule.UPTIME_DOWN: RuleWords(
         _CRITICAL,
-        "{subject} does not answer as it should ({code}).",
+        "{name} does not answer as it should ({code}).",
         "Nothing to do while its recovery runs; else look at its log.",
         0.0,
     ),
     Rule.RECOVERY_FAILED: RuleWords(
-        _CRITICAL, "{subject} could not be recovered.", "Look at its log and bring it back by hand.", 0.0
+        _CRITICAL, "{name} could not be recovered.", "Look at its log and bring it back by hand.", 0.0
     ),
     Rule.NOTIFIER_FAILED: RuleWords(
         _WARNING,
@@ -398,7 +398,9 @@ def of_latches(events: Collection[Seen]) -> Latched:
                 if known is None or event.at > known.at:
                     newest[event.subject, event.tenant] = event
         for (subject, tenant), event in newest.items():
-            condition = Condition(rule, subject, tenant, event.session_id, {"code": "?", **event.details})
+            condition = Condition(
+                rule, subject, tenant, event.session_id, {"name": subject, "code": "?", **event.details}
+            )
             if event.kind in latch.opens:
                 holding.append(condition)
             else:

@@ -146,14 +146,14 @@ EVENTS: Mapping[EventKind, EventWords] = {
     EventKind.CONNECTOR_BACK: EventWords(_INFO, "The connector {subject} beats again.", _NOTHING, False),
     EventKind.OUTAGE_BEGAN: EventWords(
         _CRITICAL,
-        "{subject} does not answer as it should ({code}).",
+        "{name} does not answer as it should ({code}).",
         "Nothing to do while its recovery runs; else look at its log.",
         False,
     ),
-    EventKind.OUTAGE_ENDED: EventWords(_INFO, "{subject} answers again, after {seconds} s.", _NOTHING, False),
+    EventKind.OUTAGE_ENDED: EventWords(_INFO, "{name} answers again, after {seconds} s.", _NOTHING, False),
     EventKind.TARGET_DEGRADING: EventWords(
         _WARNING,
-        "{subject} answers more and more slowly.",
+        "{name} answers more and more slowly.",
         "Look at what it is busy with; recovery restarts it where somebody can take over.",
         False,
     ),

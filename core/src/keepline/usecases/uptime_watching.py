@@ -79,8 +79,7 @@ class Watched:
             if outage.id not in self._outages:
                 self._outages.add(outage.id)
                 self.condition = struck(self.condition, outage.began_at, outage.detected_at, outage.code)
-                event = uptime_events.outage_began(self.target.id, outage.id, outage.began_at, outage.code)
-                self._to_record.append(event)
+                self._tell_began(outage.id, outage.began_at, outage.code)
                 self._unsaved = True
 
     async def seen(self, check: Check, beat: ConnectorBeat | None = None) -> None:
@@ -96,7 +95,9 @@ class Watched:
         elif self.condition.state is not State.DOWN and self._outages:
             self._end_outages(self.condition.since, before.outage_began or self.condition.since)
         if before.degrading_since is None and self.condition.degrading_since is not None:
-            self._to_record.append(uptime_events.degrading(self.target.id, self.condition.degrading_since))
+            self._to_record.append(
+                uptime_events.degrading(self.target.id, self.target.name, self.condition.degrading_since)
+            )
         if _is_news(before, self.condition) or self._unsaved:
             await self.save()
         self.tell()
@@ -201,14 +202,19 @@ class Watched:
             self.condition = replace(self.condition, state=State.UNKNOWN)  # so that the next check begins it
             return
         self._outages.add(outage)
-        self._to_record.append(uptime_events.outage_began(self.target.id, outage, began_at, code))
+        self._tell_began(outage, began_at, code)
         log.warning("%s is down since %s: %s", self.target.id, began_at.isoformat(), code)
+
+    def _tell_began(self, outage: str, began_at: datetime, code: str) -> None:
+        self._to_record.append(uptime_events.outage_began(self.target.id, self.target.name, outage, began_at, code))
 
     def _end_outages(self, ended_at: datetime, began_at: datetime) -> None:
         down_s = max(0.0, (ended_at - began_at).total_seconds())
         for outage in sorted(self._outages):
             self._to_record.append(uptime.outage_over(self.target.id, outage, ended_at))
-            self._to_record.append(uptime_events.outage_ended(self.target.id, outage, ended_at, down_s))
+            self._to_record.append(
+                uptime_events.outage_ended(self.target.id, self.target.name, outage, ended_at, down_s)
+            )
         self._outages.clear()
         log.warning("%s is up again after %.1f s", self.target.id, down_s)
 
