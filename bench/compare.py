@@ -17,6 +17,7 @@ import argparse
 import json
 import math
 import secrets
+import shutil
 import sys
 import tempfile
 import threading
@@ -78,7 +79,7 @@ def run(repeat: int, seed: int, faults: tuple[str, ...], patience_s: float, say:
         if found:
             say(f"logs are kept in {folder}")
         else:
-            stack.remove()
+            shutil.rmtree(folder, ignore_errors=True)
     return side_of(ours), theirs
 
 

@@ -86,7 +86,8 @@ class Gateway:
 
     def status(self) -> dict[str, Any]:
         client = self._client
-        connected = client is not None and client.is_connected
+        # Connected it is while it shows a QR code, too; logged in it stays when the connection is gone.
+        connected = client is not None and client.is_connected and client.is_logged_in
         return {"status": "connected" if connected else "disconnected", "queued": self._waiting.unfinished_tasks}
 
     def drain(self) -> None:
