@@ -2,9 +2,9 @@
 
     python -m bench.profile --messages 600
 
-The real use cases run on the shipped fakes, in virtual time: no socket and no store is waited for, so what is left is our own work
-for a message. cProfile counts it; a function of ours bears its own time and that of the libraries that it calls itself (JSON,
-hashes, copies), not that of our other functions; the fakes' own time is left out. Profiled code is slower than code that is not,
+The real use cases run on the shipped fakes, in virtual time: no socket and no store is waited for, so what is left is our own
+work for a message. cProfile counts it; a function of ours bears its own time and that of the libraries that it calls itself
+(JSON, hashes, copies), not that of our other functions; the fakes' own time is left out. Profiled code is slower than other code,
 so what counts are shares. docs/performance.md tells what was done about them. The last line is JSON.
 """
 

@@ -98,7 +98,7 @@ def main() -> int:
     if arguments.release:
         remember(results, arguments.release)
         return 0
-    lines = [json.loads(line) for line in HISTORY.read_text().splitlines()]
+    lines = [json.loads(line) for line in HISTORY.read_text().splitlines()] if HISTORY.exists() else []
     before = last_release(lines)
     if before is None:
         print("bench/history.jsonl has no release to compare with", file=sys.stderr)

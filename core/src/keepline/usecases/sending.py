@@ -93,8 +93,8 @@ class Sender:
     def offer(self, rows: Iterable[Outgoing]) -> None:
         """The present result of the outbox watch for this account.
 
-        What is written on a row here, that it was claimed for one, is nothing to the next sender: the queue gets copies. Of a long
-        result few rows are new to it, and only those are copied.
+        What is written on a row here, that it was claimed for one, is nothing to the next sender: the queue gets copies. Of a
+        long result few rows are new to it, and only those are copied.
         """
         self._queue.offer(
             row if self._queue.has(row.message_id) else replace(row, times=dict(row.times)) for row in rows
