@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from keepline_local.stack import Stack
 
 from .keepline import Api, Http, Phones, Session, eventually
 
+RECORDS = Path(__file__).parents[2] / "core" / "src" / "keepline" / "records"
 OK, DENIED, MISSING = 200, 403, 404
 # What a user's browser may read: only what carries the user's own id.
 OWN = {"outbox", "messages", "accounts", "events", "monitoring", "alerts", "reports"}
@@ -242,6 +246,15 @@ def test_nobody_reads_what_is_the_back_ends(stack: Stack) -> None:
     for browser in (Browser(stack, "demo"), Browser(stack, None)):
         assert {browser.get(path) for path in CLOSED.values()} == {DENIED}
         assert {browser.delete(path) for path in CLOSED.values()} == {DENIED}
+    # An operator sees what is watched, as the next test says, and of the rest as little as anybody.
+    operator = Browser(stack, "boss", operator=True)
+    for name, path in CLOSED.items():
+        if not path.startswith(("uptime/", "recovering/")):
+            assert operator.get(path) == DENIED, name
+            collection, below = path.split("/")[-2], "/".join(path.split("/")[:-2]) or None
+            assert operator.query(collection, None, below=below) == (DENIED, 0), name
+            assert operator.query(collection, None, group=True) == (DENIED, 0), name
+        assert operator.set(path) == operator.delete(path) == DENIED, name
 
 
 def test_an_operator_reads_what_is_watched_and_nobody_else_does(stack: Stack) -> None:
@@ -274,6 +287,41 @@ def test_what_a_browser_may_read_of_a_session_has_no_secret(stack: Stack, paths:
         "created_at",
         "changed_at",
     }
+
+
+def written_collections() -> set[str]:
+    """Every collection that a path in keepline.records leads through, by its text."""
+    trees = [ast.parse(file.read_text()) for file in RECORDS.glob("*.py")]
+    texts: dict[str, str] = {}
+    for tree in trees:
+        for node in tree.body:
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(node.value, ast.Constant)
+                and isinstance(node.value.value, str)
+            ):
+                texts |= {name.id: node.value.value for name in node.targets if isinstance(name, ast.Name)}
+
+    def part(node: ast.expr) -> str:
+        if isinstance(node, ast.Constant):
+            return str(node.value)
+        inner = node.value if isinstance(node, ast.FormattedValue) else node
+        if isinstance(inner, ast.Call):
+            return "{path}" if getattr(inner.func, "id", "").endswith("_path") else "{}"
+        return texts.get(inner.id, "{}") if isinstance(inner, ast.Name) else "{}"
+
+    strings = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.JoinedStr))
+    paths = {"".join(map(part, node.values)) for node in strings} | set(texts.values())
+    # A path begins at the root, or below another document's; its collections are the first name, the third, and so on.
+    below = {path.removeprefix("{path}/") for path in paths if re.fullmatch(r"[a-z_{}/]+", path) and "/" in path}
+    return {name for path in below for name in path.split("/")[::2] if re.fullmatch("[a-z_]+", name)}
+
+
+def test_every_collection_that_the_code_writes_is_named_above() -> None:
+    found = written_collections()
+    assert {"outbox", "recoveries", "uptime_runs", "webhooks"} <= found
+    assert found - {"chats", "live"} <= OWN | CLOSED.keys()
+    assert CLOSED.keys() - found == set(), "is nowhere written any more"
 
 
 def test_every_collection_is_named_above(stack: Stack, paths: dict[str, str]) -> None:

@@ -44,6 +44,15 @@ def test_heartbeats_cost_what_the_operations_page_says() -> None:
         assert usage.firestore_writes - rounds.firestore_writes == pytest.approx(172_800 * part)
 
 
+def test_the_monitors_own_cost_is_that_of_the_function_which_is_deployed() -> None:
+    functions = json.loads((ROOT / "infra" / "functions.json").read_text())["functions"]
+    scheduled = [one["name"] for one in functions if one["trigger"]["type"] == "schedule"]
+    (checks,) = (one["deploy"] for one in functions if one["name"] == "uptime-checks")
+    day = costs.day_without_messages(costs.Fleet(1, 2, 2, NORMAL))
+    assert day.function_cpu_s == pytest.approx(86_400 * float(checks["cpu"]))
+    assert day.schedules * costs.MONTH_DAYS == len(scheduled)
+
+
 def test_a_messages_documents_are_those_that_were_counted() -> None:
     told = re.search(r'"documents_per_message_idle": ([\d.]+)', (ROOT / "docs" / "reliability.md").read_text())
     assert told is not None

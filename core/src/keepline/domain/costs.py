@@ -178,8 +178,9 @@ def sized(accounts: int, profile: LeaseProfile, *, standby: bool) -> Fleet:
 _ROUND_READS, _ROUND_WRITES = 60.0, 6.0
 _ROUNDS_OF_A_DAY = 1_440
 _SCHEDULES = 3
-# The uptime checks loop inside of their minute, and mostly wait: an instance of half a vCPU is there all day.
-_WATCH_CPU = 0.5
+# The uptime checks loop inside of their minute, and mostly wait: their instance, a third of a vCPU, is there all day
+# (infra/functions.json).
+_WATCH_CPU = 0.333
 
 
 def day_without_messages(fleet: Fleet) -> Usage:
