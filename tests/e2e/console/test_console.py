@@ -355,6 +355,16 @@ def test_what_the_api_refuses_is_told_with_its_code_and_what_to_do(console: Watc
     expect(alert.get_by_role("button", name="Try again")).to_be_visible()
 
 
+def test_a_number_that_is_not_there_leads_to_those_that_are(
+    console: Watched, page: Page, number: Callable[[], str]
+) -> None:
+    number()
+    console.open("queue/no-such-session")
+    expect(page.get_by_text("Choose another one.")).to_be_visible()
+    page.get_by_label("Number").select_option(SHARED)
+    expect(page.get_by_role("tab", name="Waiting")).to_be_visible()
+
+
 def test_no_api_key_gets_into_firestore(stack: Stack, console: Watched, page: Page) -> None:
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     owner = Http(f"http://{stack.run.firestore}", {"Authorization": "Bearer owner"})

@@ -230,6 +230,14 @@ def test_the_figures_of_a_report_are_those_of_the_api(console: Watched, page: Pa
         expect(figures.locator(".figure", has_text=name).locator(".numbers").first).to_have_text(value)
 
 
+def test_a_day_with_an_outage_is_never_green(console: Watched, page: Page) -> None:
+    told(page)
+    console.open("uptime/api")
+    bars = page.locator(".day-bars span")
+    for day, look in ((59, "tone-good"), (60, "tone-warn"), (40, "tone-bad"), (0, "")):
+        expect(bars.nth(day)).to_have_class(look)
+
+
 def test_a_target_that_is_down_stands_first_and_says_why(console: Watched, page: Page) -> None:
     told(page)
     console.open("uptime")
