@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# The steps of a message, as they come.
+_ORDER = ("accept", "claim", "wire", "settle", "webhook")
 # What a line says besides its time, its part and its words; the same in every line of one message.
 _SHOWN = ("step", "state", "result", "error_code", "event", "status", "attempts", "took_ms", "request_id")
 
@@ -30,7 +32,13 @@ class Step:
 def steps(folder: Path, message_id: str) -> list[Step]:
     """What the logs of a folder have of a message, the last run's before it included, the earliest first."""
     found = [step for log in sorted(folder.glob("*.log*")) for step in _in(log, message_id)]
-    return sorted(found, key=lambda step: step.time)
+    return sorted(found, key=lambda step: (step.time, _rank(step)))
+
+
+def _rank(step: Step) -> int:
+    """Of two steps in the same millisecond, which one comes first: parts write logs of their own."""
+    name = step.fields.get("step")
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
 def _in(log: Path, message_id: str) -> Iterator[Step]:
