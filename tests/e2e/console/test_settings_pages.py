@@ -17,6 +17,8 @@ from .browser import PHONE, Watched, findings, too_wide
 from .test_console import SHARED, settled
 
 TOLD_WITHIN_S = 5.0
+# After a fault that lasts for some tries the next one may be a minute away.
+HEALED_WITHIN_S = 90.0
 
 
 class Receiver:
@@ -154,7 +156,7 @@ def test_the_chaos_corner_breaks_a_connection_and_tells_of_it_within_5_seconds(
     expect(watch.locator("header")).to_contain_text("Connected")
     page.locator(".fault", has_text="WhatsApp is away").get_by_role("button").click()
     expect(watch.locator("header")).not_to_contain_text("Connected", timeout=TOLD_WITHIN_S * 1000)
-    expect(watch.locator("header")).to_contain_text("Connected")
+    expect(watch.locator("header")).to_contain_text("Connected", timeout=HEALED_WITHIN_S * 1000)
     expect(watch.locator(".course li")).not_to_have_count(1)  # the changes stay to be read
 
 
