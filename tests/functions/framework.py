@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from flask.testing import FlaskClient
 from google.events.cloud.firestore import Document, DocumentEventData, MapValue, Value
 
 from keepline_functions import bootstrap
+from tests.framework_traces import leave_no_trace
 
 from .support import MAIN, World
 
@@ -22,11 +22,7 @@ DOCUMENTS = "projects/p-test/databases/(default)/documents"
 
 def serve(target: str, world: World | None, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     """A client of the function `target`."""
-    # The framework writes what it was told into the environment and the path; both are put back.
-    for name in ("FUNCTION_TARGET", "FUNCTION_SOURCE", "FUNCTION_SIGNATURE_TYPE"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    leave_no_trace(monkeypatch)
     monkeypatch.setattr(bootstrap, "_process", world.process if world else None)
     create_app: Any = functions_framework.create_app  # it has no types
     client: FlaskClient = create_app(target=target, source=str(MAIN)).test_client()

@@ -9,6 +9,8 @@ from pathlib import Path
 import functions_framework
 import pytest
 
+from tests.framework_traces import leave_no_trace
+
 SOURCE = """
 import functions_framework
 
@@ -21,7 +23,10 @@ def on_message(event):
 
 # Without a trigger the platform says `http`; the decorator knows better.
 @pytest.mark.parametrize("signature", ["http", "cloudevent"])
-def test_a_push_of_pubsub_sets_a_function_off_that_has_no_trigger(tmp_path: Path, signature: str) -> None:
+def test_a_push_of_pubsub_sets_a_function_off_that_has_no_trigger(
+    tmp_path: Path, signature: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_no_trace(monkeypatch)
     (tmp_path / "main.py").write_text(SOURCE)
     app = functions_framework.create_app("on_message", str(tmp_path / "main.py"), signature)
     data = base64.b64encode(b"{}").decode()
