@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from demo import Keepline
+from demo import Keepline, arrivals
 from store_costs import LOAD_MESSAGES, CostBench
 
 from keepline_local.stack import Stack
@@ -75,18 +75,6 @@ def per_second(arrived: dict[str, float], began_at: float, count: int) -> float:
     """Messages a second, from the first call until the last of so many was at WhatsApp."""
     came = sorted(at for at in arrived.values() if at >= began_at)[:count]
     return len(came) / (came[-1] - began_at)
-
-
-def arrivals(whatsapp: SimulatorClient) -> dict[str, float]:
-    """When the simulator accepted each stanza, by WhatsApp id."""
-    arrived: dict[str, float] = {}
-    cursor = 0
-    while True:
-        events, cursor = whatsapp.log(cursor, "accepted")
-        if not events:
-            return arrived
-        for event in events:
-            arrived.setdefault(event["id"], event["at"])
 
 
 def main() -> None:

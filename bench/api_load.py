@@ -265,7 +265,12 @@ def measure(users: int, seconds: int) -> tuple[Figures, bool]:
         folder = Path(name)
         with empty(folder) as server:
             seen = load(
-                server, {"tenants": [{"name": "-", "key": "-", "sessions": []}]}, users, NULL_S, folder, null=True
+                server,
+                {"tenants": [{"name": "-", "key": "-", "sessions": []}]},
+                users,
+                min(seconds, NULL_S),
+                folder,
+                null=True,
             )
             print(f"  the machine by itself, asked for nothing: {told(times_ms(seen))}", flush=True)
         with keepline(folder) as server:

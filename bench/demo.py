@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import requests
 
 from keepline_local.stack import Stack
+from simulator.client import SimulatorClient
 
 T = TypeVar("T")
 
@@ -24,6 +25,18 @@ def until(look: Callable[[], T | None], what: str, limit_s: float = LIMIT_S, pau
             return found
         time.sleep(pause_s)
     raise SystemExit(f"waited {limit_s:.0f} s for {what}")
+
+
+def arrivals(whatsapp: SimulatorClient) -> dict[str, float]:
+    """When the simulator accepted each stanza, by WhatsApp id."""
+    arrived: dict[str, float] = {}
+    cursor = 0
+    while True:
+        events, cursor = whatsapp.log(cursor, "accepted")
+        if not events:
+            return arrived
+        for event in events:
+            arrived.setdefault(event["id"], event["at"])
 
 
 class Keepline:

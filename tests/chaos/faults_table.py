@@ -50,6 +50,7 @@ def as_json(results: dict[str, Result]) -> dict[str, Any]:
                 "p50_s": _seconds(quantile(values, 0.5)),
                 "p99_s": _seconds(quantile(values, 0.99)),
                 "worst_s": _seconds(max(values)),
+                "goal_s": goal,
                 "missed": is_missed(values, goal),
             }
             for name, (_, values, goal) in _rows(results).items()

@@ -162,6 +162,20 @@ def measure(ground: Ground, runs: int, random: Random, console: Console) -> list
     return found
 
 
+def by_fault(found: list[Figures]) -> dict[str, Any]:
+    """The line before the last: for each fault how often, who noticed, and the worst of both times."""
+    return {
+        fault: {
+            "n": len(of_it),
+            "noticed_by": sorted({one.noticed_by for one in of_it}),
+            "detection_s_worst": round(max(one.detection_s for one in of_it), 2),
+            "recovery_s_worst": round(max(one.recovery_s for one in of_it), 2),
+        }
+        for fault in FAULTS
+        if (of_it := [one for one in found if one.fault == fault])
+    }
+
+
 def as_json(found: list[Figures]) -> dict[str, Any]:
     """The last line."""
     detection = [one.detection_s for one in found]
@@ -191,6 +205,7 @@ def main() -> int:
         console.print(f"[red]{missed}[/red]")
         return 1
     figures = as_json(found)
+    print(json.dumps({"by_fault": by_fault(found)}))
     print(json.dumps(figures), flush=True)
     met = figures["detection_s_worst"] <= DETECTION_GOAL_S and figures["recovery_s_worst"] <= RECOVERY_GOAL_S
     return 0 if met else 1

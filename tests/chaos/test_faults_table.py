@@ -18,6 +18,7 @@ def test_a_gap_that_never_ends_is_null_in_json_and_missed() -> None:
         "p50_s": 0.1,
         "p99_s": None,
         "worst_s": None,
+        "goal_s": 0.5,
         "missed": True,
     }
 

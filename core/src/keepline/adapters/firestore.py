@@ -97,7 +97,7 @@ class FirestoreDocuments:
 
     @asynccontextmanager
     async def watch(self, query: Query) -> AsyncIterator[Watch]:
-        watch = FirestoreWatch(_query(self._listening_client, query), lambda: self.query(query), to_document)
+        watch = FirestoreWatch(query, _query(self._listening_client, query), lambda: self.query(query))
         async with watch.running():
             yield watch
 

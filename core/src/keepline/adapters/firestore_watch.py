@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
 
-from keepline.ports.documents import Document, StoreUnavailable
+from keepline.adapters.firestore_listener import Listener
+from keepline.ports.documents import Document, Query, StoreUnavailable
 
 _LOOK_INTERVAL_S = 1.0
 _SWEEP_INTERVAL_S = 30.0
-_OPEN_LIMIT_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -28,19 +28,14 @@ log = logging.getLogger(__name__)
 class FirestoreWatch:
     """One live query. Iterate inside `running()`; the newest result is given, states in between may be skipped."""
 
-    def __init__(
-        self,
-        query: Any,
-        sweep: Callable[[], Awaitable[list[Document]]],
-        to_document: Callable[[Any], Document],
-    ) -> None:
+    def __init__(self, query: Query, listened: Any, sweep: Callable[[], Awaitable[list[Document]]]) -> None:
+        """`listened`: the same query in the client's words."""
         self._query = query
+        self._listened = listened
         self._sweep = sweep
-        self._to_document = to_document
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._result: Sequence[Document] = ()
-        self._told: Sequence[Document] = ()  # what the listener said last; touched in the client's thread only
         self._heard = 0  # Results so far; a sweep that was overtaken by a newer one is thrown away.
 
     @asynccontextmanager
@@ -76,7 +71,7 @@ class FirestoreWatch:
         finally:
             await asyncio.to_thread(_close, listener)
 
-    async def _opened(self) -> Any:
+    async def _opened(self) -> Listener | None:
         """A listener. If nobody waits for it any more when it is there, it is closed again: its thread would listen for ever."""
         opening = asyncio.create_task(asyncio.to_thread(self._listen))
         try:
@@ -94,28 +89,17 @@ class FirestoreWatch:
         if heard == self._heard:
             self._publish(documents)
 
-    def _listen(self) -> Any:
-        if not self._query._orders:
-            # The client sorts the whole result after every change, and its own comparison makes a protobuf message each time:
-            # with 100 documents that was a third of what a connector did at its start.
-            self._query._comparator = _by_path
+    def _listen(self) -> Listener | None:
         try:
-            return self._query.on_snapshot(self._on_snapshot)
+            return Listener.on(self._listened, self._on_result)
         except (GoogleAPICallError, ValueError):
             log.warning("a Firestore listener could not be opened", exc_info=True)
             return None
 
-    def _on_snapshot(self, snapshots: Sequence[Any], _changes: object, _read_time: object) -> None:
+    def _on_result(self, documents: Collection[Document]) -> None:
         """Runs in the client's thread, and must not raise: an exception here would end the listener."""
         try:
-            # Most of a result is as it was in the one before.
-            known = {(document.path, document.version): document for document in self._told}
-            documents = [
-                known.get((snapshot.reference.path, snapshot.update_time)) or self._to_document(snapshot)
-                for snapshot in snapshots
-            ]
-            self._told = documents
-            self._loop.call_soon_threadsafe(self._publish, documents)
+            self._loop.call_soon_threadsafe(self._publish, in_order(documents, self._query))
         except Exception:  # Whatever it is, the keeper goes on sweeping.
             log.debug("a Firestore snapshot came after the end of its listener", exc_info=True)
 
@@ -125,19 +109,21 @@ class FirestoreWatch:
         self._changed.set()
 
 
-def _by_path(one: Any, other: Any) -> int:
-    paths = one.reference._path, other.reference._path
-    return int(paths[0] > paths[1]) - int(paths[0] < paths[1])
+def in_order(documents: Collection[Document], query: Query) -> list[Document]:
+    """As the query gives them: by its field, null before all else, and by path where that is the same."""
+    if query.order_by is None:
+        return sorted(documents, key=lambda document: document.path)
+    names = query.order_by.split(".")
+
+    def key(document: Document) -> tuple[bool, Any, str]:
+        value: Any = document.fields
+        for name in names:
+            value = value[name]
+        return value is not None, value, document.path
+
+    return sorted(documents, key=key, reverse=query.descending)
 
 
-def _close(listener: Any) -> None:
-    if listener is None:
-        return
-    rpc, opening = listener._rpc, getattr(listener._consumer, "_thread", None)
-    listener.unsubscribe()
-    # The client opens the stream in its thread. Closed before that, it leaves the stream open and reads nothing from it: the
-    # server keeps everything that it has to say there, for as long as this process lives.
-    if opening is not None:
-        opening.join(_OPEN_LIMIT_S)
-    if rpc is not None and rpc.call is not None:
-        rpc.call.cancel()
+def _close(listener: Listener | None) -> None:
+    if listener is not None:
+        listener.end()
