@@ -49,7 +49,7 @@ def ratios(results: Results) -> dict[str, float]:
     """Of the runs that have results; of a quick one only what does not depend on its counts."""
     wire, compared = figures(results, "wire"), figures(results, "compare")
     year = figures(results, "year").get("profiles", {}).get("extreme", {}).get("standby", {})
-    sessions = figures(results, "sessions")
+    sessions: dict[str, Any] = (as_list(figures(results, "sessions")) or [{}])[-1]
     load: dict[str, Any] = next((one for one in as_list(figures(results, "api_load")) if one["users"] == 100), {})
     found = {
         "accept_to_wire_ratio": wire.get("ratio"),

@@ -179,7 +179,7 @@ def _alone(results: Results) -> list[Row]:
                 "api_load",
             )
         )
-    wire, sessions = figures(results, "wire"), figures(results, "sessions")
+    wire, sessions = figures(results, "wire"), (as_list(figures(results, "sessions")) or [{}])[-1]
     for key, what, unit, source, run, goal_words, limit in (
         ("ratio", "from the 202 to the wire, against neonize called directly", " ×", wire, "wire", "", None),
         (
@@ -204,7 +204,31 @@ def _alone(results: Results) -> list[Row]:
     ):
         met = None if limit is None else _at_most(source.get(key), limit)
         found.append(Row(key, what, unit, source.get(key), None, goal_words, met, run))
-    return found + _under_load(results)
+    return found + _after_faults(results) + _under_load(results)
+
+
+def _after_faults(results: Results) -> list[Row]:
+    restore, recovery = figures(results, "restore"), (as_list(figures(results, "recovery")) or [{}])[-1]
+    chaos = figures(results, "chaos")
+    found = []
+    for key, what, unit, source, run, goal, limit in (
+        ("one_account_s", "a number is back after its connector and disk are lost", " s", restore, "restore", "", None),
+        (
+            "detection_s_worst",
+            "a service that hangs or dies is noticed after, worst",
+            " s",
+            recovery,
+            "recovery",
+            "≤ 5 s",
+            5.0,
+        ),
+        ("recovery_s_worst", "and works again after that, worst", " s", recovery, "recovery", "≤ 90 s", 90.0),
+        ("two_voices", "moments in which two devices spoke, in `make chaos`", "", chaos, "chaos", "0", 0),
+    ):
+        value = source.get(key)
+        met = None if limit is None else _at_most(value, limit)
+        found.append(Row(f"{run}_{key}", what, unit, value, None, goal, met, run))
+    return found
 
 
 def _under_load(results: Results) -> list[Row]:
