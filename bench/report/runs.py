@@ -40,7 +40,7 @@ RUNS = (
         "a year of faults in virtual time",
         "tests.simulation.year",
         ("--rounds", "10"),
-        ("--rounds", "1"),
+        ("--rounds", "2"),
         1_800,
     ),
     Run(
