@@ -34,6 +34,8 @@ KEPT = timedelta(seconds=20)
 LOOK_ROWS_MAX = 1_000
 BATCH_MAX = 400
 
+Fields = Mapping[str, Any]
+
 
 @dataclass
 class Noted:
@@ -45,11 +47,6 @@ class Noted:
     """Of what came in: WhatsApp's id by message id, for each session."""
 
 
-def has_ended(fields: Mapping[str, Any], *, was_read: bool, now: datetime) -> bool:
-    """Whether a row is at the end that is expected of it, and has been for long enough."""
-    return fields["state"] == ("read" if was_read else "delivered") and now - max(fields["times"].values()) >= KEPT
-
-
 @dataclass(frozen=True)
 class _Open:
     """A message that is still there, as far as is known; accepted before `since`."""
@@ -58,81 +55,100 @@ class _Open:
     since: datetime
 
 
+class Choosing:
+    """Which messages may go. It notes those that it names: whoever has them named takes them away."""
+
+    def __init__(self, book: Book) -> None:
+        self.noted = Noted()
+        self._book = book
+        self._open: dict[str, _Open] = {}  # by message id, the oldest first
+        self._sent_taken = self._read_taken = self._said_taken = 0
+        self._read: set[str] = set()  # texts of open messages
+        self._said: set[tuple[str, str]] = set()  # sessions and WhatsApp's ids of what is still recorded
+
+    def take_book(self, now: datetime) -> None:
+        """What is new in it. Others append to its lists meanwhile."""
+        sent, read, said = (
+            self._book.sent[self._sent_taken :],
+            self._book.read[self._read_taken :],
+            self._book.said[self._said_taken :],
+        )
+        self._sent_taken += len(sent)
+        self._read_taken += len(read)
+        self._said_taken += len(said)
+        self._open.update((one.message_id, _Open(one.text, now)) for one in sent)
+        self._read.update(read)
+        self._said.update((one.session_id, one.wa_message_id) for one in said)
+
+    def due(self, now: datetime) -> list[str]:
+        """The ids of sent messages that are worth a look."""
+        return [message_id for message_id, one in self._open.items() if now - one.since >= KEPT][:LOOK_ROWS_MAX]
+
+    def ended(self, rows: Mapping[str, Fields], now: datetime) -> list[str]:
+        """Which of the rows, by message id, are at the end that is expected of them, and have been for long enough."""
+        found = []
+        for message_id, fields in rows.items():
+            text = self._open[message_id].text
+            end = "read" if text in self._read else "delivered"
+            if fields["state"] == end and now - max(fields["times"].values()) >= KEPT:
+                self.noted.states[message_id] = end
+                self._read.discard(text)
+                del self._open[message_id]
+                found.append(message_id)
+        return found
+
+    def heard(self, records: Iterable[Fields]) -> list[Fields]:
+        """Which of these records are of what people said."""
+        found = []
+        for fields in records:
+            if (fields["session_id"], fields["wa_message_id"]) in self._said:
+                self.noted.recorded[fields["session_id"]][fields["message_id"]] = fields["wa_message_id"]
+                found.append(fields)
+        return found
+
+
 class Expiring:
     """From its making until `stop`, which returns what was noted."""
 
     def __init__(self, run: Run, book: Book) -> None:
         with emulator(run.firestore):
             self._client = firestore.Client(project=run.project)
-        self._book = book
-        self._noted = Noted()
-        self._open: dict[str, _Open] = {}  # by message id, the oldest first
-        self._seen = 0
-        self._read: set[str] = set()
-        self._read_seen = 0
+        self._choosing = Choosing(book)
         self._stopping = threading.Event()
-        self._failed: Exception | None = None
         self._working = threading.Thread(target=self._work, name="expiring", daemon=True)
         self._working.start()
 
     def stop(self) -> Noted:
-        """Raises what made it end before."""
+        assert self._working.is_alive(), "finished messages were not taken away to the end; why is printed above"
         self._stopping.set()
         self._working.join()
         self._client.close()  # type: ignore[no-untyped-call]
-        if self._failed is not None:
-            raise self._failed
-        return self._noted
+        return self._choosing.noted
 
     def _work(self) -> None:
-        try:
-            while not self._stopping.wait(LOOK_S):
-                now = datetime.now(UTC)
-                self._take_book(now)
-                self._expire_sent(now)
-                self._expire_heard(now)
-        except Exception as failure:  # Told by `stop`: without it the run measures the emulator.
-            self._failed = failure
+        while not self._stopping.wait(LOOK_S):
+            now = datetime.now(UTC)
+            self._choosing.take_book(now)
+            self._take_away(self._ended(now))
+            self._take_away(self._heard(now))
 
-    def _take_book(self, now: datetime) -> None:
-        """What is new in it. Others append to its lists meanwhile."""
-        sent, read = self._book.sent[self._seen :], self._book.read[self._read_seen :]
-        self._seen += len(sent)
-        self._read_seen += len(read)
-        self._open.update((one.message_id, _Open(one.text, now)) for one in sent)
-        self._read.update(read)
+    def _ended(self, now: datetime) -> list[Any]:
+        rows = self._client.collection(OUTBOX)
+        asked = [rows.document(message_id) for message_id in self._choosing.due(now)]
+        found = self._client.get_all(asked, field_paths=["state", "times"])
+        fields = {row.id: row.to_dict() or {} for row in found if row.exists}
+        return [rows.document(message_id) for message_id in self._choosing.ended(fields, now)]
 
-    def _expire_sent(self, now: datetime) -> None:
-        asked = [message_id for message_id, one in self._open.items() if now - one.since >= KEPT][:LOOK_ROWS_MAX]
-        references = [self._client.collection(OUTBOX).document(one) for one in asked]
-        found = self._client.get_all(references, field_paths=["state", "times"])
-        rows = {row.id: row.to_dict() for row in found if row.exists}
-        ended = {
-            message_id: fields["state"]
-            for message_id, fields in rows.items()
-            if has_ended(fields, was_read=self._open[message_id].text in self._read, now=now)
-        }
-        self._noted.states.update(ended)
-        for message_id in ended:
-            self._read.discard(self._open.pop(message_id).text)
-        self._delete(self._client.collection(OUTBOX).document(one) for one in ended)
+    def _heard(self, now: datetime) -> list[Any]:
+        old = FieldFilter("times.recorded", "<=", now - KEPT)
+        found = self._client.collection_group(MESSAGES).where(filter=old).limit(LOOK_ROWS_MAX).stream()
+        by_id = {(fields := record.to_dict() or {})["message_id"]: (record.reference, fields) for record in found}
+        gone = self._choosing.heard(fields for _, fields in by_id.values())
+        return [by_id[fields["message_id"]][0] for fields in gone]
 
-    def _expire_heard(self, now: datetime) -> None:
-        known = {(one.session_id, one.wa_message_id) for one in self._book.said}
-        query = self._client.collection_group(MESSAGES).where(filter=FieldFilter("times.recorded", "<=", now - KEPT))
-        gone = []
-        for document in query.limit(LOOK_ROWS_MAX).stream():
-            fields = document.to_dict()
-            if (fields["session_id"], fields["wa_message_id"]) in known:
-                self._noted.recorded[fields["session_id"]][fields["message_id"]] = fields["wa_message_id"]
-                gone.append(document.reference)
-        self._delete(gone)
-
-    def _delete(self, references: Iterable[Any]) -> None:
-        left = list(references)
-        while left:
+    def _take_away(self, references: list[Any]) -> None:
+        for start in range(0, len(references), BATCH_MAX):
             batch = self._client.batch()
-            for one in left[:BATCH_MAX]:
+            for one in references[start : start + BATCH_MAX]:
                 batch.delete(one)
             batch.commit()
-            del left[:BATCH_MAX]

@@ -5,8 +5,8 @@ stalled and swallowed, cells and connectors killed, stopped and replaced, an acc
 or away, at random moments and on top of each other. In the end what the API accepted is compared with what the recipients'
 phones have shown, and what was said with what was recorded. Memory and file descriptors of every process are watched throughout.
 
-`--calm` (`make bench-sustained`) is without a fault, at half the peak: first a burst shows how many messages a second this machine
-can do, then half of that is sent for the whole time. It must be reached, and every part of ours must stay as large as it is.
+`--calm` (`make bench-sustained`) is without a fault, at half the peak: a burst shows how many messages a second this machine can
+do, then half of that is sent for the whole time. It must be reached, and every part of ours must stay as large as it is.
 
 The last line is JSON. The exit code is 1 when a promise was broken, or a part grew in a calm run.
 """
