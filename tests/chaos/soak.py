@@ -111,8 +111,8 @@ def _run(stack: Stack, plan: Plan, say: Say) -> dict[str, Any]:
     phones = {f"{run_file.user_id}_{session}": phone for session, phone in numbers.items()}
     loaded = dict(list(numbers.items())[:LOADED])
     chats = chats_of(loaded, CALM_CHATS if plan.calm else CHATS)
-    truth, watching = Truth(run_file.simulator), Watching(run_file)
-    ground = Ground(stack, truth, watching, phones, list(phones)[:LOADED], Random(f"{plan.seed} soak blows"))
+    truth = Truth(run_file.simulator)
+    arrivals = peak.Arrivals(truth, loaded.values())
     say(f"{len(phones)} accounts are linked")
     load = Load(
         run_file.api,
@@ -126,7 +126,10 @@ def _run(stack: Stack, plan: Plan, say: Say) -> dict[str, Any]:
     )
     expiring = Expiring(run_file, load.book) if plan.calm else None
     load.start()
-    done = _calm(ground, load, plan, say) if plan.calm else _rain(ground, plan, say)
+    calm = _calm(stack, load, arrivals, plan, say) if plan.calm else None
+    watching = Watching(run_file)  # after a calm run: it costs the emulator a part of each message
+    ground = Ground(stack, truth, watching, phones, list(phones)[:LOADED], Random(f"{plan.seed} soak blows"))
+    done = calm or _rain(ground, arrivals, plan, say)
     book = load.stop()
     noted = expiring.stop() if expiring is not None else Noted()
     say(f"over: {len(book.sent)} messages were accepted, {len(book.said)} came in; settling")
@@ -171,7 +174,7 @@ def _run(stack: Stack, plan: Plan, say: Say) -> dict[str, Any]:
     }
 
 
-def _rain(ground: Ground, plan: Plan, say: Say) -> Done:
+def _rain(ground: Ground, arrivals: peak.Arrivals, plan: Plan, say: Say) -> Done:
     """Faults of all kinds while messages flow."""
     assert plan.rate is not None
     footprints = Footprints(ground.stack)
@@ -179,23 +182,23 @@ def _rain(ground: Ground, plan: Plan, say: Say) -> Done:
     say("messages flow")
     began_at = time.time()
     struck = rain(ground, plan.seconds, say)
-    sent, slowest = peak.rates(ground, began_at, time.time())
+    sent, slowest = peak.steadiness(arrivals.times(), began_at, time.time())
     return Done(plan.rate, None, sent, slowest, struck, footprints.stop())
 
 
-def _calm(ground: Ground, load: Load, plan: Plan, say: Say) -> Done:
+def _calm(stack: Stack, load: Load, arrivals: peak.Arrivals, plan: Plan, say: Say) -> Done:
     """Half the peak, or the rate that was asked for, and nothing else."""
     peak_per_s, rate = None, plan.rate
     if rate is None:
         count = PEAK_MESSAGES if plan.minutes > SHORT_MINUTES else PEAK_MESSAGES_SHORT
-        peak_per_s = peak.measure(load, ground, count)
+        peak_per_s = peak.measure(load, arrivals, count)
         rate = peak_per_s * HALF
         say(f"the peak is {peak_per_s:.1f} messages a second; half of it for {plan.seconds:.0f} s")
-    footprints = Footprints(ground.stack)
+    footprints = Footprints(stack)
     began_at = time.time()
     load.write(rate)
     time.sleep(plan.seconds)
-    sent, slowest = peak.rates(ground, began_at, time.time())
+    sent, slowest = peak.steadiness(arrivals.times(), began_at, time.time())
     return Done(rate, peak_per_s, sent, slowest, Counter(), footprints.stop())
 
 
