@@ -161,7 +161,7 @@ compare: .venv/.synced  ## Keepline beside a gateway as they are commonly built,
 
 # With other figures: make bench-sustained SUSTAINED="--minutes 5 --rate 4"
 .PHONY: bench-sustained
-bench-sustained: .venv/.synced  ## The same load for 30 minutes without a fault: memory and file descriptors must stay flat
+bench-sustained: .venv/.synced  ## Half the peak for 30 minutes without a fault: memory and file descriptors must stay flat
 	@$(BIN)/python -m tests.chaos.soak --calm $(SUSTAINED)
 
 # With other figures: make bench-api API="--users 50 500 --seconds 30"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from keepline_local.stack import Stack
 from simulator.client import SimulatorClient
 from tests.chaos.checker import Said
+from tests.chaos.expiring import Noted
 from tests.chaos.killer import CONNECTORS
 from tests.chaos.load import Book, Chat
 from tests.e2e.keepline import Api
@@ -24,25 +25,31 @@ Progress = Callable[[str], None]
 
 
 class Aftermath:
-    """Of one run of the whole system."""
+    """Of one run of the whole system. `noted`: what became of messages that were taken away while it ran (expiring.py)."""
 
-    def __init__(self, stack: Stack, say: Progress) -> None:
+    def __init__(self, stack: Stack, say: Progress, noted: Noted | None = None) -> None:
         self._stack = stack
         self._say = say
         self._api = Api(stack.run.api, stack.run.api_key)
         assert stack.run.simulator is not None, "the demo has a simulator"
         self._whatsapp = SimulatorClient(stack.run.simulator)
+        self._noted = noted or Noted()
 
     def settle(self, book: Book) -> dict[str, str]:
         """The last state of every message, when all have arrived and all was heard, or nothing moves any more."""
-        expected = {one.message_id: "read" if one.text in set(book.read) else "delivered" for one in book.sent}
+        was_read = set(book.read)
+        expected = {
+            one.message_id: "read" if one.text in was_read else "delivered"
+            for one in book.sent
+            if one.message_id not in self._noted.states
+        }
         states: dict[str, str] = {}
         unheard = set(book.said)
         began = moved = time.monotonic()
         while time.monotonic() - moved < QUIET_S and time.monotonic() - began < SETTLE_LIMIT_S:
             before = dict(states), len(unheard)
             for message_id in [one for one, wanted in expected.items() if states.get(one) != wanted]:
-                states[message_id] = self._api.message(message_id)["state"]
+                states[message_id] = self._state(message_id)
             unheard = self._unheard(unheard)
             open_ = [one for one, wanted in expected.items() if states[one] != wanted]
             self._say(f"settling: {len(open_)} of {len(expected)} are open, {len(unheard)} of {len(book.said)} unheard")
@@ -51,7 +58,15 @@ class Aftermath:
             if (states, len(unheard)) != before:
                 moved = time.monotonic()
             time.sleep(SETTLE_LOOK_S)
-        return states
+        return self._noted.states | states
+
+    def _state(self, message_id: str) -> str:
+        """Empty when the API does not know the message."""
+        answer = self._api.call("GET", f"/api/messages/{message_id}")
+        if answer.status_code == 404:
+            return ""
+        assert answer.status_code == 200, f"{message_id}: {answer.status_code} {answer.text[:500]}"
+        return str(answer.json()["state"])
 
     def _unheard(self, messages: set[Said]) -> set[Said]:
         sessions = {message.session_id for message in messages}
@@ -59,14 +74,16 @@ class Aftermath:
         return {message for message in messages if (message.session_id, message.wa_message_id) not in heard}
 
     def recorded(self, session_id: str) -> list[str]:
-        """WhatsApp's ids of all incoming messages of a session, page by page."""
-        found: list[str] = []
+        """WhatsApp's ids of all incoming messages of a session: of those that were taken away, and page by page of the others."""
+        listed: list[tuple[str, str]] = []
         query = {"session_id": session_id, "limit": "100"}
         while True:
             page = self._api.json("GET", "/api/messages", params=query)
-            found += [one["wa_message_id"] for one in page["messages"] if one["direction"] == "in"]
+            listed += [
+                (one["message_id"], one["wa_message_id"]) for one in page["messages"] if one["direction"] == "in"
+            ]
             if page["next_before"] is None:
-                return found
+                return _together(listed, self._noted.recorded.get(session_id, {}))
             query["before"] = page["next_before"]
 
     def shown(self, chat: Chat) -> list[str]:
@@ -93,3 +110,9 @@ class Aftermath:
             if not events:
                 return
             yield from events
+
+
+def _together(listed: list[tuple[str, str]], noted: Mapping[str, str]) -> list[str]:
+    """WhatsApp's ids of recorded messages, by pairs of both ids. What is there although it was taken away counts once."""
+    there = {message_id for message_id, _ in listed}
+    return [wa_id for _, wa_id in listed] + [wa_id for message_id, wa_id in noted.items() if message_id not in there]

@@ -100,7 +100,8 @@ def _check_sent(verdict: Verdict, sent: Sequence[Sent], shown: Mapping[str, Sequ
             if known[text].number < newest:
                 verdict.out_of_order.append(known[text])
             newest = max(newest, known[text].number)
-    verdict.lost += [one for one in sent if one.text not in shown.get(one.chat, ())]
+    on_screen = {chat: set(texts) for chat, texts in shown.items()}
+    verdict.lost += [one for one in sent if one.text not in on_screen.get(one.chat, ())]
 
 
 def broken(phase: str, verdict: Verdict, doubts: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -61,6 +62,7 @@ class Book:
 class Load:
     """Runs until `stop`. `rate`: messages a second of all chats together, each way, or out only if there is an `inbound_rate`.
 
+    Without a `rate` programs are silent until `write`, and may be made to send `at_once` before.
     `steady`: programs write at an even pace, each account's chats in turn, for whoever measures gaps.
     """
 
@@ -70,7 +72,7 @@ class Load:
         key: str,
         simulator: str,
         chats: list[Chat],
-        rate: float,
+        rate: float | None,
         seed: str,
         *,
         inbound_rate: float | None = None,
@@ -78,25 +80,58 @@ class Load:
     ) -> None:
         self.book = Book()
         self.accepted = threading.Event()  # set at each acceptance; whoever waits for one clears it first
+        self.chats = chats
         self._api = api
         self._key = key
         self._simulator = simulator
-        self._chats = chats
-        self._pause_s = len(chats) / rate
-        self._inbound_pause_s = len(chats) / (inbound_rate or rate)
+        self._rate = rate
+        inbound = inbound_rate or rate
+        assert inbound is not None, "people write at some rate"
+        self._inbound_pause_s = len(chats) / inbound
         self._steady = steady
         self._seed = seed
+        self._numbers: collections.Counter[Chat] = collections.Counter()
         self._stopping = threading.Event()
-        self._threads = [
-            *(threading.Thread(target=self._write_by_api, args=(chat,), name=f"api {chat.friend}") for chat in chats),
-            *(threading.Thread(target=self._write_by_phone, args=(chat,), name=f"by {chat.friend}") for chat in chats),
-            threading.Thread(target=self._read, name="readers"),
-        ]
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.daemon = True
+        for chat in self.chats:
+            self._begin(f"by {chat.friend}", self._write_by_phone, chat)
+        self._begin("readers", self._read)
+        if self._rate is not None:
+            self.write(self._rate)
+
+    def write(self, rate: float) -> None:
+        """Programs send so many messages a second from now on, all chats together."""
+        for chat in self.chats:
+            self._begin(f"api {chat.friend}", self._write_by_api, chat, len(self.chats) / rate)
+
+    def at_once(self, count: int, clients: int) -> float | None:
+        """`count` messages in all chats by turns, as fast as so many clients get them accepted, each in chats of its own.
+
+        Returns the Unix time of the first call; None when one was not accepted, which is in the book then.
+        """
+        before = len(self.book.sent)
+
+        def send(which: int) -> None:
+            client = Program(self._api, self._key, self.book)
+            for number in range(count):
+                place = number % len(self.chats)
+                if place % clients == which and not self._send_next(client, self.chats[place]):
+                    return
+
+        threads = [threading.Thread(target=send, args=(which,), daemon=True) for which in range(clients)]
+        began_at = time.time()
+        for thread in threads:
             thread.start()
+        for thread in threads:
+            thread.join()
+        return began_at if len(self.book.sent) - before == count else None
+
+    def _begin(self, name: str, work: Callable[..., None], *about: Any) -> None:
+        thread = threading.Thread(target=work, args=about, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def stop(self) -> Book:
         """No new message after this; what was begun is carried through."""
@@ -107,24 +142,30 @@ class Load:
                 self.book.faults.append(f"the load's thread {thread.name} hangs")
         return self.book
 
-    def _write_by_api(self, chat: Chat) -> None:
+    def _write_by_api(self, chat: Chat, pause_s: float) -> None:
         random = Random(f"{self._seed} api {chat.friend}")
         client = Program(self._api, self._key, self.book)
-        number = 0
-        while not self._stopping.wait(self._until_beat_s(chat) if self._steady else _pause(random, self._pause_s)):
+        while not self._stopping.wait(self._until_beat_s(chat, pause_s) if self._steady else _pause(random, pause_s)):
             for _ in range(1 if self._steady else random.choice(BURSTS)):
-                number += 1
-                text = f"{chat.session_id} to {chat.friend}, number {number}"
-                message_id = client.send(chat.session_id, chat.friend, text, key=text)
-                if message_id is None:
+                if not self._send_next(client, chat):
                     return
-                self.book.sent.append(Sent(message_id, chat.friend, number, text))
-                self.accepted.set()
 
-    def _until_beat_s(self, chat: Chat) -> float:
+    def _send_next(self, client: Program, chat: Chat) -> bool:
+        """The chat's next message. It is one thread's at a time."""
+        self._numbers[chat] += 1
+        number = self._numbers[chat]
+        text = f"{chat.session_id} to {chat.friend}, number {number}"
+        message_id = client.send(chat.session_id, chat.friend, text, key=text)
+        if message_id is None:
+            return False
+        self.book.sent.append(Sent(message_id, chat.friend, number, text))
+        self.accepted.set()
+        return True
+
+    def _until_beat_s(self, chat: Chat, pause_s: float) -> float:
         """Until this chat's next turn. They take turns evenly, whatever held one of them up."""
-        turn_s = self._pause_s * self._chats.index(chat) / len(self._chats)
-        return self._pause_s - (time.monotonic() - turn_s) % self._pause_s
+        turn_s = pause_s * self.chats.index(chat) / len(self.chats)
+        return pause_s - (time.monotonic() - turn_s) % pause_s
 
     def _write_by_phone(self, chat: Chat) -> None:
         random = Random(f"{self._seed} phone {chat.friend}")
@@ -142,7 +183,7 @@ class Load:
         """People open their chats now and then and read what is new; about half of it is never read."""
         random = Random(f"{self._seed} readers")
         whatsapp = SimulatorClient(self._simulator)
-        friends = {chat.friend for chat in self._chats}
+        friends = {chat.friend for chat in self.chats}
         cursor = 0
         while not self._stopping.wait(READ_PAUSE_S):
             events, cursor = whatsapp.log(cursor, "shown")
@@ -155,7 +196,7 @@ class Load:
         whatsapp.close()
 
     def _read_chat(self, whatsapp: SimulatorClient, friend: str, ids: list[str]) -> None:
-        texts = {message["id"]: message["text"] for message in whatsapp.inbox(friend)}
+        texts = {message["id"]: message["text"] for message in whatsapp.inbox(friend, ids)}
         try:
             whatsapp.send_receipts(friend, ids)
         except SimulatorError as error:

@@ -103,6 +103,16 @@ def test_phones_are_made_listed_and_write_to_each_other(running: RunningSimulato
         control.send("14155550001", "14155550001", "to myself")
 
 
+def test_an_inbox_can_be_asked_for_some_messages_only(running: RunningSimulator) -> None:
+    control = running.client
+    for number in ("14155550003", "14155550004"):
+        control.add_phone(number)
+    control.send("14155550003", "14155550004", "the first")
+    second = control.send("14155550003", "14155550004", "the second")
+    own = control.send("14155550004", "14155550003", "an answer")
+    assert [one["text"] for one in control.inbox("14155550004", [second, "unknown", own])] == ["the second"]
+
+
 # Protocol, with a plain device
 
 

@@ -140,9 +140,10 @@ class SimulatorClient(ContentClient):
         """Links the device that shows a QR code; gives its jid, lid and device number."""
         return self.call("POST", f"/phones/{quote(number)}/scan", {"qr": qr})
 
-    def inbox(self, number: str) -> list[dict[str, Any]]:
-        """What a phone received and decrypted."""
-        return list(self.call("GET", f"/phones/{quote(number)}/inbox")["messages"])
+    def inbox(self, number: str, ids: list[str] | None = None) -> list[dict[str, Any]]:
+        """What a phone received and decrypted; with `ids` only those messages, as far as they are there."""
+        query = "" if ids is None else "?" + urlencode({"ids": ",".join(ids)})
+        return list(self.call("GET", f"/phones/{quote(number)}/inbox{query}")["messages"])
 
     def sent_copies(self, number: str) -> list[dict[str, Any]]:
         """What a phone knows of messages that its number's linked devices sent."""
