@@ -1,13 +1,13 @@
 """Takes out of a run's Firestore what has come to its end, having noted what became of it.
 
-The emulator has no indexes: for each change that somebody listens to it looks at every document of every collection (4 µs for
+The emulator has no indexes: for each change that somebody listens to it looks at every document of every collection (0.4 µs for
 each of them and each listener), so what a message costs grows with all that was ever written. Firestore's own cost does not. A
 run of tens of thousands of messages is therefore kept small from outside; what was noted is judged with the rest in the end
 (aftermath.py).
 
 Of the messages only those go that their clients have in their books, when they have come to their end and nothing more can come
-of them. Whatever lacks something stays, for the judgement. The stored sessions of the linked devices are left alone: a restore needs the end of
-their chains, and Keepline removes what is older by itself.
+of them. Whatever lacks something stays, for the judgement. The stored sessions of the linked devices are left alone: a restore
+needs the end of their chains, and Keepline removes what is older by itself.
 """
 
 from __future__ import annotations
