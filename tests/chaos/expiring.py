@@ -1,13 +1,13 @@
 """Takes out of a run's Firestore what has come to its end, having noted what became of it.
 
-The emulator has no indexes: for each change that somebody listens to it looks at every document of every collection (4 µs for
+The emulator has no indexes: for each change that somebody listens to it looks at every document of every collection (0.4 µs for
 each of them and each listener), so what a message costs grows with all that was ever written. Firestore's own cost does not. A
 run of tens of thousands of messages is therefore kept small from outside; what was noted is judged with the rest in the end
 (aftermath.py).
 
 Of the messages only those go that their clients have in their books, when they have come to their end and nothing more can come
-of them. Whatever lacks something stays, for the judgement. Of the linked devices' stored sessions those segments go that a
-newer version contains; Keepline keeps them for two versions more, for a restore that finds the newest one broken.
+of them. Whatever lacks something stays, for the judgement. The stored sessions of the linked devices are left alone: a restore
+needs the end of their chains, and Keepline removes what is older by itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 
 from keepline.records.changes import MESSAGES
 from keepline.records.outbox import OUTBOX
-from keepline.records.session_docs import SEGMENTS, SESSIONS
 from keepline_local.run_file import Run
 from tests.chaos.doubts import emulator
 from tests.chaos.load import Book
@@ -36,8 +35,6 @@ KEPT = timedelta(seconds=20)
 # So many are asked for at a look, the oldest first.
 LOOK_ROWS_MAX = 1_000
 BATCH_MAX = 400
-# Each look at the segments is after so many at the messages.
-SEGMENTS_EVERY = 5
 
 Fields = Mapping[str, Any]
 
@@ -131,15 +128,11 @@ class Expiring:
         return self._choosing.noted
 
     def _work(self) -> None:
-        looks = 0
         while not self._stopping.wait(LOOK_S):
             now = datetime.now(UTC)
             self._choosing.take_book(now)
             self._take_away(self._ended(now))
             self._take_away(self._heard(now))
-            looks += 1
-            if looks % SEGMENTS_EVERY == 0:
-                self._take_away(self._superseded())
 
     def _ended(self, now: datetime) -> list[Any]:
         rows = self._client.collection(OUTBOX)
@@ -154,16 +147,6 @@ class Expiring:
         by_id = {(fields := record.to_dict() or {})["message_id"]: (record.reference, fields) for record in found}
         gone = self._choosing.heard(fields for _, fields in by_id.values())
         return [by_id[fields["message_id"]][0] for fields in gone]
-
-    def _superseded(self) -> list[Any]:
-        found: list[Any] = []
-        for head in self._client.collection(SESSIONS).select(["versions"]).stream():
-            versions = (head.to_dict() or {})["versions"]
-            newest = versions[-1]["sequence"] if versions else 0
-            contained = FieldFilter("sequence", "<=", newest)
-            segments = head.reference.collection(SEGMENTS).where(filter=contained).select([]).limit(LOOK_ROWS_MAX)
-            found += [one.reference for one in segments.stream()]
-        return found
 
     def _take_away(self, references: list[Any]) -> None:
         for start in range(0, len(references), BATCH_MAX):
