@@ -8,7 +8,7 @@ BIN := .venv/bin
 PACKAGES := core/src/keepline functions connector/src/keepline_connector local/src/keepline_local simulator/src/simulator infra
 CLIENT := clients/python/src/keepline_client
 # Quick ones first: a mistake shows within seconds.
-RINGS := unit property functions contract simulation simulator local integration e2e
+RINGS := unit property functions contract simulation simulator local integration e2e chaos
 RING_FOLDERS := $(wildcard $(RINGS:%=tests/%))
 PYTEST := $(BIN)/python -m pytest
 

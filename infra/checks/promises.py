@@ -65,9 +65,9 @@ def registry(root: Path = ROOT) -> list[Promise]:
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    """Promises without a test, tests that are not there, and words that differ from the page's."""
+    """Promises without a test, tests that are not there or that nobody runs, and words that differ from the page's."""
     found = []
-    promises = registry(root)
+    promises, rings = registry(root), _rings(root)
     for promise in promises:
         if not promise.sentences:
             found.append(f"{REGISTRY}: promise {promise.number} says nothing")
@@ -77,6 +77,9 @@ def problems(root: Path = ROOT) -> list[str]:
             if not sentence.tests:
                 found.append(f"{REGISTRY}: no test holds {sentence.text!r}")
             found += [f"{REGISTRY}: there is no {test}" for test in sentence.tests if not _exists(root, test)]
+            found += [
+                f"{REGISTRY}: `make test` does not run {test}" for test in sentence.tests if _ring(test) not in rings
+            ]
     said, meant = _lines(root), [promise.line for promise in promises]
     found += [f"{PAGE}: has no tests in {REGISTRY}: {line}" for line in said if line not in meant]
     found += [f"{PAGE}: does not say: {line}" for line in meant if line not in said]
@@ -89,6 +92,16 @@ def _lines(root: Path) -> list[str]:
     section = re.split(r"^## ", rest, flags=re.MULTILINE)[0] if heading else ""
     items = re.split(r"^(?=\d+\. )", section, flags=re.MULTILINE)[1:]
     return [" ".join(item.split("\n\n")[0].split()) for item in items]
+
+
+def _rings(root: Path) -> list[str]:
+    """The folders of tests/ that `make test` runs."""
+    line = re.search(r"^RINGS := (.+)$", (root / "Makefile").read_text(), flags=re.MULTILINE)
+    return line[1].split() if line else []
+
+
+def _ring(node_id: str) -> str:
+    return Path(node_id).parts[1]
 
 
 def _exists(root: Path, node_id: str) -> bool:

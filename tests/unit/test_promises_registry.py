@@ -14,7 +14,7 @@ A_TEST = "tests/e2e/test_promises.py::test_a_message_heard_before_a_kill_is_kept
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    for name in (REGISTRY, PAGE):
+    for name in (REGISTRY, PAGE, "Makefile"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text((ROOT / name).read_text())
     for folder in (ROOT / "tests").iterdir():
@@ -57,3 +57,8 @@ def test_a_sentence_without_a_test_is_found(copy: Path) -> None:
 def test_a_test_that_is_not_there_is_found(copy: Path, other: str) -> None:
     change(copy / REGISTRY, A_TEST, other)
     assert any(f"there is no {other}" in problem for problem in problems(copy))
+
+
+def test_a_test_that_make_test_does_not_run_is_found(copy: Path) -> None:
+    change(copy / "Makefile", " integration e2e chaos\n", " integration chaos\n")
+    assert f"{REGISTRY}: `make test` does not run {A_TEST}" in problems(copy)
