@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 from rich.console import Console
@@ -23,27 +24,32 @@ from bench.report.results import ROOT, Machine, Result, commit, json_lines, kept
 from bench.report.runs import RUNS, SEED, Run
 
 CONSOLE = Console(stderr=True, highlight=False)
+# Enough for the end of a traceback.
+COMPLAINTS_MAX = 2_000
 
 
-def carry_out(run: Run, *, quick: bool, seed: int) -> Result:
-    """Run it in a process of its own, and wait."""
+def carry_out(run: Run, *, quick: bool, seed: int) -> tuple[Result, str]:
+    """Run it in a process of its own, and wait. With the result comes how its complaints ended."""
     began_s = time.monotonic()
-    # A group of its own, for a run may start others, and all of them have to go when its time is up.
-    process = subprocess.Popen(
-        [sys.executable, *run.arguments(quick=quick, seed=seed)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=run.limit_s)
-    except subprocess.TimeoutExpired:
-        process.terminate()  # It stops what it started.
-        output, _ = process.communicate()
-    return Result(
+    with tempfile.TemporaryFile("w+", errors="replace") as complaints:
+        # A group of its own, for a run may start others, and all of them have to go when its time is up.
+        process = subprocess.Popen(
+            [sys.executable, *run.arguments(quick=quick, seed=seed)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))},
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate(timeout=run.limit_s)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # It stops what it started.
+            output, _ = process.communicate()
+        complaints.seek(0)
+        told = complaints.read()[-COMPLAINTS_MAX:]
+    result = Result(
         name=run.name,
         command=run.command(quick=quick, seed=seed),
         quick=quick,
@@ -55,6 +61,7 @@ def carry_out(run: Run, *, quick: bool, seed: int) -> Result:
         exit_code=process.returncode,
         figures=json_lines(output),
     )
+    return result, told
 
 
 def main() -> int:
@@ -73,10 +80,11 @@ def main() -> int:
             CONSOLE.print(f"  {run.name}: only in a full report; what is kept stays")
             continue
         with CONSOLE.status(f"{run.name}: {run.what} …"):
-            result = carry_out(run, quick=arguments.quick, seed=arguments.seed)
+            result, told = carry_out(run, quick=arguments.quick, seed=arguments.seed)
         if result.figures is None:
             without_figures.append(run.name)
             CONSOLE.print(f"[red]✗[/red] {run.name}: no figures after {result.seconds:.0f} s ({result.command})")
+            CONSOLE.print(told, markup=False)
             continue
         result.keep()
         mark = "[green]✓[/green]" if result.exit_code == 0 else "[yellow]•[/yellow] a goal is missed:"
