@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 LIMIT_S = 60.0
 LOOK_S = 0.005
+RETRY_S = 0.1
+TRY_LATER = 503
 
 
 def until(look: Callable[[], T | None], what: str, limit_s: float = LIMIT_S, pause_s: float = LOOK_S) -> T:
@@ -98,7 +100,13 @@ class Keepline:
             query["before"] = page["next_before"]
 
     def call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        answer = self._http.request(method, self._api + path, timeout=LIMIT_S, **arguments)
+        deadline = time.monotonic() + LIMIT_S
+        while True:
+            answer = self._http.request(method, self._api + path, timeout=LIMIT_S, **arguments)
+            # The emulator gives a query up now and then, which the API says as it is. Who only looks may look again.
+            if answer.status_code != TRY_LATER or method != "GET" or time.monotonic() > deadline:
+                break
+            time.sleep(RETRY_S)
         answer.raise_for_status()
         result: dict[str, Any] = answer.json()
         return result
