@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import requests
+
 from keepline_local.stack import Stack
 from simulator.client import SimulatorClient
 from tests.chaos.checker import Said
@@ -19,6 +21,7 @@ from tests.e2e.keepline import Api
 QUIET_S = 45.0
 SETTLE_LIMIT_S = 600.0
 SETTLE_LOOK_S = 0.5
+ASK_LIMIT_S = 30.0
 CRASHES = ("panic: ", "fatal error: ", "SIG", "Fatal Python error")
 
 Progress = Callable[[str], None]
@@ -62,11 +65,18 @@ class Aftermath:
 
     def _state(self, message_id: str) -> str:
         """Empty when the API does not know the message."""
-        answer = self._api.call("GET", f"/api/messages/{message_id}")
+        answer = self._ask(f"/api/messages/{message_id}")
         if answer.status_code == 404:
             return ""
         assert answer.status_code == 200, f"{message_id}: {answer.status_code} {answer.text[:500]}"
         return str(answer.json()["state"])
+
+    def _ask(self, path: str, **arguments: Any) -> requests.Response:
+        """Again after a 503, as clients do: the emulator gives a query up now and then."""
+        deadline = time.monotonic() + ASK_LIMIT_S
+        while (answer := self._api.call("GET", path, **arguments)).status_code == 503 and time.monotonic() < deadline:
+            time.sleep(SETTLE_LOOK_S)
+        return answer
 
     def _unheard(self, messages: set[Said]) -> set[Said]:
         sessions = {message.session_id for message in messages}
@@ -78,7 +88,9 @@ class Aftermath:
         listed: list[tuple[str, str]] = []
         query = {"session_id": session_id, "limit": "100"}
         while True:
-            page = self._api.json("GET", "/api/messages", params=query)
+            answer = self._ask("/api/messages", params=query)
+            assert answer.status_code == 200, f"{session_id}: {answer.status_code} {answer.text[:500]}"
+            page = answer.json()
             listed += [
                 (one["message_id"], one["wa_message_id"]) for one in page["messages"] if one["direction"] == "in"
             ]

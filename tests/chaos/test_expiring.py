@@ -80,23 +80,28 @@ def test_only_what_a_person_said_goes_of_the_records() -> None:
 
 
 class Api:
-    """What is still there."""
+    """What is still there. The first answer to each question is that Firestore is away."""
 
     def __init__(self, states: dict[str, str], records: list[str]) -> None:
         self._states = states
         self._records = records
+        self._asked: set[str] = set()
 
-    def call(self, method: str, path: str) -> Any:
+    def call(self, method: str, path: str, **_: Any) -> Any:
+        if path not in self._asked:
+            self._asked.add(path)
+            return SimpleNamespace(status_code=503)
+        if path == "/api/messages":
+            page = [record(one) | {"direction": "in"} for one in self._records]
+            return SimpleNamespace(status_code=200, json=lambda: {"messages": page, "next_before": None})
         state = self._states.get(path.removeprefix("/api/messages/"))
         return SimpleNamespace(status_code=404 if state is None else 200, json=lambda: {"state": state})
-
-    def json(self, method: str, path: str, params: dict[str, str]) -> dict[str, Any]:
-        return {"messages": [record(one) | {"direction": "in"} for one in self._records], "next_before": None}
 
 
 def judged(monkeypatch: pytest.MonkeyPatch, noted: Noted, states: dict[str, str], records: list[str]) -> list[str]:
     monkeypatch.setattr(aftermath, "Api", lambda *_: Api(states, records))
     monkeypatch.setattr(aftermath, "QUIET_S", 0.1)
+    monkeypatch.setattr(aftermath, "SETTLE_LOOK_S", 0.01)
     run: Any = SimpleNamespace(run=SimpleNamespace(api="", api_key="", simulator="http://nowhere"))
     after, all_ = Aftermath(run, lambda _: None, noted), book()
     verdict = check(all_.sent, TEXTS, after.settle(all_), all_.read, all_.said, {"session": after.recorded("session")})
