@@ -105,6 +105,18 @@ def test_an_entry_that_a_look_left_out_is_told_by_the_next(times: list[float], d
     assert told == [one.event_id for one in log if one is not lost] + [lost.event_id]
 
 
+@given(st.lists(st.floats(0, 10), min_size=2, max_size=12, unique=True), st.data())
+def test_an_entry_that_a_look_forgot_is_not_told_again(times: list[float], data: st.DataObject) -> None:
+    log = entries_of([(when, 0.0, "l_a", 1) for when in times])
+    forgotten = data.draw(st.sampled_from(log))
+    reading = Reading.beginning(Position(at(-1)), at(-1))
+    told = []
+    for shown in (log, [one for one in log if one is not forgotten], log):
+        fresh, reading = reading.after(shown)
+        told += [one.event_id for one in fresh]
+    assert told == [one.event_id for one in log]
+
+
 # The same with all that belongs to it.
 
 

@@ -62,7 +62,7 @@ class Reading:
     """All up to `cursor` is told. The next look asks for up to `page` entries from `floor` on, in the order of `recorded_at`.
 
     `seen` is a moment of the store's time before that look: what it does not show yet will be committed after that. `shown` are
-    the events of the look before, None if that one did not show all there was from its floor on.
+    the events of the looks at this page until now, None as long as none of them showed all there was from its floor on.
     """
 
     cursor: Position
@@ -81,7 +81,8 @@ class Reading:
         When the floor or the page differ, the next look asks for something else than this one did.
         """
         seen = max([self.seen, *(entry.position.at for entry in entries)])
-        # Firestore shows nothing late. Its emulator's listeners do: they lose an update at times, and a later look has it.
+        # Firestore shows nothing late. Its emulator's listeners do: they lose an update at times, or a document that was there
+        # in the look before, and a later look has it.
         late = sorted(filter(self._is_late, entries), key=lambda one: one.position)
         ahead = sorted((one for one in entries if one.position > self.cursor), key=lambda one: one.position)
         if len(entries) < self.page:
@@ -89,7 +90,7 @@ class Reading:
                 self,
                 cursor=max(self.cursor, Position(seen)),
                 seen=seen,
-                shown=frozenset(entry.event_id for entry in entries),
+                shown=(self.shown or frozenset()).union(entry.event_id for entry in entries),
             )
         # There is more behind this page, and it may have been committed SETTLING before it says.
         last = entries[-1].recorded_at
