@@ -235,9 +235,13 @@ def _under_load(results: Results) -> list[Row]:
     found = []
     for run, words in (("soak", "everything at once"), ("sustained", "half the peak")):
         measured = figures(results, run)
-        for key, what in (("lost", "lost"), ("duplicated", "shown twice"), ("incoming_lost", "incoming lost")):
+        for key, what in (
+            ("lost", "messages lost"),
+            ("duplicated", "messages shown twice"),
+            ("incoming_lost", "incoming messages lost"),
+        ):
             value, minutes = measured.get(key), measured.get("minutes")
-            label = f"{words} for {minutes or 0:g} min: messages {what}"
+            label = f"{words} for {minutes or 0:g} min: {what}"
             found.append(Row(f"{run}_{key}", label, "", value, None, "0", _at_most(value, 0), run))
     return found
 
