@@ -202,9 +202,13 @@ def _alone(results: Results) -> list[Row]:
         ),
         ("mb_per_session", "memory of a linked device", " MB", sessions, "sessions", "≤ 5 MB at 200 devices", None),
     ):
-        met = None if limit is None else _at_most(source.get(key), limit)
-        found.append(Row(key, what, unit, source.get(key), None, goal_words, met, run))
+        found.append(_plain(key, what, unit, source.get(key), goal_words, limit, run))
     return found + _after_faults(results) + _under_load(results)
+
+
+def _plain(key: str, what: str, unit: str, value: Any, goal: str, limit: float | None, run: str) -> Row:
+    """A figure of Keepline's alone, with a limit from above or none."""
+    return Row(key, what, unit, value, None, goal, None if limit is None else _at_most(value, limit), run)
 
 
 def _after_faults(results: Results) -> list[Row]:
@@ -225,9 +229,7 @@ def _after_faults(results: Results) -> list[Row]:
         ("recovery_s_worst", "and works again after that, worst", " s", recovery, "recovery", "≤ 90 s", 90.0),
         ("two_voices", "moments in which two devices spoke, in `make chaos`", "", chaos, "chaos", "0", 0),
     ):
-        value = source.get(key)
-        met = None if limit is None else _at_most(value, limit)
-        found.append(Row(f"{run}_{key}", what, unit, value, None, goal, met, run))
+        found.append(_plain(f"{run}_{key}", what, unit, source.get(key), goal, limit, run))
     return found
 
 
