@@ -107,6 +107,7 @@ class Keepline:
             if answer.status_code != TRY_LATER or method != "GET" or time.monotonic() > deadline:
                 break
             time.sleep(RETRY_S)
-        answer.raise_for_status()
+        if not answer.ok:
+            raise SystemExit(f"{method} {path} was answered with {answer.status_code}: {answer.text.strip()}")
         result: dict[str, Any] = answer.json()
         return result

@@ -47,9 +47,10 @@ _TRANSIENT = (
 )
 
 # Only what gRPC says never reached the server, or the server could not take: the callers decide about everything else.
-# A commit that was applied and repeated all the same fails its preconditions, and the caller looks.
+# A commit that was applied and repeated all the same fails its preconditions, and the caller looks. Aborted is said when others
+# held the same documents for too long: nothing was applied, and a commit of ours decides by its preconditions alone.
 _RETRY = AsyncRetry(
-    predicate=if_exception_type(google_errors.ServiceUnavailable),
+    predicate=if_exception_type(google_errors.ServiceUnavailable, google_errors.Aborted),
     initial=0.05,
     maximum=1.0,
     timeout=_CALL_TIMEOUT_S,
