@@ -21,6 +21,7 @@ from typing import Any
 
 from demo import Keepline, arrivals
 from store_costs import LOAD_MESSAGES, CostBench
+from store_floor import floor_ms
 
 from keepline_local.stack import Stack
 from simulator.client import SimulatorClient
@@ -104,6 +105,7 @@ def main() -> None:
                 if n % 10 == 0:
                     print(f"  {n} of {WARM_UP + samples}", flush=True)
             arrived = arrivals(whatsapp)
+            store_ms = floor_ms(stack, samples)
             bare_began_at = time.time()
             for n in range(LOAD_MESSAGES):
                 bare.send(f"bare at once {n}")
@@ -120,10 +122,12 @@ def main() -> None:
         f"from the 202 to the wire: median {gateway_p50:.1f} ms, worst {max(gateway_ms):.1f} ms ({len(gateway_ms)} messages)"
     )
     print(f"neonize called directly:  median {bare_p50:.1f} ms, worst {max(bare_ms):.1f} ms ({len(bare_ms)} messages)")
+    print(f"the store alone:          median {store_ms:.1f} ms (two commits and a listener)")
     print(f"at once: {rate:.0f} messages a second, neonize called directly: {bare_rate:.0f} ({LOAD_MESSAGES} messages)")
     figures = {
         "accept_to_wire_ms_p50": round(gateway_p50, 2),
         "bare_ms_p50": round(bare_p50, 2),
+        "store_floor_ms_p50": store_ms,
         "ratio": round(gateway_p50 / bare_p50, 2),
         "messages_per_s": round(rate, 1),
         "bare_messages_per_s": round(bare_rate, 1),

@@ -155,7 +155,11 @@ class RestoreBench:
         started_at = process_start(pid)
         until(lambda: self._all_back(killed_at), "every account to be back", BACK_LIMIT_S, API_LOOK_S)
         back_at = time.time()
-        print(f"  {back_at - started_at:.2f} s ({back_at - killed_at:.2f} s from the kill)", flush=True)
+        logged_in_s = max(self._seen.logged_in_at.values()) - started_at
+        print(
+            f"  {back_at - started_at:.2f} s ({back_at - killed_at:.2f} s from the kill), the last login after {logged_in_s:.2f} s",
+            flush=True,
+        )
         return back_at - started_at
 
     def _write(self, session: str, phone: str, text: str) -> None:

@@ -7,7 +7,8 @@ connector is killed and starts again; measured then:
 - after a rest, of the connector and its cells together: resident memory (`rss_mb`; pages that the cells share count in each),
   threads, open file descriptors, and the CPU time that they take while nothing happens (`idle_cpu`: share of one core)
 - then one message after the other is sent by devices drawn at random: from its 202 until its stanza is at WhatsApp
-  (`accept_to_wire_ms_p50`, `accept_to_wire_ms_p95`): as many devices as keep these fit into a connector
+  (`accept_to_wire_ms_p50`, `accept_to_wire_ms_p95`): as many devices as keep these fit into a connector; and what the store alone
+  takes of it (`store_floor_ms_p50`, store_floor.py)
 
 The last lines are JSON, one for each number of devices; the exit code is 1 if a session costs more than the goal.
 """
@@ -28,6 +29,7 @@ from statistics import median, quantiles
 
 from demo import Keepline, arrivals, until
 from restore import frozen, process_start
+from store_floor import floor_ms
 
 from keepline_local.stack import NOBODY_RECOVERS, ROOMY, Stack
 from simulator.client import SimulatorClient
@@ -58,6 +60,7 @@ class Cost:
     idle_cpu: float
     accept_to_wire_ms_p50: float
     accept_to_wire_ms_p95: float
+    store_floor_ms_p50: float
 
 
 class SessionsBench:
@@ -108,6 +111,7 @@ class SessionsBench:
             idle_cpu=round(idle_cpu, 3),
             accept_to_wire_ms_p50=round(median(took_ms), 1),
             accept_to_wire_ms_p95=round(quantiles(took_ms, n=20)[-1], 1),
+            store_floor_ms_p50=round(floor_ms(self._stack), 1),
             **sizes,
         )
 
@@ -187,7 +191,7 @@ def _sentence(cost: Cost) -> str:
     return (
         f"{cost.devices} devices: {cost.rss_mb:.0f} MB ({cost.mb_per_session:.2f} MB each), all connected after"
         f" {cost.connect_all_s:.1f} s, {cost.threads} threads, {cost.fds} file descriptors, {cost.idle_cpu:.1%} of a core idle,"
-        f" {cost.accept_to_wire_ms_p50:.1f} ms from the 202 to the wire (p95 {cost.accept_to_wire_ms_p95:.1f} ms)"
+        f" {cost.accept_to_wire_ms_p50:.1f} ms from the 202 to the wire (p95 {cost.accept_to_wire_ms_p95:.1f} ms), {cost.store_floor_ms_p50:.1f} ms of it the store's"
     )
 
 
