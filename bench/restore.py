@@ -157,7 +157,8 @@ class RestoreBench:
         back_at = time.time()
         logged_in_s = max(self._seen.logged_in_at.values()) - started_at
         print(
-            f"  {back_at - started_at:.2f} s ({back_at - killed_at:.2f} s from the kill), the last login after {logged_in_s:.2f} s",
+            f"  {back_at - started_at:.2f} s ({back_at - killed_at:.2f} s from the kill),"
+            f" the last login after {logged_in_s:.2f} s",
             flush=True,
         )
         return back_at - started_at

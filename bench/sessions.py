@@ -191,7 +191,8 @@ def _sentence(cost: Cost) -> str:
     return (
         f"{cost.devices} devices: {cost.rss_mb:.0f} MB ({cost.mb_per_session:.2f} MB each), all connected after"
         f" {cost.connect_all_s:.1f} s, {cost.threads} threads, {cost.fds} file descriptors, {cost.idle_cpu:.1%} of a core idle,"
-        f" {cost.accept_to_wire_ms_p50:.1f} ms from the 202 to the wire (p95 {cost.accept_to_wire_ms_p95:.1f} ms), {cost.store_floor_ms_p50:.1f} ms of it the store's"
+        f" {cost.accept_to_wire_ms_p50:.1f} ms from the 202 to the wire (p95 {cost.accept_to_wire_ms_p95:.1f} ms),"
+        f" {cost.store_floor_ms_p50:.1f} ms of it the store's"
     )
 
 

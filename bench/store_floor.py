@@ -1,9 +1,9 @@
-"""What the store alone takes of a message's way, at the same moment: two commits and a listener, by Google's client and nobody else.
+"""What the store alone takes of a message's way, at the same moment: two commits and a listener, by Google's client.
 
-A message is accepted by a commit, its connector hears of it by a listener, and claims it by another commit before anything leaves.
-Here a process does just that in a running demo, with its own documents: one is written, a listener tells of it, two are changed.
-Keepline cannot be quicker than this, and the emulator becomes slower with every document and listener that it keeps: it looks through
-both at each commit, which Firestore does not.
+A message is accepted by a commit, its connector hears of it by a listener, and claims it by another commit before it leaves.
+Here a process does just that in a running demo, with documents of its own: one is written, a listener tells, two are changed.
+Keepline cannot be quicker than this. The emulator becomes slower with every document and listener that it keeps, for it looks
+through both at each commit; Firestore does not.
 """
 
 from __future__ import annotations
