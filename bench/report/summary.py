@@ -235,7 +235,11 @@ def _after_faults(results: Results) -> list[Row]:
 
 def _under_load(results: Results) -> list[Row]:
     found = []
-    for run, words in (("soak", "everything at once"), ("sustained", "half the peak")):
+    for run, words in (
+        ("soak", "everything at once"),
+        ("sustained", "half the peak"),
+        ("lasting", "a quarter of the peak"),
+    ):
         measured = figures(results, run)
         for key, what in (
             ("lost", "messages lost"),

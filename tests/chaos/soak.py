@@ -6,7 +6,8 @@ or away, at random moments and on top of each other. In the end what the API acc
 phones have shown, and what was said with what was recorded. Memory and file descriptors of every process are watched throughout.
 
 `--calm` (`make bench-sustained`) is without a fault, at half the peak: a burst shows how many messages a second this machine can
-do, then half of that is sent for the whole time. It must be reached, and every part of ours must stay as large as it is.
+do, then half of that, or another `--share`, is sent for the whole time. It must be reached, and every part of ours must stay as
+large as it is.
 
 The last line is JSON. The exit code is 1 when a promise was broken, or a part grew in a calm run.
 """
@@ -55,7 +56,7 @@ PEAK_MESSAGES, PEAK_MESSAGES_SHORT = 400, 200
 SHORT_MINUTES = 1.0
 # In a longer run the best of so many: the emulator is being compiled during the first.
 PEAK_BURSTS = 2
-HALF = 0.5
+SHARE = 0.5
 # The emulator never forgets a document that was deleted, and goes through all of them at each change. It is started to be quick
 # at once (keepline_local.emulators.commands) and would be what limits a long run; of a short one its compiler would take half.
 LASTING_EMULATOR = {"_JAVA_OPTIONS": "-XX:TieredStopAtLevel=4 -Xmx1g"}
@@ -68,12 +69,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done. `rate`: messages a second; None is half the peak, which is measured first."""
+    """What is done. `rate`: messages a second; None is this share of the peak, which is measured first."""
 
     minutes: float
     seed: int
     rate: float | None
     calm: bool
+    share: float = SHARE
 
     @property
     def seconds(self) -> float:
@@ -164,6 +166,7 @@ def _run(stack: Stack, plan: Plan, say: Say) -> dict[str, Any]:
         "minutes": plan.minutes,
         "seed": plan.seed,
         "calm": plan.calm,
+        "share": plan.share if done.peak_per_s is not None else None,
         "peak_per_s": _rounded(done.peak_per_s),
         "rate": _rounded(done.rate),
         "sent_per_s": _rounded(done.sent_per_s),
@@ -196,14 +199,14 @@ def _rain(ground: Ground, arrivals: peak.Arrivals, plan: Plan, say: Say) -> Done
 
 
 def _calm(stack: Stack, load: Load, arrivals: peak.Arrivals, plan: Plan, say: Say) -> Done:
-    """Half the peak, or the rate that was asked for, and nothing else."""
+    """A share of the peak, or the rate that was asked for, and nothing else."""
     peak_per_s, rate = None, plan.rate
     if rate is None:
         count = PEAK_MESSAGES_SHORT if plan.is_short else PEAK_MESSAGES
         bursts = 1 if plan.is_short else PEAK_BURSTS
         peak_per_s = max(peak.measure(load, arrivals, count) for _ in range(bursts))
-        rate = peak_per_s * HALF
-        say(f"the peak is {peak_per_s:.1f} messages a second; half of it for {plan.seconds:.0f} s")
+        rate = peak_per_s * plan.share
+        say(f"the peak is {peak_per_s:.1f} messages a second; {plan.share:g} of it for {plan.seconds:.0f} s")
     footprints = Footprints(stack)
     began_at = time.time()
     load.write(rate)
@@ -238,11 +241,12 @@ def main() -> int:
         "--rate",
         type=float,
         default=None,
-        help=f"messages a second (default {RATE_PER_S:g}, {MESSAGES_MAX} in all at most; with --calm half the peak)",
+        help=f"messages a second (default {RATE_PER_S:g}, {MESSAGES_MAX} in all at most; with --calm a share of the peak)",
     )
     parser.add_argument(
-        "--calm", action="store_true", help="no faults: half the peak, which is measured first, sustained"
+        "--calm", action="store_true", help="no faults: a share of the peak, which is measured first, sustained"
     )
+    parser.add_argument("--share", type=float, default=SHARE, help=f"with --calm, of the peak (default {SHARE:g})")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(1_000_000)
     rate = arguments.rate
@@ -254,7 +258,7 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {text}", flush=True)
 
-    figures = run(Plan(arguments.minutes, seed, rate, arguments.calm), say)
+    figures = run(Plan(arguments.minutes, seed, rate, arguments.calm, arguments.share), say)
     for sentence in figures["broken"]:
         print(f"BROKEN: {sentence}")
     print(json.dumps(figures))

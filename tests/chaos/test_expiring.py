@@ -7,12 +7,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from google.cloud import firestore
 
+from keepline.domain.sealing import FORMAT, SegmentKind
+from keepline.records import session_docs
+from keepline_local.emulators import firestore_emulator
 from tests.chaos import aftermath
 from tests.chaos.aftermath import Aftermath
 from tests.chaos.checker import Said, Sent, broken, check
-from tests.chaos.expiring import KEPT, Choosing, Noted
+from tests.chaos.doubts import emulator
+from tests.chaos.expiring import KEPT, Choosing, Expiring, Noted
 from tests.chaos.load import Book
+from tests.chaos.recovery import until
 
 BEGIN = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 LATER = BEGIN + 2 * KEPT
@@ -74,6 +80,31 @@ def test_only_what_a_person_said_goes_of_the_records() -> None:
     choosing.take_book(BEGIN)
     assert choosing.heard([record("wa_1"), record("wa_unknown")]) == [record("wa_1")]
     assert choosing.noted.recorded == {"session": {"i_wa_1": "wa_1"}}
+
+
+def test_segments_that_the_newest_version_contains_go_but_for_the_fences() -> None:
+    account, project = "tenant_session", "expiring"
+    with firestore_emulator() as host:
+        with emulator(host):
+            client = firestore.Client(project=project)
+        version = {"version": 1, "sequence": 4, "chunks": 1, "bytes": 10, "saved_at": BEGIN}
+        head = {"tenant": "tenant", "account": account, "slot": "a", "wrapped_key": b"key", "holder": "connector-1"}
+        client.document(session_docs.head_path(account, "a")).set(
+            head | {"epoch": 1, "format": FORMAT, "versions": [version]}
+        )
+        for sequence in range(1, 7):
+            kind = SegmentKind.TAKEN if sequence == 1 else SegmentKind.ROWS
+            fields = {"sequence": sequence, "kind": kind.value, "epoch": 1}
+            client.document(session_docs.segment_path(account, "a", sequence)).set(fields)
+        run: Any = SimpleNamespace(firestore=host, project=project)
+        expiring = Expiring(run, Book())
+
+        def left() -> list[int]:
+            return sorted(int(one.id) for one in client.collection_group(session_docs.SEGMENTS).stream())
+
+        until(lambda: left() == [1, 4, 5, 6], "the segments before the newest version's last one to be gone")
+        expiring.stop()
+        client.close()  # type: ignore[no-untyped-call]
 
 
 # What is judged
