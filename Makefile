@@ -159,10 +159,10 @@ bench: .venv/.synced  ## Time a message from its 202 to the wire, beside neonize
 compare: .venv/.synced  ## Keepline beside a gateway as they are commonly built, under the same faults (about 20 minutes)
 	@$(BIN)/python -m bench.compare $(COMPARE)
 
-# With other figures: make bench-sustained SUSTAINED="--minutes 5 --rate 4"
+# For long: make bench-sustained SUSTAINED="--minutes 30 --share 0.25"; at a rate of your own: SUSTAINED="--minutes 5 --rate 4"
 .PHONY: bench-sustained
-bench-sustained: .venv/.synced  ## Half the peak for 30 minutes without a fault: memory and file descriptors must stay flat
-	@$(BIN)/python -m tests.chaos.soak --calm $(SUSTAINED)
+bench-sustained: .venv/.synced  ## Half the peak for 10 minutes without a fault: memory and file descriptors must stay flat
+	@$(BIN)/python -m tests.chaos.soak --calm --minutes 10 $(SUSTAINED)
 
 # With other figures: make bench-api API="--users 50 500 --seconds 30"
 .PHONY: bench-api

@@ -47,6 +47,7 @@ def rendered(results: summary.Results) -> str:
         machines=sorted({described(result) for result in results.values()}),
         figures=lambda name: summary.figures(results, name),
         as_list=summary.as_list,
+        loads=summary.LOADS,
         images={file.stem for file in plots.FOLDER.glob("*.svg")},
     )
 

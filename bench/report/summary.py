@@ -9,6 +9,9 @@ from bench.report.results import Result, commit
 
 Results = dict[str, Result]
 
+# The runs under load that lasts, in the words of the page.
+LOADS = {"soak": "everything at once", "sustained": "half the peak", "lasting": "a quarter of the peak"}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -235,11 +238,7 @@ def _after_faults(results: Results) -> list[Row]:
 
 def _under_load(results: Results) -> list[Row]:
     found = []
-    for run, words in (
-        ("soak", "everything at once"),
-        ("sustained", "half the peak"),
-        ("lasting", "a quarter of the peak"),
-    ):
+    for run, words in LOADS.items():
         measured = figures(results, run)
         for key, what in (
             ("lost", "messages lost"),
