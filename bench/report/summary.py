@@ -183,6 +183,8 @@ def _alone(results: Results) -> list[Row]:
             )
         )
     wire, sessions = figures(results, "wire"), (as_list(figures(results, "sessions")) or [{}])[-1]
+    # Few devices share what their cell has before its first one: the goal is for many.
+    memory_goal = 5.0 if sessions.get("devices", 0) >= 200 else None
     for key, what, unit, source, run, goal_words, limit in (
         ("ratio", "from the 202 to the wire, against neonize called directly", " ×", wire, "wire", "", None),
         (
@@ -203,7 +205,15 @@ def _alone(results: Results) -> list[Row]:
             "≤ 3.5",
             3.5,
         ),
-        ("mb_per_session", "memory of a linked device", " MB", sessions, "sessions", "≤ 5 MB at 200 devices", None),
+        (
+            "mb_per_session",
+            "memory of a linked device",
+            " MB",
+            sessions,
+            "sessions",
+            "≤ 5 MB at 200 devices",
+            memory_goal,
+        ),
     ):
         found.append(_plain(key, what, unit, source.get(key), goal_words, limit, run))
     return found + _after_faults(results) + _under_load(results)
