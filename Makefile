@@ -10,6 +10,10 @@ CLIENT := clients/python/src/keepline_client
 # Quick ones first: a mistake shows within seconds.
 RINGS := unit property functions contract simulation simulator local integration e2e chaos
 RING_FOLDERS := $(wildcard $(RINGS:%=tests/%))
+# These wait for nothing but a processor, so they share all there are. The others have leases of seconds in real time and real
+# processes: one after the other, for a machine that is busy with something else is a fault of its own.
+SHARED := unit property functions contract simulation
+SHARED_FOLDERS := $(wildcard $(SHARED:%=tests/%))
 PYTEST := $(BIN)/python -m pytest
 
 ##@ Run
@@ -37,7 +41,8 @@ test: .venv/.synced  ## Run all tests, quick ones first, with a coverage figure
 	@# Before pytest, whose guard lets nothing beyond loopback: where Google's emulators are not installed they are fetched.
 	@$(BIN)/python -c "from keepline_local.emulators import FIRESTORE, PUBSUB, obtain; obtain(FIRESTORE); obtain(PUBSUB)"
 	@scripts/browser >/dev/null
-	$(PYTEST) $(RING_FOLDERS) --cov --cov-report=term:skip-covered
+	$(PYTEST) $(SHARED_FOLDERS) -n auto --maxprocesses=4 --dist=worksteal --cov --cov-report=
+	$(PYTEST) $(filter-out $(SHARED_FOLDERS),$(RING_FOLDERS)) --cov --cov-append --cov-report=term:skip-covered
 
 .PHONY: $(RINGS:%=test-%)
 $(RINGS:%=test-%): test-%: .venv/.synced
