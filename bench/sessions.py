@@ -21,7 +21,6 @@ import os
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -38,7 +37,7 @@ CONNECTOR = "connector-1"
 OTHER = "connector-2"
 DEVICES = (10, 100, 200)
 GOAL_MB_PER_SESSION = 5.0
-CREATED_AT_ONCE = 4
+LINKING_AT_ONCE = 4
 LINK_LIMIT_S = 600.0
 BACK_LIMIT_S = 300.0
 REST_S = 20.0
@@ -77,9 +76,16 @@ class SessionsBench:
 
     def link(self, count: int) -> None:
         """Link accounts until there are so many."""
-        names = [_name(number) for number in range(self._devices + 1, count + 1)]
-        with ThreadPoolExecutor(CREATED_AT_ONCE) as pool:
-            list(pool.map(lambda name: Keepline(self._stack).create(name), names))
+        for number in range(self._devices + 1, count + 1):
+            # Created faster than they link they would queue up in the emulator, until it refuses the next one.
+            linked = max(0, number - LINKING_AT_ONCE)
+            until(
+                lambda linked=linked: self._all_came(linked, 0.0),
+                f"{linked} devices to be linked",
+                LINK_LIMIT_S,
+                LOOK_S,
+            )
+            self._keepline.create(_name(number))
         until(lambda: self._all_came(count, 0.0), f"{count} devices to be linked", LINK_LIMIT_S, LOOK_S)
         self._devices = count
 
@@ -141,7 +147,7 @@ class SessionsBench:
             for event in events:
                 self._came_at[event["number"]] = event["at"]
         came = [at for at in self._came_at.values() if at > since]
-        return max(came) if len(came) >= count else None
+        return max(came, default=0.0) if len(came) >= count else None
 
 
 def _name(number: int) -> str:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import TypeVar
 
 from keepline.domain.send_queue import Outgoing
-from keepline.ports.documents import IN_VALUES_MAX, Document, DocumentStore
+from keepline.ports.documents import IN_VALUES_MAX, Document, DocumentStore, Version
 from keepline.records import accounts, commands, outbox, witness
 from keepline.records.accounts import SLOTS, Pairing
 from keepline.records.outbox import Authority
 from keepline.records.witness import Question
 from keepline.usecases.commanding import by_account
 from keepline.usecases.device_running import DeviceRunner
+
+T = TypeVar("T")
 
 
 class Feeds:
@@ -77,25 +80,39 @@ class Feeds:
     async def _feed_rows(self, group: tuple[str, ...]) -> None:
         async with self._store.watch(outbox.waiting_rows(group)) as watch:
             known: dict[str, Outgoing] = {}
+            before: dict[str, list[Outgoing]] = {}
             async for documents in watch:
                 # Most rows of a long queue stood in the result before: only what has changed is read anew.
                 known = {document.path: _read_anew(document, known.get(document.path)) for document in documents}
                 rows: dict[str, list[Outgoing]] = {account: [] for account in group}
                 for document in documents:
                     rows[document.fields["account"]].append(known[document.path])
-                for account, of_account in rows.items():
+                for account in _changed(rows, before):
                     for runner in self._runners_of(account):
-                        runner.offer(of_account)
+                        runner.offer(rows[account])
+                before = rows
 
     async def _feed_authorities(self, group: tuple[str, ...]) -> None:
         async with self._store.watch(outbox.authorities_of(group)) as watch:
+            before: dict[str, Version] = {}
             async for documents in watch:
-                for authority in map(Authority.read, documents):
+                versions = {document.path: document.version for document in documents}
+                changed = _changed(versions, before)
+                for authority in (Authority.read(document) for document in documents if document.path in changed):
                     for runner in self._runners_of(authority.account):
                         runner.authority_seen(authority)
+                before = versions
 
     def _runners_of(self, account: str) -> list[DeviceRunner]:
         return [runner for slot in SLOTS if (runner := self._runners.get((account, slot)))]
+
+
+def _changed(now: Mapping[str, T], before: Mapping[str, T]) -> list[str]:
+    """Whose part of a result is another than before: each one that is told takes a step, and most changes are one account's.
+
+    All, if nobody's is: the same result comes again when the watch has swept, and whoever has missed something looks then.
+    """
+    return [key for key, part in now.items() if part != before.get(key)] or list(now)
 
 
 def _read_anew(document: Document, known: Outgoing | None) -> Outgoing:
