@@ -100,7 +100,8 @@ def _compared(results: Results) -> list[Row]:
         )
     )
     ours_percent, theirs_percent = (
-        None if side.get("reconnect_success") is None else 100 * side["reconnect_success"] for side in (ours, theirs)
+        None if side.get("reconnect_success") is None else round(100 * side["reconnect_success"], 2)
+        for side in (ours, theirs)
     )
     found.append(
         Row(
