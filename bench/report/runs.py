@@ -124,7 +124,7 @@ RUNS = (
         ("--minutes", "0.5"),
         3_600,
     ),
-    # The emulator holds half the peak for some ten minutes (tests/chaos/expiring.py says why), a quarter for thirty.
+    # The emulator holds half the peak for some ten minutes (decision 41 says why), a quarter for thirty.
     Run(
         "sustained",
         "half the peak",

@@ -81,6 +81,10 @@ class Plan:
     def seconds(self) -> float:
         return self.minutes * 60
 
+    def rate_of(self, peak_per_s: float) -> float:
+        """What is sent a second, of a peak that was measured."""
+        return peak_per_s * self.share
+
     @property
     def is_short(self) -> bool:
         return self.minutes <= SHORT_MINUTES
@@ -205,7 +209,7 @@ def _calm(stack: Stack, load: Load, arrivals: peak.Arrivals, plan: Plan, say: Sa
         count = PEAK_MESSAGES_SHORT if plan.is_short else PEAK_MESSAGES
         bursts = 1 if plan.is_short else PEAK_BURSTS
         peak_per_s = max(peak.measure(load, arrivals, count) for _ in range(bursts))
-        rate = peak_per_s * plan.share
+        rate = plan.rate_of(peak_per_s)
         say(f"the peak is {peak_per_s:.1f} messages a second; {plan.share:g} of it for {plan.seconds:.0f} s")
     footprints = Footprints(stack)
     began_at = time.time()
