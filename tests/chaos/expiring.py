@@ -7,8 +7,8 @@ run of tens of thousands of messages is therefore kept small from outside; what 
 
 Of the messages only those go that their clients have in their books, when they have come to their end and nothing more can come
 of them. Whatever lacks something stays, for the judgement. Of the stored sessions of the linked devices those segments go that
-their newest version has in itself. Keepline keeps them for two versions more, for a restore that finds the newest one broken: up to
-2,000 for each device. The emulator becomes slower all the same, for it keeps what was deleted (decision 41).
+their newest version has in itself. Keepline keeps them for two versions more, for a restore that finds the newest one broken:
+up to 2,000 for each device. The emulator becomes slower all the same, for it keeps what was deleted (decision 41).
 """
 
 from __future__ import annotations
